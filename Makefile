@@ -1,0 +1,82 @@
+# Stoker. `make deps` and `make test-deps` install what is missing; `make run` is the demo; `make test` the tests.
+# Debian 12 is the base. Flavours: plain (default), asan, tsan: make FLAVOUR=asan.
+
+FLAVOUR ?= plain
+BUILD   := build/$(FLAVOUR)
+CC      ?= gcc
+CI      ?=
+PREFIX  ?= /usr/local
+PYTHON  ?= /usr/bin/python3
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+        -Wnull-dereference -Wswitch-enum $(if $(CI),-Werror)
+HARD := -fstack-protector-strong -fPIE -fstack-clash-protection
+LINK := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+
+ifeq ($(FLAVOUR),asan)
+  OPT := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else ifeq ($(FLAVOUR),tsan)
+  OPT := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+else
+  OPT := -O2 -g -D_FORTIFY_SOURCE=3
+endif
+
+PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih
+CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lev -lm -pthread
+TESTLIBS:= -lcmocka $(LIBS)
+
+# Folders from left to right: each may include only those before it (make lint checks).
+FOLDERS := core/base conf core/classify core/net core/sign core/spool core/sched core/smtp core/intake \
+           core/feedback core/report core/control core/sim tui
+LIBOF    = $(BUILD)/lib$(subst /,-,$(1)).a
+SRCS    := $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c)) $(wildcard core/*.c)
+OBJS    := $(SRCS:%.c=$(BUILD)/%.o)
+HAVE    := $(foreach f,$(FOLDERS),$(if $(wildcard $(f)/*.c),$(f)))
+ARCHIVES:= $(foreach f,$(HAVE),$(call LIBOF,$(f)))
+
+all: $(BUILD)/stoker
+
+$(BUILD)/stoker: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c)) $(ARCHIVES)
+	$(CC) $(CFLAGS) $(LINK) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LIBS)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define ARCHIVE
+$(call LIBOF,$(1)): $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $(1)/*.c))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach f,$(HAVE),$(eval $(call ARCHIVE,$(f))))
+
+# Unit tests: tests/unit/FOLDER/test_x.c links FOLDER and what stands to its left (so the layering also holds at
+# link time). FOLDER is the last part of the folder's path: tests/unit/spool/test_segment.c -> core/spool.
+UNIT      := $(wildcard tests/unit/*/test_*.c)
+UNITBINS  := $(UNIT:%.c=$(BUILD)/%)
+folder_of  = $(filter %/$(1) $(1),$(FOLDERS))
+upto       = $(if $(filter $(1),$(firstword $(2))),$(firstword $(2)),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,99,$(2))))
+libs_for   = $(foreach f,$(filter $(HAVE),$(call upto,$(call folder_of,$(1)),$(FOLDERS))),$(call LIBOF,$(f)))
+define UNITRULE
+$(BUILD)/$(1:%.c=%): $(BUILD)/$(1:%.c=%.o) $(call libs_for,$(notdir $(patsubst %/,%,$(dir $(1)))))
+	$$(CC) $$(CFLAGS) $$(LINK) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(TESTLIBS)
+endef
+$(foreach t,$(UNIT),$(eval $(call UNITRULE,$(t))))
+
+unit-bins: $(UNITBINS)
+# One unit test: make unit T=spool/test_segment
+unit: $(if $(T),$(BUILD)/tests/unit/$(T),$(UNITBINS))
+	@set -e; for t in $^; do echo "== $$t"; $$t; done
+
+asan:
+	$(MAKE) FLAVOUR=asan all
+tsan:
+	$(MAKE) FLAVOUR=tsan all
+
+clean:
+	rm -rf build
+
+.PHONY: all unit unit-bins asan tsan clean
+.SECONDARY:
+-include $(OBJS:.o=.d) $(patsubst %.c,$(BUILD)/%.d,$(UNIT))
