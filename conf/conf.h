@@ -1,0 +1,239 @@
+/* The configuration: an immutable, counted snapshot with a number (CONFIG.md is the language, DESIGN.md
+ * "Control" its life). Read by a worker or before threads start; afterwards any thread may read a
+ * snapshot that it holds a reference on. Nothing here changes after conf_read.
+ *
+ * conf/schema.c is the one table of directives: reader, check, settings, reload's difference, importer
+ * and manual are made from it. */
+#ifndef STOKER_CONF_CONF_H
+#define STOKER_CONF_CONF_H
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "core/base/buf.h"
+#include "core/base/clock.h"
+#include "core/base/err.h"
+#include "core/base/fmt.h"
+#include "core/base/str.h"
+
+/* Where a value was written. file NULL: the built-in default. */
+struct origin {
+	const char *file;
+	int line;
+	const char *section; /* "[domain gmail.com via pool-a]" */
+};
+
+/* An address and port; family AF_UNSPEC when unset. */
+struct endpoint {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in4;
+		struct sockaddr_in6 in6;
+		struct sockaddr_storage any;
+	};
+	socklen_t len;
+};
+
+enum { CONF_NONE = -1 }; /* no index */
+
+/* ---- what a snapshot holds; arrays and indexes into them, all fixed ---- */
+
+struct conf_vmta { /* [virtual-mta NAME], or default1, default2 … made from [mta] smtp-source-host */
+	const char *name;
+	struct endpoint ip4, ip6;  /* port 0 */
+	const char *host4, *host6; /* EHLO names */
+	int max_smtp_out;          /* 0: no limit here */
+	struct rate max_msg_rate;  /* n 0: no limit here */
+	bool cold;
+	struct origin origin, origin_max_smtp_out, origin_max_msg_rate;
+};
+
+struct conf_member {
+	int vmta;
+	int weight;
+};
+
+struct conf_pool {
+	const char *name;
+	struct conf_member *members;
+	int nmembers;
+	struct origin origin;
+};
+
+/* A route is a virtual MTA or a pool. One name space: a name is one or the other. */
+struct conf_route {
+	const char *name;
+	int vmta; /* CONF_NONE for a pool */
+	int pool; /* CONF_NONE for a virtual MTA */
+};
+
+struct conf_provider {
+	const char *name;
+	const char **mx; /* host patterns, normal form */
+	int nmx;
+	const char **domains;
+	int ndomains;
+	int max_smtp_out;         /* provider-max-smtp-out, 0: none */
+	struct rate max_msg_rate; /* provider-max-msg-rate */
+	struct origin origin, origin_max_smtp_out, origin_max_msg_rate;
+};
+
+struct conf_source { /* [source CIDR or NAME] */
+	const char *name;
+	bool is_cidr;
+	struct endpoint net; /* is_cidr */
+	int prefix;
+	bool always_allow_relaying;
+	int default_route; /* CONF_NONE */
+	int64_t max_message_size; /* 0: [mta]'s */
+	int max_rcpt_per_message;
+	struct rate max_msg_rate;
+	int priority; /* 0 to 100 */
+	bool add_date, add_message_id, hide_source;
+	const char **remove_headers;
+	int nremove_headers;
+	struct origin origin;
+};
+
+struct conf_listener { /* [listener ADDRESS:PORT] */
+	struct endpoint at;
+	const char *name; /* as written */
+	int source;        /* CONF_NONE */
+	int default_route; /* CONF_NONE */
+	int max_connections, max_connections_per_ip; /* per_ip: loopback unlimited unless written */
+	const char *banner; /* NULL: the default */
+	struct origin origin;
+};
+
+enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
+
+struct conf_mta {
+	const char *hostname;
+	const char **postmasters;
+	int npostmasters;
+	const char *spool, *state;
+	const char *run_as_user; /* NULL: not written */
+	const char *control_socket, *control_group;
+	int threads;
+	int total_max_smtp_out, total_max_smtp_in;
+	struct origin origin_total_max_smtp_out;
+	int64_t max_message_size, spool_min_free, events_max, memory_limit;
+	int max_hops;
+	int default_route; /* CONF_NONE: none given and not the only one */
+	const char *log_file;
+	enum conf_rotate log_rotate;
+	int64_t log_rotate_size;
+	us_t log_keep;
+	const char *audit_log, *error_log; /* error_log NULL: stderr */
+	const char **name_servers; /* `IP` or `IP@PORT`; empty: the machine's resolv.conf */
+	int nname_servers;
+};
+
+struct conf_console {
+	const char *theme; /* "dark" */
+	const char *label, *label_color;
+	us_t refresh;
+	const char *time_zone;
+	const char **read, **operate, **admin; /* UNIX users and @groups */
+	int nread, noperate, nadmin;
+};
+
+struct conf_file { /* a source text, kept for the history and for going back */
+	const char *path;
+	struct str text;
+};
+
+struct conf {
+	uint32_t magic;
+	uint32_t refs; /* atomic */
+	uint64_t number; /* set by conf_set_number before it is shared */
+	us_t loaded_at;
+	const char *path;
+	struct conf_file *files;
+	int nfiles;
+	struct conf_mta mta;
+	struct conf_console console;
+	struct conf_listener *listeners;
+	int nlisteners;
+	struct conf_source *sources;
+	int nsources;
+	struct conf_vmta *vmtas;
+	int nvmtas;
+	struct conf_pool *pools;
+	int npools;
+	struct conf_route *routes;
+	int nroutes;
+	struct conf_provider *providers;
+	int nproviders;
+	struct conf_private *priv; /* the sections, for settings, diff and dump */
+};
+
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c); /* NULL allowed */
+void conf_set_number(struct conf *c, uint64_t number, us_t loaded_at);
+
+/* CONF_NONE if there is none of that name (case folded). */
+int conf_route_find(const struct conf *c, struct str name);
+int conf_vmta_find(const struct conf *c, struct str name);
+int conf_pool_find(const struct conf *c, struct str name);
+int conf_provider_find(const struct conf *c, struct str name);
+int conf_source_find(const struct conf *c, struct str name);
+/* The longest CIDR that holds the address; CONF_NONE. */
+int conf_source_for(const struct conf *c, const struct sockaddr *peer);
+/* The provider that all these best-preference MX hosts (normal form) belong to, or that names the domain; CONF_NONE. */
+int conf_provider_for(const struct conf *c, struct str domain, const struct str *hosts, int nhosts);
+
+/* ---- reading ---- */
+
+struct conf_problem {
+	const char *file;
+	int line; /* 0: the file as a whole */
+	bool error; /* else a warning */
+	const char *text;
+};
+struct conf_problems {
+	struct conf_problem *v;
+	int n, errors, warnings;
+	struct arena_block *mem;
+	struct conf_problems_private *priv;
+};
+void conf_problems_init(struct conf_problems *p);
+void conf_problems_free(struct conf_problems *p);
+/* "FILE:LINE: error: …\n" for each, in file and line order. */
+void conf_problems_print(const struct conf_problems *p, struct buf *out);
+
+struct conf_read_opts {
+	const char *shipped_dir; /* conf/ of this installation; NULL: none */
+	/* For going back to a stored configuration: read these texts instead of files of those paths. NULL: the disk. */
+	const struct conf_file *stored;
+	int nstored;
+};
+/* Reads a configuration with its includes. NULL if there is any error; every error and warning is in
+ * `problems` either way. Takes up to some 100 ms: a worker's or start's job. */
+struct conf *conf_read(const char *path, const struct conf_read_opts *opts, struct conf_problems *problems);
+
+/* True if the files on disk no longer hold what this snapshot was read from. A worker's job. */
+bool conf_differs_from_disk(const struct conf *c);
+
+/* One line of a reload's difference. */
+struct conf_change {
+	char sign;           /* '+' section or value new, '-' gone, '~' changed */
+	const char *section; /* "[domain yahoo.com]" */
+	const char *directive; /* NULL: the whole section */
+	const char *was, *now; /* as written; NULL where there is none */
+};
+struct conf_diff {
+	struct conf_change *v;
+	int n;
+	struct conf_diff_private *priv;
+};
+void conf_diff_make(const struct conf *was, const struct conf *now, struct conf_diff *out);
+void conf_diff_free(struct conf_diff *d);
+/* Directives of `now` that need a restart to take effect (spool, state, threads …), as a sentence each in `out`. */
+void conf_diff_restart(const struct conf *was, const struct conf *now, struct buf *out);
+
+/* The manual's and help's source: every directive with kind, type, range, default and help. */
+void conf_schema_print(FILE *out);
+
+#endif

@@ -1,0 +1,51 @@
+/* The class of a receiver's reply, from its basic code, its enhanced code and a first small pattern list. Runs on
+ * io threads; the compiled rules are immutable and shared. PCRE2 with JIT and match limits, so hostile
+ * text costs bounded time. */
+#ifndef STOKER_CLASSIFY_CLASSIFY_H
+#define STOKER_CLASSIFY_CLASSIFY_H
+
+#include "core/base/err.h"
+#include "core/base/str.h"
+
+enum reply_class {
+	CLASS_OK,         /* 2xx, 3xx */
+	CLASS_MAILBOX,    /* 4xx about this one recipient (full, unknown for now, receiving too fast): never slows a lane */
+	CLASS_GREYLIST,   /* come back soon: never counts as a failure */
+	CLASS_THROTTLE,   /* slower, please: 421 and the like */
+	CLASS_TRANSIENT,  /* any other 4xx: counts towards the lane's rest */
+	CLASS_PERMANENT,  /* 5xx about this recipient or message */
+	CLASS_POLICY,     /* 5xx about us (blocked, reputation): bounces the recipient; counts as a lane failure */
+	CLASS_CONNECTION, /* no reply: refused, reset, time-out, closed */
+};
+const char *reply_class_name(enum reply_class c);
+
+struct reply_verdict {
+	enum reply_class class;
+	bool permanent;    /* the recipient bounces */
+	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0") */
+	const char *rule;  /* "code 4xx", "enhanced x.2.2", or the pattern's "file:line"-like name; static text */
+};
+
+/* Which step of the dialogue got the reply: 421 before MAIL on a used connection is no throttling. */
+enum smtp_step {
+	STEP_CONNECT,
+	STEP_GREETING,
+	STEP_EHLO,
+	STEP_MAIL,
+	STEP_RCPT,
+	STEP_DATA,
+	STEP_BODY, /* after the final dot */
+	STEP_RSET,
+	STEP_QUIT,
+};
+const char *smtp_step_name(enum smtp_step s); /* "greeting", "RCPT TO", "end of DATA" */
+
+struct classifier;
+/* Compiles the built-in list. NULL with a sentence if a pattern is wrong (start or reload only). */
+struct classifier *classifier_new(struct errbuf *e);
+void classifier_free(struct classifier *c);
+/* reply: all its lines, joined by \n, each with its code ("421-4.7.0 text\n421 4.7.0 more"). An empty reply
+ * is CLASS_CONNECTION. 552 at RCPT counts as 452 (RFC 5321 4.5.3.1.10). Safe from any number of threads. */
+void classify(const struct classifier *c, enum smtp_step step, struct str reply, struct reply_verdict *out);
+
+#endif
