@@ -1,0 +1,42 @@
+/* Events: what happened to a message or recipient, numbered, committed together with the outcome; the delivery log,
+ * accounting and webhooks are readers of them (COMMANDS.md, "log events"). */
+#ifndef STOKER_SPOOL_EVENT_H
+#define STOKER_SPOOL_EVENT_H
+
+#include "core/base/buf.h"
+#include "core/base/clock.h"
+
+enum event_type {
+	EVENT_RECEIVED = 1, /* one a message; recipient is the first, `count` how many */
+	EVENT_REJECTED,     /* a RCPT or message refused at our door; message is 0 */
+	EVENT_DELIVERED,
+	EVENT_DEFERRED,
+	EVENT_BOUNCED,
+	EVENT_EXPIRED,
+	EVENT_REMOVED,
+	EVENT_TYPES
+};
+const char *event_type_name(enum event_type t); /* "delivered" */
+
+/* Text fields are slices: of the caller's memory when encoding, of the encoded bytes when decoded. Empty = left out. */
+struct event {
+	uint64_t id; /* given by the spool at commit */
+	us_t at;
+	enum event_type type;
+	uint64_t message;
+	uint32_t rcpt;  /* index in the message */
+	uint32_t count; /* EVENT_RECEIVED: recipients */
+	struct str sender, recipient, queue, virtual_mta, source_ip, mx, mx_ip, reply, enhanced, category, tls, job, user;
+	us_t seconds; /* how long the attempt took (a span in microseconds) */
+	us_t queued_at; /* when the message was received */
+	us_t next_attempt; /* EVENT_DEFERRED */
+	uint64_t size;
+	uint32_t attempt; /* 1 for the first */
+	bool maybe_twice; /* the connection died between final dot and answer */
+};
+/* Appends a self-delimiting encoding (without id: ids are consecutive in a batch). */
+bool event_encode(struct buf *out, const struct event *e);
+/* False at the end or if the bytes are damaged (r->bad). e->id is left alone. */
+bool event_decode(struct reader *r, struct event *e);
+
+#endif

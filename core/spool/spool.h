@@ -1,0 +1,143 @@
+/* The spool: what 250 promised, and the memory of what happened since. All functions but those marked "any thread"
+ * belong to the spool thread; the engine has no loop and no threads of its own (core/mta_spool.c drives it), so the
+ * crash replayer can drive it too.
+ *
+ * ON DISK (format 1), every legal state: [the implementer writes this chapter: files, record layout, the order of writes
+ * and syncs for accept, outcome, DSN, recycle, compaction, large bodies, ids, format file, lock; and what recovery
+ * finds after a crash between any two of them.] */
+#ifndef STOKER_SPOOL_SPOOL_H
+#define STOKER_SPOOL_SPOOL_H
+
+#include "core/base/err.h"
+#include "core/spool/event.h"
+#include "core/spool/message.h"
+
+struct spool;
+
+struct spool_opts {
+	const char *dir;        /* [mta] spool */
+	const char *state_dir;  /* [mta] state */
+	uint64_t segment_bytes; /* 0: 64 MB */
+	uint64_t min_free;      /* spool-min-free, bytes; hysteresis 1.25 */
+	uint64_t events_max;    /* bytes of events kept for slow readers */
+	uint64_t map_bytes;     /* LMDB map size; 0: 64 GB (sparse), grown when full */
+};
+
+extern const struct err err_spool_locked;   /* another instance has it */
+extern const struct err err_spool_newer;    /* written by a newer Stoker */
+extern const struct err err_spool_damaged;  /* an environment is missing beside segments, or unreadable */
+extern const struct err err_spool_poisoned; /* a write or sync failed: 451 4.3.0 for this batch */
+extern const struct err err_spool_floor;    /* below spool-min-free */
+
+/* Locks, checks the format, opens LMDB, finds the records behind the indexed position. Does not load messages. Creates an empty
+ * spool where there is nothing at all. Measures the sync time of the disk. */
+const struct err *spool_open(const struct spool_opts *o, struct spool **out, struct errbuf *e);
+/* Syncs what is buffered, closes. */
+void spool_close(struct spool *s);
+
+/* Any thread: a number never used before, over all restarts (a ceiling ahead of it is on disk). */
+uint64_t spool_new_id(struct spool *s);
+
+/* ---- accept: add …, then one flush for all ---- */
+/* Buffers a record; keeps the message (the caller gets it back from flush). A large body must be synced already
+ * (spool_large_*). False: no memory or the batch is full (flush first). */
+bool spool_add(struct spool *s, struct message *m);
+/* Writes and syncs the batch. NULL: all are durable; answer 250, then hand them to the scheduler. Otherwise none is (their
+ * segment is poisoned and replaced). `done` is called for each message of the batch, in order, and owns it. */
+const struct err *spool_flush(struct spool *s, us_t now, void (*done)(void *arg, struct message *m, const struct err *err),
+			      void *arg, struct errbuf *e);
+size_t spool_batch_count(const struct spool *s);
+
+/* ---- large bodies (over BODY_MEMORY_MAX): any thread; a worker's job ---- */
+struct spool_large;
+struct spool_large *spool_large_create(struct spool *s, uint64_t message_id, struct errbuf *e);
+const struct err *spool_large_write(struct spool_large *l, struct str chunk, struct errbuf *e);
+/* Syncs file and directory. The body (a file body) is in *out with one reference. */
+const struct err *spool_large_finish(struct spool_large *l, bool dot_line, bool eightbit, struct body **out, struct errbuf *e);
+void spool_large_abort(struct spool_large *l); /* removes the file */
+
+/* ---- outcomes: buffered, then one LMDB transaction ---- */
+struct outcome {
+	uint64_t message;
+	uint32_t rcpt;
+	enum rcpt_state state; /* QUEUED: deferred */
+	enum event_type as;    /* what is counted: DELIVERED, BOUNCED, EXPIRED, REMOVED or DEFERRED; RECEIVED: nothing (a state change without event) */
+	uint16_t attempts;
+	bool delayed_dsn_sent;
+	bool maybe_twice;
+	us_t due; /* deferred: the next attempt */
+	struct str reply;
+	const char *enhanced;
+};
+/* `ev` may be NULL (no event). Copies what it needs. An unknown message or recipient is a broken invariant of the caller: logged, ignored. */
+bool spool_outcome(struct spool *s, const struct outcome *o, const struct event *ev);
+bool spool_event(struct spool *s, const struct event *ev);
+/* True when something is buffered for LMDB (outcomes, events, index). */
+bool spool_dirty(const struct spool *s);
+/* One commit of index, outcomes, events, totals; `sync`: mdb_env_sync follows. Events get their numbers here. On failure
+ * nothing is lost in memory: call again (the caller stops new mail and hand-outs meanwhile). */
+const struct err *spool_commit(struct spool *s, us_t now, bool sync, struct errbuf *e);
+
+struct spool_totals { /* recipients over the life of the spool; queued = accepted - the rest */
+	uint64_t accepted, delivered, deferred, bounced, expired, removed, maybe_twice;
+};
+void spool_totals(const struct spool *s, struct spool_totals *out);
+
+/* ---- loading at start: each unfinished message once, in steps ---- */
+/* Hands up to `max` messages to `fn` (which owns them; body NULL, states filled). False when all are loaded. Messages accepted after
+ * spool_open are not among them. */
+bool spool_load(struct spool *s, unsigned max, void (*fn)(void *arg, struct message *m), void *arg);
+/* Share loaded, 0 to 1, and how many recipients are still to come. */
+double spool_load_progress(const struct spool *s, uint64_t *rcpts_left);
+
+/* ---- bodies ---- */
+/* A counted descriptor and range for a body; the reference keeps its segment (or large file) from recycling. NULL: gone. */
+struct body *spool_body(struct spool *s, uint64_t message, const struct spool_where *w);
+/* Any thread: reads a file body of up to BODY_MEMORY_MAX into memory (CRC checked), as a new body; or an error. */
+const struct err *spool_body_load(struct body *file_body, struct body **out, struct errbuf *e);
+/* Any thread: reads part of a file body. Returns bytes, -1 with errno. */
+int64_t spool_body_read(const struct body *file_body, uint64_t offset, void *p, size_t n);
+/* Envelope and position of an unfinished message from the index; body NULL. NULL: not there. */
+struct message *spool_message(struct spool *s, uint64_t id);
+
+/* ---- upkeep, in steps of at most 2 ms: zero-filling ahead, recycling, compaction, event trimming. True: more to do. ---- */
+bool spool_step(struct spool *s, us_t now);
+/* Zero-filling is I/O of 64 MB: a worker calls this (any thread) when spool_wants_segment() says so. */
+bool spool_wants_segment(const struct spool *s);
+const struct err *spool_prepare_segment(struct spool *s, struct errbuf *e);
+
+struct spool_stats {
+	uint64_t messages, bytes; /* unfinished */
+	uint64_t free_bytes, free_inodes;
+	bool below_floor;         /* refuse at MAIL with 452 4.3.1 */
+	bool lmdb_failed;         /* last commit failed */
+	bool poisoned;            /* a segment was poisoned since start */
+	double sync_ms;           /* measured at start, then a moving mean of the flushes */
+	uint64_t segments, segments_free;
+	uint64_t events_bytes, events_dropped; /* dropped: readers were too far behind */
+	uint64_t last_event;
+};
+/* statvfs at most once a second. */
+void spool_stats(struct spool *s, us_t now, struct spool_stats *out);
+
+/* ---- readers of events: any thread, each with its own read transactions ---- */
+struct event_reader;
+/* Starts behind the saved position of that name (first time: at the oldest event there is). */
+struct event_reader *event_reader_open(struct spool *s, const char *name);
+void event_reader_close(struct event_reader *r);
+/* Reads up to `max` events after the last one read; returns how many. Slices are valid during the call only. */
+int event_reader_next(struct event_reader *r, int max, void (*fn)(void *arg, const struct event *e), void *arg);
+uint64_t event_reader_position(const struct event_reader *r); /* id of the last one read */
+uint64_t event_reader_missed(const struct event_reader *r);   /* events that were trimmed before it read them */
+/* Spool thread: saves a reader's position with the next commit; events behind all positions are trimmed. */
+void spool_reader_position(struct spool *s, const char *name, uint64_t id);
+
+/* ---- state environment: small durable tables (overrides, configuration history, histories, lanes) ---- */
+/* Buffered until spool_state_commit; a NULL value deletes. */
+bool spool_state_put(struct spool *s, const char *table, struct str key, struct str value);
+bool spool_state_del(struct spool *s, const char *table, struct str key);
+const struct err *spool_state_commit(struct spool *s, struct errbuf *e); /* durable when it returns */
+/* Before threads start, or on the spool thread: all rows of a table in key order. */
+void spool_state_each(struct spool *s, const char *table, void (*fn)(void *arg, struct str key, struct str value), void *arg);
+
+#endif
