@@ -1,7 +1,7 @@
-/* The one sanitiser between any text and screen, log and CLI. C0, DEL, C1, bidi controls, zero-width
- * and other format characters and ill-formed UTF-8 become visible escapes (\x1b, <U+202E>); every
- * other character passes. Clipping is by terminal columns (wcwidth table of our own locale-free
- * kind). Any thread. */
+/* The one sanitiser between any text and screen, log and CLI. C0, DEL, C1, bidi controls,
+ * zero-width and other format characters and ill-formed UTF-8 become visible escapes (\x1b,
+ * <U+202E>); every other character passes. Clipping is by terminal columns (wcwidth table of our
+ * own locale-free kind). Any thread. */
 #ifndef STOKER_BASE_CLEAN_H
 #define STOKER_BASE_CLEAN_H
 
@@ -9,7 +9,8 @@
 
 /* Appends the escaped text. ASCII only if `ascii` (others become <U+XXXX>). */
 bool clean_add(struct buf *out, struct str text, bool ascii);
-/* The same, clipped to `columns`; a clipped text ends in "..." when columns >= 4. Returns columns used. */
+/* The same, clipped to `columns`; a clipped text ends in "..." when columns >= 4. Returns columns
+ * used. */
 int clean_clip(struct buf *out, struct str text, int columns, bool ascii);
 /* Columns of an already clean UTF-8 text. */
 int clean_width(struct str text);

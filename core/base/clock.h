@@ -9,12 +9,12 @@
 
 typedef int64_t us_t;
 
-#define US_PER_MS ((us_t)1000)
-#define US_PER_S ((us_t)1000000)
-#define US_PER_MIN (60 * US_PER_S)
+#define US_PER_MS   ((us_t)1000)
+#define US_PER_S    ((us_t)1000000)
+#define US_PER_MIN  (60 * US_PER_S)
 #define US_PER_HOUR (60 * US_PER_MIN)
-#define US_PER_DAY (24 * US_PER_HOUR)
-#define US_NEVER INT64_MAX
+#define US_PER_DAY  (24 * US_PER_HOUR)
+#define US_NEVER    INT64_MAX
 
 /* Takes the offset between the two clocks. Call once, before any thread starts. */
 void clock_init(void);
@@ -22,7 +22,8 @@ void clock_init(void);
 us_t clock_now_us(void);
 /* CPU time of the calling thread, microseconds. */
 us_t clock_thread_cpu_us(void);
-/* Wall clock minus process clock, microseconds: not zero after NTP or an operator stepped the time. */
+/* Wall clock minus process clock, microseconds: not zero after NTP or an operator stepped the time.
+ */
 us_t clock_skew_us(void);
 
 /* RFC 3339 in UTC with milliseconds, "2026-11-23T19:03:48.118Z" (24 bytes + NUL). */

@@ -19,7 +19,7 @@ struct errbuf {
 void errbuf_set(struct errbuf *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 extern const struct err err_no_memory;
-extern const struct err err_io;      /* a system call failed; errbuf says which and why */
+extern const struct err err_io;	     /* a system call failed; errbuf says which and why */
 extern const struct err err_invalid; /* bad input; errbuf says what to write instead */
 extern const struct err err_full;    /* a documented bound is reached */
 extern const struct err err_gone;    /* the object named is not there any more */

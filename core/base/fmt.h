@@ -23,7 +23,8 @@ const struct err *fmt_parse_rate(struct str s, struct rate *out, struct errbuf *
 /* "10m", "1h30m", "250ms", "4d12h", "never" (US_NEVER). A bare number and 0 are errors. */
 const struct err *fmt_parse_duration(struct str s, us_t *out, struct errbuf *e);
 const struct err *fmt_parse_size(struct str s, int64_t *out, struct errbuf *e);
-const struct err *fmt_parse_int(struct str s, int64_t lo, int64_t hi, int64_t *out, struct errbuf *e);
+const struct err *fmt_parse_int(struct str s, int64_t lo, int64_t hi, int64_t *out,
+				struct errbuf *e);
 const struct err *fmt_parse_bool(struct str s, bool *out, struct errbuf *e);
 /* "5%", "0.1%" as a fraction. */
 const struct err *fmt_parse_percent(struct str s, double *out, struct errbuf *e);
@@ -32,13 +33,15 @@ const struct err *fmt_parse_percent(struct str s, double *out, struct errbuf *e)
 enum { FMT_SIZE = 32 };
 /* As configuration would be written: "20/s", "1/6m", "unlimited". */
 void fmt_rate(struct rate r, char out[FMT_SIZE]);
-/* Exactly, as configuration: "1h30m", "250ms", "never". */
+/* As configuration: "1h30m", "250ms", "never"; cut to milliseconds (1ms if less, 0s if nothing). */
 void fmt_duration(us_t d, char out[FMT_SIZE]);
-/* For the eye, at most 5 columns: "52m", "3h41", "2d11", "0m41", "31s". */
+/* How old, for the eye, at most 5 columns: "0m41", "52m07", "3h41", "2d11", "412d", "never". */
 void fmt_age(us_t d, char out[FMT_SIZE]);
-/* For the eye, at most 6 columns: 987, 12.7k, 402.1k, 1.26M. k and M are 1000. */
+/* How long still, for the eye, at most 5 columns: "31s", "52m", "13h", "4d", "never". */
+void fmt_left(us_t d, char out[FMT_SIZE]);
+/* For the eye, at most 6 columns: 987, 12.7k, 402.1k, 1.26M. k and M are 1000; cut, not rounded. */
 void fmt_count(int64_t n, char out[FMT_SIZE]);
-/* For the eye: "899.0", "1.2k", "0.4". */
+/* For the eye: "899.0", "1.2k", "0.4"; "<0.1" for what is not quite nothing. */
 void fmt_per_s(double per_s, char out[FMT_SIZE]);
 void fmt_bytes(int64_t n, char out[FMT_SIZE]); /* "48.1k", "1.0G" (1024) */
 

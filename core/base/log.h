@@ -1,6 +1,6 @@
-/* The error log: what goes wrong in Stoker itself, for its operator. One line an event, time first, cleaned.
- * Writes to a descriptor set at start (stderr by default); any thread; one write(2) a line. Repeats
- * of one message are counted, not written, within a second. */
+/* The error log: what goes wrong in Stoker itself, for its operator. One line an event, time first,
+ * cleaned. Writes to a descriptor set at start (stderr by default); any thread; one write(2) a
+ * line. Repeats of one message are counted, not written, within a second. */
 #ifndef STOKER_BASE_LOG_H
 #define STOKER_BASE_LOG_H
 
@@ -12,7 +12,8 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* A broken invariant, or a failure at start before anything was promised: one line, then exit 1. */
+/* A broken invariant, or a failure at start before anything was promised: one line, then _exit(1)
+ * (no exit handlers: other threads may still run). */
 void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Magic numbers in long-lived objects, checked at module borders (varnish's miniobj). */

@@ -21,7 +21,9 @@ struct waker {
 	void (*wake)(void *arg);
 	void *arg;
 };
-/* Sets asleep; the thread must then look at its mailboxes once more before it blocks. */
+/* Sets asleep; the thread must then look at its mailboxes once more before it blocks: mailbox_empty
+ * of each it reads, mailbox_flush of each it writes that has spill. A wake-up that came before the
+ * flag was set is only found so. */
 void waker_sleep(struct waker *w);
 void waker_awake(struct waker *w);
 /* From any thread: wakes the owner if it sleeps. */
@@ -42,16 +44,19 @@ void mailbox_force_capacity(size_t capacity);
 
 /* Producer side. push never blocks; false only without memory for the spill. */
 bool mailbox_push(struct mailbox *m, const void *message);
-/* Publishes what was pushed, moves spilled messages into free room, wakes the consumer if asleep. */
+/* Publishes what was pushed, moves spilled messages into free room, wakes the consumer if asleep.
+ */
 void mailbox_flush(struct mailbox *m);
-/* Slots that the producer may still take without spilling (can only grow behind its back). */
+/* Slots that the producer may still take without spilling (can only grow behind its back); 0 while
+ * something is spilled. */
 size_t mailbox_room(const struct mailbox *m);
 bool mailbox_has_spill(const struct mailbox *m);
 
 /* Consumer side. pop copies the oldest message out; false if empty. */
 bool mailbox_pop(struct mailbox *m, void *message);
 bool mailbox_empty(const struct mailbox *m);
-/* Tells the producer about the room made since the last call, if it waits for it. */
+/* Tells the producer about the room made since the last call, if it waits for it. Call it when a
+ * loop pass stops popping before the end; a pop that finds nothing does it by itself. */
 void mailbox_release(struct mailbox *m);
 
 const char *mailbox_name(const struct mailbox *m);

@@ -11,7 +11,7 @@ struct pool {
 	size_t object_bytes;
 	void *free_list;
 	struct pool_chunk *chunks;
-	uint64_t used;        /* objects handed out now */
+	uint64_t used;	      /* objects handed out now */
 	uint64_t allocated;   /* objects that exist */
 	size_t chunk_objects; /* objects in the next chunk */
 };

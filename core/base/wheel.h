@@ -1,5 +1,6 @@
 /* Hierarchical timer wheel for millions of retries: add and cancel are O(1). 8 levels of 64 slots,
- * tick 10 ms by default. Timers fire in tick order, never early. One thread owns a wheel; it has no clock of its own. */
+ * tick 10 ms by default. Timers fire in tick order, never early. One thread owns a wheel; it has no
+ * clock of its own. */
 #ifndef STOKER_BASE_WHEEL_H
 #define STOKER_BASE_WHEEL_H
 
@@ -24,7 +25,9 @@ void wheel_init(struct wheel *w, us_t tick_us, us_t now);
 /* Arms or re-arms. A time in the past fires at the next wheel_pop. US_NEVER disarms. */
 void wheel_set(struct wheel *w, struct wheel_timer *t, us_t due);
 void wheel_del(struct wheel *w, struct wheel_timer *t);
-/* The next timer due at or before now, disarmed; NULL if none. Call until NULL or the budget ends. */
+/* The next timer due at or before now, disarmed; NULL if none. Call until NULL or the budget ends.
+ * Moves a few thousand timers between levels at most: if more must move first, it returns NULL
+ * while wheel_next is still at or before now, and goes on at the next call. */
 struct wheel_timer *wheel_pop(struct wheel *w, us_t now);
 /* A lower bound of the next firing, US_NEVER if nothing is armed. */
 us_t wheel_next(const struct wheel *w);
