@@ -6,14 +6,18 @@
 #include "conf/conf.h"
 #include "core/control/commands.h"
 #include "core/net/loop.h"
+#include "core/sched/sched.h"
 #include "core/spool/spool.h"
 
-/* What control needs from the rest; every call is a message to another thread, answers come back by the functions below with the same id. */
+/* What control needs from the rest; every call is a message to another thread, answers come back by the functions below with the same
+ * id. Strings in arguments are valid during the call only: what crosses to another thread is copied by the callee. */
 struct control_env {
 	void *arg;
+	const char *version; /* of this program, for status */
 	void (*sched_command)(void *arg, const struct sched_cmd *c);      /* answer: control_sched_reply */
 	void (*sched_detail)(void *arg, uint64_t id, const struct target *t); /* answer: control_text (JSON) */
-	/* Recipients: a page of JSON rows from `cursor`; filter is applied here on the JSON names afterwards. answer: control_text */
+	/* Recipients: a page of JSON rows from `cursor`; filter is applied here on the JSON names afterwards. answer: control_text with
+	 * {"total":N (left out if unknown),"cursor":"NEXT" ("0" at the end),"rows":[…]}; messages_json() makes it */
 	void (*sched_messages)(void *arg, uint64_t id, const struct target *t, uint64_t cursor, int max);
 	void (*message)(void *arg, uint64_t id, uint64_t message, bool raw); /* one message in full (JSON), or its bytes; answer: control_text */
 	void (*resolve)(void *arg, uint64_t id, struct str domain); /* answer: control_text (JSON) */
@@ -22,12 +26,23 @@ struct control_env {
 	void (*settings)(void *arg, uint64_t id, struct str domain, struct str via, bool json); /* answer: control_text */
 	void (*rotate)(void *arg);
 	void (*shutdown)(void *arg, struct str who);
-	/* Hands a connection to the console thread after its hello (JSON: user, term, rows, columns, utf8, colors, flags). Owns fd. */
+	/* Hands a connection to the console thread after its hello (cli.h; not checked, but read-only has lowered the role). Owns fd,
+	 * which is non-blocking; nothing behind the hello has been read. */
 	void (*attach)(void *arg, int fd, struct str user, enum role role, struct str hello);
-	/* Facts for `status` that live elsewhere: appends JSON fields "loops", "spool", "memory", "in", "operators" to an open object. Any-thread-safe snapshot. */
+	/* Facts for `status` that live elsewhere: appends one JSON object with "loops", "spool", "memory", "in", "operators", as
+	 * COMMANDS.md has them ("in" without rate). Any-thread-safe snapshot; asked four times a second. */
 	void (*status)(void *arg, struct buf *json_fields);
 	void (*audit)(void *arg, struct str line); /* to the audit log */
 };
+/* The answer to sched_messages, made on the scheduler's thread: start, then one call a row, then end. */
+struct messages_json {
+	struct buf *out;
+	bool any;
+};
+void messages_json_start(struct messages_json *j, struct buf *out);
+void messages_json_row(struct messages_json *j, const struct message_row *r);
+void messages_json_end(struct messages_json *j, int64_t total, uint64_t cursor);
+
 struct control;
 struct control *control_new(struct loop *l, const struct control_env *env, struct conf *c);
 void control_free(struct control *c);

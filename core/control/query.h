@@ -8,15 +8,16 @@
 
 enum list_id { LIST_QUEUES, LIST_SITES, LIST_LANES, LIST_SOURCES, LIST_JOBS, LIST_OVERRIDES, LIST_ALARMS, LIST_COUNT };
 
-enum value_type { V_NONE, V_INT, V_REAL /* a plain number */, V_PER_S, V_PERCENT, V_TIME, V_SPAN, V_BYTES, V_BOOL, V_TEXT };
+enum value_type { V_NONE, V_INT, V_REAL /* a plain number */, V_PER_S, V_PERCENT, V_TIME, V_SPAN, V_BYTES, V_BOOL, V_TEXT, V_TREND };
 struct value {
 	enum value_type type;
 	int64_t i; /* V_INT, V_TIME, V_SPAN (us), V_BYTES, V_BOOL */
 	double d;
 	struct str s; /* valid as long as the row */
+	const uint16_t *trend; /* V_TREND: TREND_STEPS values, a second x 10 */
 };
 struct field {
-	const char *json;    /* "delivered_percent" */
+	const char *json;    /* "delivered_percent"; "why.text": member of an object */
 	const char *heading; /* "DLV%"; NULL: not a column */
 	const char *help;
 	int width;           /* columns; 0: takes what is left */
@@ -46,11 +47,15 @@ bool filter_match(const struct filter *f, const struct row *r, us_t now);
 struct query {
 	enum list_id list;
 	struct str filter;
-	struct str sort;  /* "" : the list's default ("trouble", then recipients); "-x": inverted */
+	/* "": the list's default ("trouble", then recipients). A field's name: numbers largest first, times soonest first, text
+	 * from A; "-x" inverts. What has no value comes last either way; ties go by row id, so that pages never overlap. */
+	struct str sort;
 	int limit, offset;
 	uint64_t site;    /* lanes or queues of this site's row id only; 0: all */
 	uint64_t vmta;    /* lanes of this source's row id only; 0: all */
-	uint64_t around;  /* the page that holds this row id, if it is among the matches (the cursor); 0: by offset */
+	/* The cursor's row id: if it is among the matches and not in the window [offset, offset + limit), the window is moved as
+	 * little as needed to hold it. 0: by offset alone. */
+	uint64_t around;
 };
 /* A page of copied rows (references held); plain value, may go to another thread; page_free. */
 struct page {
