@@ -1,6 +1,7 @@
 #include "core/base/hash.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 
 static uint64_t key0 = 0x0706050403020100u, key1 = 0x0F0E0D0C0B0A0908u;
@@ -42,7 +43,8 @@ static uint64_t fold8(uint64_t w)
 	return w | capital >> 2;
 }
 
-static uint64_t load(const unsigned char *b, size_t n)
+/* Less than eight bytes, little-endian. */
+static uint64_t load_tail(const unsigned char *b, size_t n)
 {
 	uint64_t w = 0;
 
@@ -59,12 +61,14 @@ static inline uint64_t siphash13(const unsigned char *b, size_t n, bool folded)
 	uint64_t w;
 
 	for (; n >= 8; n -= 8, b += 8) {
-		w = folded ? fold8(load(b, 8)) : load(b, 8);
+		memcpy(&w, b, sizeof w);
+		w = le64toh(w);
+		w = folded ? fold8(w) : w;
 		v[3] ^= w;
 		sip_round(v);
 		v[0] ^= w;
 	}
-	w = load(b, n);
+	w = load_tail(b, n);
 	last |= folded ? fold8(w) : w;
 	v[3] ^= last;
 	sip_round(v);

@@ -206,13 +206,18 @@ bool mailbox_push(struct mailbox *m, const void *message)
 
 void mailbox_flush(struct mailbox *m)
 {
+	size_t left;
+
 	spill_to_ring(m);
-	if (m->spill.n) {
+	/* Ends with all moved, or with a look at a full ring after the flag was set: whoever makes
+	 * room from then on sees the flag. Left set for nothing, it costs one needless poke. */
+	do {
+		left = m->spill.n;
+		if (!left)
+			break;
 		__atomic_store_n(&m->wants_room, 1, __ATOMIC_SEQ_CST);
-		/* Room made before the flag was seen is found here; a flag left set costs the
-		 * consumer one poke too many. */
 		spill_to_ring(m);
-	}
+	} while (m->spill.n < left);
 	if (m->published == m->filled)
 		return;
 	m->published = m->filled;
