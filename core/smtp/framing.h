@@ -10,21 +10,37 @@ enum line_result { LINE_MORE, LINE_OK, LINE_TOO_LONG, LINE_BAD_BYTES };
 /* Looks for the next line in `in` (at most `max` bytes with CRLF). LINE_OK: *line without CRLF, *used with it. LINE_BAD_BYTES: bare CR, bare LF or NUL. */
 enum line_result framing_line(struct str in, size_t max, struct str *line, size_t *used);
 
-/* ---- DATA in: scanned in place, in the buffer that the socket reads into ---- */
-enum data_result { DATA_MORE, DATA_END, DATA_BAD /* bare CR, bare LF, NUL */, DATA_LINE_TOO_LONG };
+/* ---- message bytes in: scanned in place, in the buffer that the socket reads into ---- */
+/* Legitimate mail with lines over RFC 5321's 998 exists; beyond this it is an attack on memory. */
+enum { TEXT_LINE_MAX = 1024 * 1024 };
+enum data_result {
+	DATA_MORE,
+	DATA_END,
+	DATA_BAD, /* bare CR, bare LF or NUL: nothing of the message may be kept */
+	DATA_LINE_TOO_LONG /* a line over TEXT_LINE_MAX */
+};
 struct data_scan {
 	size_t clean;      /* bytes at the front of the buffer that are final (unstuffed, checked) */
-	int state;
-	size_t line_bytes;
-	bool dot_line;  /* a (stuffed) dot line was seen */
-	bool eightbit;
-	/* facts of the header block, gathered on the way */
-	bool header_done;
+	bool chunks;       /* BDAT: no stuffing, no terminator */
+	bool bol;          /* the next byte to be judged begins a line */
+	bool dot_line;     /* a line of the message begins with a dot */
+	bool eightbit;     /* a byte over 127 was seen */
+	bool header_done;  /* the empty line behind the header was seen; header_bytes is its place */
+	size_t line_bytes; /* of the unfinished line */
+	size_t header_bytes; /* header_done: offset of the empty line; counts from the message's start */
+	size_t total;      /* bytes of the message that were final so far, over all buffers */
 };
-void data_scan_init(struct data_scan *d);
-/* Continues over b[d->clean…]: removes stuffing dots in place. DATA_END: b->n is cut to the message (CRLF.CRLF's dot removed) and *after holds what
- * followed it (a copy is the caller's to make before touching b). Memory moves only where a dot line exists. */
+void data_scan_init(struct data_scan *d, bool chunks);
+/* Continues over b[d->clean…]: removes stuffing dots in place. What cannot be judged yet (a CR or dot whose next byte has not come: at most
+ * two bytes) stays behind `clean`. DATA_END: b->n is cut to the message (CRLF.CRLF's dot removed) and *after holds what
+ * followed it (a copy is the caller's to make before touching b). Memory moves only where a dot line exists. The verdict
+ * does not depend on how the bytes were cut into calls. */
 enum data_result data_scan(struct data_scan *d, struct buf *b, struct str *after);
+/* The caller has taken the b[0…clean) away (a chunk went to disk, a refused message is dropped): the rest moves to the front. */
+void data_scan_taken(struct data_scan *d, struct buf *b);
+/* BDAT's LAST: the message ends here. DATA_END or DATA_BAD (it ends in a CR). A last line without CRLF is given one:
+ * needs room for 2 bytes, DATA_MORE without memory. */
+enum data_result data_scan_last(struct data_scan *d, struct buf *b);
 
 /* ---- DATA out ---- */
 /* Calls emit for slices that together are the dot-stuffed form of `part`; *bol: at the beginning of a line (start true), kept between parts.
