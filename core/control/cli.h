@@ -3,7 +3,7 @@
  * later 'F' file bytes, 'Y' confirmed count. Server → client: 'O' stdout, 'E' stderr, 'Q' question JSON {"count":N,"text":"…"}, 'X' exit code (u8).
  * A question has {"count":N,"type":"WORD","text":"…"}: the user types WORD (the count, or the host name), which comes back in 'Y'.
  *
- * Attach: first frame 'A' hello JSON {"term","rows","columns","utf8":bool,"no_color":bool,"tz":"Europe/Paris","flags":["read-only","plain"]};
+ * Attach: first frame 'A' hello JSON {"term","rows","columns","utf8","no_color","plain","read_only","tz":"Europe/Paris"};
  * the client sends nothing more until the server's first frame is there. Then client → server 'I' input bytes, 'S' size JSON
  * {"rows","columns"}, 'F' result of W or D JSON {"op":"write" or "edit","path","error" if it failed}; server → client 'T' terminal
  * bytes, 'W' write a file JSON {"path","bytes"}, 'D' edit JSON {"path","line"}, 'X' exit code and behind it the goodbye sentence. */

@@ -20,10 +20,12 @@ struct field {
 	const char *json;    /* "delivered_percent"; "why.text": member of an object */
 	const char *heading; /* "DLV%"; NULL: not a column */
 	const char *help;
+	enum value_type type; /* of its values, where it has one */
 	int width;           /* columns; 0: takes what is left */
 	int drop;            /* columns with the highest number go first when the screen is narrow; 0: never */
 	bool right;          /* aligned */
 	bool in_json;        /* false: only for the screen (then `json` is its name for sort and filter) */
+	bool word;           /* a bare word of a filter looks here */
 	void (*get)(const struct row *r, us_t now, struct value *out);
 };
 struct list_def {

@@ -1,0 +1,297 @@
+#include "core/control/mirror_rows.h"
+
+#include <stdlib.h>
+
+#include "core/base/hash.h"
+#include "core/base/log.h"
+
+enum { MIRROR_MAGIC = 0x6d697272, FIRST_CAP = 64 };
+
+struct shelf { /* all rows of one kind; a row that goes is replaced by the last one */
+	struct row *v;
+	struct mark *marks;
+	size_t n, cap;
+	struct idmap by_id;    /* id -> index + 1 */
+	struct strmap by_name; /* name -> index + 1; of two rows of one name the newer */
+};
+struct mirror {
+	uint32_t magic;
+	struct shelf shelf[ROW_KINDS];
+	struct sched_totals totals;
+	us_t totals_at;
+	struct hit *scratch;
+	size_t scratch_cap;
+};
+
+static void *slot_of(size_t index)
+{
+	return (void *)(uintptr_t)(index + 1);
+}
+
+static size_t index_of(const void *slot)
+{
+	return (size_t)(uintptr_t)slot - 1;
+}
+
+struct mirror *mirror_new(void)
+{
+	struct mirror *m = calloc(1, sizeof *m);
+
+	if (!m)
+		fatal("no memory for the mirror");
+	m->magic = MIRROR_MAGIC;
+	for (int k = 0; k < ROW_KINDS; k++) {
+		idmap_init(&m->shelf[k].by_id);
+		strmap_init(&m->shelf[k].by_name);
+	}
+	return m;
+}
+
+void mirror_free(struct mirror *m)
+{
+	if (!m)
+		return;
+	OBJ_CHECK(m, MIRROR_MAGIC);
+	for (int k = 0; k < ROW_KINDS; k++) {
+		struct shelf *s = &m->shelf[k];
+
+		for (size_t i = 0; i < s->n; i++)
+			row_release(&s->v[i]);
+		free(s->v);
+		free(s->marks);
+		idmap_free(&s->by_id);
+		strmap_free(&s->by_name);
+	}
+	free(m->scratch);
+	m->magic = 0;
+	free(m);
+}
+
+/* ---- the default order ---- */
+
+static unsigned state_rank(enum row_state s)
+{
+	switch (s) {
+	case STATE_DOWN:
+		return 0;
+	case STATE_BACKOFF:
+	case STATE_RESTING:
+		return 1;
+	case STATE_PAUSED:
+		return 2;
+	case STATE_DISABLED:
+		return 3;
+	case STATE_OK:
+	case STATE_WARMING:
+	case STATE_IDLE:
+		break;
+	}
+	return 4;
+}
+
+static uint64_t row_queued(const struct row *r)
+{
+	switch ((enum row_kind)r->kind) {
+	case ROW_QUEUE:
+		return r->queue.queued;
+	case ROW_SITE:
+		return r->site.queued;
+	case ROW_JOB:
+		return r->job.queued;
+	case ROW_LANE:
+	case ROW_SOURCE:
+	case ROW_OVERRIDE:
+	case ROW_ALARM:
+	case ROW_KINDS:
+		break;
+	}
+	return 0;
+}
+
+/* Live overrides, then ended ones, then acts; red alarms, yellow, notes, acknowledged, gone. */
+static unsigned special_rank(const struct row *r)
+{
+	if (r->kind == ROW_OVERRIDE)
+		return r->override.act ? 2 : r->override.ended_at ? 1 : 0;
+	if (r->alarm.gone)
+		return 6;
+	return r->alarm.acked ? 5 : r->alarm.severity;
+}
+
+uint64_t mirror_trouble(const struct row *r)
+{
+	const uint64_t low = (UINT64_C(1) << 61) - 1;
+	uint64_t size = row_queued(r), rank = state_rank((enum row_state)r->state);
+
+	if (r->kind == ROW_OVERRIDE || r->kind == ROW_ALARM) {
+		rank = special_rank(r);
+		/* Newest first. */
+		size = r->kind == ROW_OVERRIDE ? r->override.number : r->alarm.number;
+	} else if (r->kind == ROW_LANE || r->kind == ROW_SOURCE) {
+		float rate = r->kind == ROW_LANE ? r->lane.t.rate : r->source.t.rate;
+
+		size = rate > 0 ? (uint64_t)((double)rate * 1000) : 0;
+	}
+	return rank << 61 | (low - (size < low ? size : low));
+}
+
+/* ---- rows ---- */
+
+static bool shelf_grow(struct shelf *s)
+{
+	size_t cap = s->cap ? s->cap * 2 : FIRST_CAP;
+	struct row *v;
+	struct mark *marks;
+
+	if (s->n < s->cap)
+		return true;
+	v = realloc(s->v, cap * sizeof *v);
+	if (!v)
+		return false;
+	s->v = v;
+	marks = realloc(s->marks, cap * sizeof *marks);
+	if (!marks)
+		return false;
+	s->marks = marks;
+	s->cap = cap;
+	return true;
+}
+
+/* The name's bytes belong to the row: they leave the map before the row is released. */
+static void unname(struct shelf *s, size_t i)
+{
+	struct str name = rstr_str(s->v[i].name);
+
+	if (strmap_get(&s->by_name, name) == slot_of(i))
+		strmap_del(&s->by_name, name);
+}
+
+static void give_name(struct shelf *s, size_t i)
+{
+	struct str name = rstr_str(s->v[i].name);
+
+	if (name.n && !strmap_put(&s->by_name, name, slot_of(i)))
+		log_warn("no memory: a row can't be found by its name");
+}
+
+static void shelf_del(struct shelf *s, uint64_t id)
+{
+	void *slot = idmap_del(&s->by_id, id);
+	size_t i, last = s->n - 1;
+
+	if (!slot)
+		return;
+	i = index_of(slot);
+	unname(s, i);
+	row_release(&s->v[i]);
+	s->n--;
+	if (i == last)
+		return;
+	bool named = strmap_get(&s->by_name, rstr_str(s->v[last].name)) == slot_of(last);
+
+	s->v[i] = s->v[last];
+	s->marks[i] = s->marks[last];
+	idmap_put(&s->by_id, s->v[i].id, slot_of(i)); /* it is there: no memory is needed */
+	if (named)
+		give_name(s, i);
+}
+
+static void shelf_put(struct shelf *s, struct row *r)
+{
+	void *slot = idmap_get(&s->by_id, r->id);
+	size_t i = slot ? index_of(slot) : s->n;
+
+	if (!slot) {
+		if (!shelf_grow(s) || !idmap_put(&s->by_id, r->id, slot_of(i))) {
+			log_warn("no memory: a row is missing in the lists");
+			row_release(r);
+			return;
+		}
+		s->n++;
+		s->v[i] = *r;
+		give_name(s, i);
+	} else if (s->v[i].name == r->name) {
+		struct row old = s->v[i];
+
+		s->v[i] = *r; /* the same bytes: the map's key stays good */
+		row_release(&old);
+	} else {
+		unname(s, i);
+		row_release(&s->v[i]);
+		s->v[i] = *r;
+		give_name(s, i);
+	}
+	s->marks[i] = (struct mark){ mirror_trouble(r), row_queued(r), r->id };
+}
+
+void mirror_row(struct mirror *m, struct row *r)
+{
+	OBJ_CHECK(m, MIRROR_MAGIC);
+	if (r->kind >= ROW_KINDS) {
+		row_release(r);
+		return;
+	}
+	if (r->deleted) {
+		shelf_del(&m->shelf[r->kind], r->id);
+		row_release(r);
+		return;
+	}
+	shelf_put(&m->shelf[r->kind], r);
+}
+
+void mirror_totals(struct mirror *m, const struct sched_totals *t, us_t at)
+{
+	m->totals = *t;
+	m->totals_at = at;
+}
+
+const struct sched_totals *mirror_get_totals(const struct mirror *m, us_t *at)
+{
+	if (at)
+		*at = m->totals_at;
+	return &m->totals;
+}
+
+size_t mirror_count(const struct mirror *m, enum row_kind k)
+{
+	return m->shelf[k].n;
+}
+
+const struct row *mirror_find(const struct mirror *m, enum row_kind k, uint64_t id)
+{
+	void *slot = idmap_get(&m->shelf[k].by_id, id);
+
+	return slot ? &m->shelf[k].v[index_of(slot)] : NULL;
+}
+
+const struct row *mirror_find_name(const struct mirror *m, enum row_kind k, struct str name)
+{
+	void *slot = strmap_get(&m->shelf[k].by_name, name);
+
+	return slot ? &m->shelf[k].v[index_of(slot)] : NULL;
+}
+
+const struct row *mirror_next(const struct mirror *m, enum row_kind k, size_t *pos)
+{
+	return *pos < m->shelf[k].n ? &m->shelf[k].v[(*pos)++] : NULL;
+}
+
+struct rows mirror_rows(const struct mirror *m, enum row_kind k)
+{
+	const struct shelf *s = &m->shelf[k];
+
+	return (struct rows){ s->v, s->marks, s->n };
+}
+
+struct hit *mirror_scratch(struct mirror *m, size_t n)
+{
+	if (n > m->scratch_cap) {
+		struct hit *p = realloc(m->scratch, n * sizeof *p);
+
+		if (!p)
+			return NULL;
+		m->scratch = p;
+		m->scratch_cap = n;
+	}
+	return m->scratch;
+}
