@@ -450,6 +450,6 @@ void fmt_bytes(int64_t n, char out[FMT_SIZE])
 	if (v / unit >= 1000) /* stays in five columns */
 		snprintf(out, FMT_SIZE, "%d%c", (int)(v / unit), letters[i]);
 	else
-		snprintf(out, FMT_SIZE, "%d.%d%c", (int)(v / unit),
-			 (int)(v % unit / (unit / 10)) % 10, letters[i]);
+		snprintf(out, FMT_SIZE, "%d.%d%c", (int)(v / unit), (int)(v % unit * 10 / unit),
+			 letters[i]);
 }

@@ -13,7 +13,7 @@
 #include "core/base/mailbox.h"
 #include "core/base/rng.h"
 
-enum { DEADLINE_S = 20, MESSAGES = 200000, IN_FLIGHT = 9 };
+enum { DEADLINE_S = 20, MESSAGES = 60000, IN_FLIGHT = 9 };
 
 struct message {
 	uint64_t number;
