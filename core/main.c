@@ -1,0 +1,250 @@
+/* Subcommands. What needs a running Stoker goes over the control socket (core/control/cli.h); the rest is here. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/control/cli.h"
+#include "core/mta.h"
+#include "core/sim/demo.h"
+#include "core/version.h"
+
+#define DEFAULT_CONF "/etc/stoker/stoker.ini"
+#ifndef STOKER_SHARE
+#define STOKER_SHARE "/usr/local/share/stoker"
+#endif
+
+struct args {
+	const char *conf, *socket;
+	bool headless, read_only, plain;
+	int rest; /* index of the first word that is no global option */
+};
+
+/* Where conf/ and themes/ of this installation are: beside the source tree when run from it, else below STOKER_SHARE. */
+static char *share_dir(const char *what)
+{
+	char exe[4096];
+	char *dir = NULL;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	if (n > 0) {
+		exe[n] = 0;
+		char *build = strstr(exe, "/build/");
+		if (build) {
+			*build = 0;
+			if (asprintf(&dir, "%s/%s", exe, what) >= 0 && access(dir, R_OK) == 0)
+				return dir;
+			free(dir);
+		}
+	}
+	if (asprintf(&dir, "%s/%s", STOKER_SHARE, what) < 0)
+		fatal("no memory");
+	return dir;
+}
+
+static struct conf *read_conf(const char *path, bool quiet, int *code)
+{
+	struct conf_problems problems;
+	char *shipped = share_dir("conf");
+	struct conf_read_opts o = { .shipped_dir = access(shipped, R_OK) == 0 ? shipped : NULL };
+	struct buf out;
+	buf_init(&out);
+	conf_problems_init(&problems);
+	struct conf *c = conf_read(path, &o, &problems);
+	conf_problems_print(&problems, &out);
+	if (out.n && !quiet)
+		fprintf(stderr, "%s", buf_z(&out));
+	*code = c ? EXIT_DONE : EXIT_USAGE;
+	if (!quiet && (problems.errors || problems.warnings))
+		fprintf(stderr, "%d errors, %d warnings\n", problems.errors, problems.warnings);
+	conf_problems_free(&problems);
+	buf_free(&out);
+	return c;
+}
+
+static int cmd_check(const struct args *a)
+{
+	int code = 0;
+	struct conf *c = read_conf(a->conf, false, &code);
+	if (c)
+		printf("%s: ok: %d listeners, %d virtual MTAs, %d pools, %d providers\n", a->conf, c->nlisteners, c->nvmtas,
+		       c->npools, c->nproviders);
+	conf_unref(c);
+	return code;
+}
+
+static const char *socket_path(const struct args *a)
+{
+	const char *env = getenv("STOKER_SOCKET");
+	int code = 0;
+	if (a->socket)
+		return a->socket;
+	if (env && *env)
+		return env;
+	struct conf *c = access(a->conf, R_OK) == 0 ? read_conf(a->conf, true, &code) : NULL;
+	return c ? c->mta.control_socket : "/run/stoker/stoker.sock"; /* lives until exit */
+}
+
+static void error_log(const struct conf *c)
+{
+	if (!c->mta.error_log)
+		return;
+	int fd = open(c->mta.error_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		fatal("the error log %s can't be opened: %s", c->mta.error_log, strerror(errno));
+	log_set_fd(fd);
+}
+
+static int run_headless(const struct args *a, int ready_fd)
+{
+	int code = 0;
+	struct conf *c = read_conf(a->conf, false, &code);
+	if (!c)
+		return code;
+	error_log(c);
+	struct mta_opts o = { .conf_path = a->conf,
+			      .shipped_dir = share_dir("conf"),
+			      .themes_dir = share_dir("themes"),
+			      .smtp_port = 25 };
+	return mta_run(&o, c, ready_fd);
+}
+
+/* On a terminal: the child calls setsid and is the MTA; the parent is an ordinary attach client, so the terminal's
+ * signals never reach the MTA. */
+static int run_with_console(const struct args *a)
+{
+	int code = 0, ready[2];
+	struct conf *c = read_conf(a->conf, false, &code);
+	if (!c)
+		return code;
+	if (pipe2(ready, O_CLOEXEC))
+		fatal("no pipe: %s", strerror(errno));
+	pid_t pid = fork();
+	if (pid < 0)
+		fatal("no process for the MTA: %s", strerror(errno));
+	if (pid == 0) {
+		close(ready[0]);
+		setsid();
+		int null = open("/dev/null", O_RDWR);
+		if (null >= 0 && c->mta.error_log) {
+			dup2(null, 1);
+			dup2(null, 2);
+		}
+		if (null >= 0)
+			dup2(null, 0);
+		exit(run_headless(a, ready[1]));
+	}
+	close(ready[1]);
+	char byte;
+	if (read(ready[0], &byte, 1) != 1) {
+		int status = 0;
+		waitpid(pid, &status, 0);
+		return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_REFUSED;
+	}
+	fprintf(stderr, "stoker runs as process %d; q detaches, `stoker attach` comes back\n", (int)pid);
+	return cli_attach(c->mta.control_socket, a->read_only, a->plain);
+}
+
+static int cmd_run(const struct args *a)
+{
+	if (a->headless || !isatty(0) || !isatty(1))
+		return run_headless(a, -1);
+	return run_with_console(a);
+}
+
+static int cmd_attach(const struct args *a)
+{
+	return cli_attach(socket_path(a), a->read_only, a->plain);
+}
+
+static int cmd_demo(const struct args *a)
+{
+	(void)a;
+	return demo_run(a->headless);
+}
+
+static int cmd_sim(const struct args *a)
+{
+	(void)a;
+	return sim_run();
+}
+
+static const struct {
+	const char *name;
+	int (*run)(const struct args *a);
+} locals[] = {
+	{ "run", cmd_run }, { "attach", cmd_attach }, { "demo", cmd_demo }, { "sim", cmd_sim }, { "check", cmd_check },
+};
+
+static int help(const char *name)
+{
+	struct buf out;
+	buf_init(&out);
+	bool ok = command_help(str_of(name ? name : ""), &out);
+	fputs(buf_z(&out), ok ? stdout : stderr);
+	buf_free(&out);
+	return ok ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* Options that stand before or behind the subcommand: -c FILE, --socket PATH, and those of run and attach. */
+static bool take_option(struct args *a, int argc, char **argv, int *i)
+{
+	const struct {
+		const char *name;
+		const char **to;
+	} valued[] = { { "-c", &a->conf }, { "--socket", &a->socket } };
+	const struct {
+		const char *name;
+		bool *to;
+	} flags[] = { { "--headless", &a->headless }, { "--read-only", &a->read_only }, { "--plain", &a->plain } };
+	for (size_t k = 0; k < sizeof valued / sizeof *valued; k++) {
+		if (strcmp(argv[*i], valued[k].name) != 0)
+			continue;
+		if (*i + 1 >= argc)
+			fatal("%s needs a value", argv[*i]);
+		*valued[k].to = argv[++*i];
+		return true;
+	}
+	for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
+		if (strcmp(argv[*i], flags[k].name) != 0)
+			continue;
+		*flags[k].to = true;
+		return true;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { .conf = DEFAULT_CONF };
+	char **words = calloc((size_t)argc + 1, sizeof *words);
+	int n = 0;
+	if (!words)
+		fatal("no memory");
+	clock_init();
+	for (int i = 1; i < argc; i++)
+		if (!take_option(&a, argc, argv, &i))
+			words[n++] = argv[i];
+	if (n == 0 || strcmp(words[0], "help") == 0 || strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+		return help(n > 1 ? words[1] : NULL);
+	if (strcmp(words[0], "--version") == 0 || strcmp(words[0], "version") == 0) {
+		printf("stoker %s\n", STOKER_VERSION);
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) {
+		if (strcmp(words[0], locals[i].name) != 0)
+			continue;
+		if (n > 1) {
+			fprintf(stderr, "stoker %s takes no \"%s\"; see stoker help %s\n", words[0], words[1], words[0]);
+			return EXIT_USAGE;
+		}
+		return locals[i].run(&a);
+	}
+	if (!command_find(str_of(words[0])))
+		return help(words[0]);
+	return cli_command(socket_path(&a), n, words);
+}

@@ -1,0 +1,639 @@
+/* An io thread: SMTP sessions in (server) and out (client). Io thread 0 also accepts for all, counts the connection caps, and
+ * watches the resolver. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/mta.h"
+
+enum { HOT_BUDGET = 512, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384 };
+
+static const us_t STALL_US = 10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
+
+struct door { /* one listener, io thread 0 only */
+	struct io_thread *t;
+	int index; /* in the snapshot */
+	char name[96];
+	struct listener *l;
+	int connections;
+};
+
+struct io_thread {
+	struct member *me;
+	struct server *server;
+	struct client *client;
+	struct conf *conf;
+	size_t credits;   /* commits that may still be sent */
+	size_t uncommitted;
+	us_t oldest_commit; /* since when the spool owes an answer; 0: it owes none */
+	bool credit_news;
+	unsigned holds, held; /* bits from others; bits in force with our own stall */
+	struct timer second;
+	us_t rejected_window;
+	unsigned rejected_n;
+
+	/* io thread 0 */
+	struct door *doors[LISTENERS_MAX];
+	int ndoors;
+	struct idmap per_ip; /* hash of the address -> struct ip_count */
+	int total_in;
+	int next_io;
+	bool closing;
+	struct resolver *resolver;
+	struct idmap lookups; /* our id -> struct lookup_request */
+	uint64_t next_lookup;
+};
+
+struct ip_count {
+	uint64_t key;
+	int n;
+};
+
+static struct io_thread *state(struct member *me)
+{
+	return me->state;
+}
+
+/* ---- server_env ---- */
+
+static uint64_t env_new_id(void *arg)
+{
+	return spool_new_id(((struct io_thread *)arg)->me->mta->spool);
+}
+
+static bool env_credit_take(void *arg)
+{
+	struct io_thread *t = arg;
+	if (!t->credits)
+		return false;
+	t->credits--;
+	return true;
+}
+
+static void env_credit_give(void *arg)
+{
+	struct io_thread *t = arg;
+	t->credits++;
+	t->credit_news = true;
+}
+
+static void env_submit(void *arg, uint64_t session, struct message *message)
+{
+	struct io_thread *t = arg;
+	us_t now = loop_now(t->me->loop);
+	struct commit_request r = { session, message, now };
+	if (!t->uncommitted++)
+		t->oldest_commit = now;
+	if (!mailbox_push(t->me->mta->commits[t->me->nth], &r))
+		fatal("no memory to pass a message to the spool");
+}
+
+static struct large_request *large_new(struct io_thread *t, uint64_t session, enum large_op op)
+{
+	struct large_request *r = calloc(1, sizeof *r);
+	if (!r)
+		return NULL;
+	r->asker = t->me;
+	r->session = session;
+	r->op = op;
+	return r;
+}
+
+static void large_send(struct io_thread *t, struct large_request *r)
+{
+	/* One worker a session keeps its chunks in order. */
+	mta_post(t->me, mta_body_worker(t->me->mta, r->session), (struct post){ .fn = worker_post_large, .p = r });
+}
+
+static void large_no_memory(struct io_thread *t, uint64_t session)
+{
+	mta_post(t->me, mta_body_worker(t->me->mta, session),
+		 (struct post){ .fn = worker_post_large, .p = NULL, .a = session, .b = (uint64_t)t->me->index });
+}
+
+static void env_large_create(void *arg, uint64_t session, uint64_t message_id)
+{
+	struct io_thread *t = arg;
+	struct large_request *r = large_new(t, session, LARGE_CREATE);
+	if (!r) {
+		large_no_memory(t, session);
+		return;
+	}
+	r->message = message_id;
+	large_send(t, r);
+}
+
+static void env_large_write(void *arg, uint64_t session, struct buf *chunk)
+{
+	struct io_thread *t = arg;
+	struct large_request *r = large_new(t, session, LARGE_WRITE);
+	if (!r) {
+		buf_free(chunk);
+		large_no_memory(t, session);
+		return;
+	}
+	r->chunk = *chunk;
+	buf_init(chunk);
+	large_send(t, r);
+}
+
+static void env_large_finish(void *arg, uint64_t session, bool dot_line, bool eightbit)
+{
+	struct io_thread *t = arg;
+	struct large_request *r = large_new(t, session, LARGE_FINISH);
+	if (!r) {
+		large_no_memory(t, session);
+		return;
+	}
+	r->dot_line = dot_line;
+	r->eightbit = eightbit;
+	large_send(t, r);
+}
+
+static void env_large_abort(void *arg, uint64_t session)
+{
+	struct io_thread *t = arg;
+	struct large_request *r = large_new(t, session, LARGE_ABORT);
+	if (r)
+		large_send(t, r);
+}
+
+static void env_rejected(void *arg, const struct event *e)
+{
+	struct io_thread *t = arg;
+	us_t now = loop_now(t->me->loop);
+	if (now - t->rejected_window >= US_PER_S) {
+		t->rejected_window = now;
+		t->rejected_n = 0;
+	}
+	if (++t->rejected_n > REJECTED_PER_S)
+		return; /* a flood of refusals is counted by the server, not written */
+	struct buf *b = calloc(1, sizeof *b);
+	if (!b)
+		return;
+	if (!event_encode(b, e)) {
+		buf_free(b);
+		free(b);
+		return;
+	}
+	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_rejected, .p = b });
+}
+
+/* A [source]'s max-msg-rate over all threads: one atomic "when the next may start" each (GCRA without burst). */
+static bool env_source_rate(void *arg, const struct conf *c, int source, us_t now)
+{
+	struct io_thread *t = arg;
+	struct mta *m = t->me->mta;
+	if (source < 0 || rate_unlimited(c->sources[source].max_msg_rate) || (uint32_t)source >= m->source_rates_n)
+		return true;
+	struct rate r = c->sources[source].max_msg_rate;
+	int64_t gap = r.per / r.n;
+	int64_t next = __atomic_load_n(&m->source_next_us[source], __ATOMIC_RELAXED);
+	for (;;) {
+		if (next > now)
+			return false;
+		/* A little burst is kept (20 ms), so that timer grain does not cost rate. */
+		int64_t base = next < now - 20 * US_PER_MS ? now - 20 * US_PER_MS : next;
+		if (__atomic_compare_exchange_n(&m->source_next_us[source], &next, base + gap, false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			return true;
+	}
+}
+
+static void env_closed(void *arg, const struct endpoint *peer, int listener)
+{
+	struct io_thread *t = arg;
+	struct endpoint *copy = malloc(sizeof *copy);
+	if (!copy)
+		fatal("no memory to count a closed connection");
+	*copy = *peer;
+	mta_post(t->me, t->me->mta->io[0], (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)listener });
+}
+
+/* ---- client_env ---- */
+
+static void env_to_sched(void *arg, const struct from_io *msg)
+{
+	struct io_thread *t = arg;
+	if (!mailbox_push(t->me->mta->from_io[t->me->nth], msg))
+		fatal("no memory to tell the scheduler of a session");
+}
+
+static void env_load_body(void *arg, uint64_t session, uint64_t txn, uint64_t message, const struct handout_where *where)
+{
+	struct io_thread *t = arg;
+	struct body_request *r = calloc(1, sizeof *r);
+	if (!r) {
+		client_body(t->client, session, txn, NULL, "no memory");
+		return;
+	}
+	r->asker = t->me;
+	r->session = session;
+	r->txn = txn;
+	r->message = message;
+	memcpy(&r->where, where, sizeof r->where);
+	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_body, .p = r });
+}
+
+static void env_read_chunk(void *arg, uint64_t session, uint64_t txn, struct body *body, uint64_t offset, size_t n)
+{
+	struct io_thread *t = arg;
+	struct chunk_request *r = calloc(1, sizeof *r);
+	if (!r) {
+		body_unref(body);
+		client_chunk(t->client, session, txn, NULL, "no memory");
+		return;
+	}
+	r->asker = t->me;
+	r->session = session;
+	r->txn = txn;
+	r->body = body;
+	r->offset = offset;
+	r->n = n;
+	mta_post(t->me, mta_body_worker(t->me->mta, session), (struct post){ .fn = worker_post_chunk, .p = r });
+}
+
+/* ---- mailboxes ---- */
+
+static int drain_committed(void *arg, struct mailbox *box, int budget)
+{
+	struct io_thread *t = arg;
+	struct commit_answer a;
+	int n = 0;
+	while (n < budget && mailbox_pop(box, &a)) {
+		n++;
+		t->credits++;
+		t->uncommitted--;
+		t->oldest_commit = t->uncommitted ? loop_now(t->me->loop) : 0;
+		server_committed(t->server, a.session, a.err);
+	}
+	if (n)
+		t->credit_news = true;
+	return n;
+}
+
+static int drain_to_io(void *arg, struct mailbox *box, int budget)
+{
+	struct io_thread *t = arg;
+	struct to_io m;
+	int n = 0;
+	while (n < budget && mailbox_pop(box, &m)) {
+		n++;
+		client_to_io(t->client, &m);
+	}
+	return n;
+}
+
+static void apply_holds(struct io_thread *t)
+{
+	bool stalled = t->oldest_commit && loop_now(t->me->loop) - t->oldest_commit > STALL_US;
+	unsigned now = t->holds | (stalled ? SERVER_HOLD_STALL : 0u);
+	if (now == t->held)
+		return;
+	t->held = now;
+	server_hold(t->server, now);
+}
+
+static bool before_sleep(void *arg)
+{
+	struct io_thread *t = arg;
+	if (t->credit_news) {
+		t->credit_news = false;
+		server_credit(t->server);
+	}
+	return false;
+}
+
+static void every_second(struct timer *tm, void *arg)
+{
+	struct io_thread *t = arg;
+	apply_holds(t);
+	server_memory(t->server);
+	timer_set(t->me->loop, tm, loop_now(t->me->loop) + US_PER_S / 4);
+}
+
+/* ---- posts ---- */
+
+void io_post_hold(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	t->holds = (t->holds & SERVER_HOLD_MEMORY) | (unsigned)p->a;
+	apply_holds(t);
+}
+
+void io_post_memory(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	t->holds = p->a ? t->holds | SERVER_HOLD_MEMORY : t->holds & ~(unsigned)SERVER_HOLD_MEMORY;
+	apply_holds(t);
+}
+
+void io_post_body(struct member *to, struct post *p)
+{
+	struct body_request *r = p->p;
+	client_body(state(to)->client, r->session, r->txn, r->body, r->error);
+	free(r);
+}
+
+void io_post_chunk(struct member *to, struct post *p)
+{
+	struct chunk_request *r = p->p;
+	client_chunk(state(to)->client, r->session, r->txn, r->error[0] ? NULL : &r->data, r->error);
+	buf_free(&r->data);
+	body_unref(r->body);
+	free(r);
+}
+
+void io_post_large(struct member *to, struct post *p)
+{
+	server_large(state(to)->server, p->a, (enum server_large_what)p->b, p->p);
+}
+
+void io_post_accept(struct member *to, struct post *p)
+{
+	struct endpoint *peer = p->p;
+	server_accept(state(to)->server, (int)p->a, peer, (int)p->b);
+	free(peer);
+}
+
+/* ---- io thread 0: the doors ---- */
+
+static uint64_t ip_key(const struct endpoint *e)
+{
+	if (e->sa.sa_family == AF_INET6)
+		return hash_bytes(&e->in6.sin6_addr, 8); /* a /64 is one client */
+	return hash_bytes(&e->in4.sin_addr, sizeof e->in4.sin_addr);
+}
+
+static struct ip_count *ip_count(struct io_thread *t, const struct endpoint *peer, bool make)
+{
+	uint64_t key = ip_key(peer);
+	struct ip_count *c = idmap_get(&t->per_ip, key);
+	if (c || !make)
+		return c;
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->key = key;
+	if (!idmap_put(&t->per_ip, key, c)) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+/* NULL: come in. Else what the 421 says. */
+static const char *door_refusal(struct io_thread *t, struct door *d, const struct endpoint *peer)
+{
+	const struct conf_listener *l = &t->conf->listeners[d->index];
+	if (t->closing)
+		return "4.3.2 shutting down";
+	if (t->total_in >= t->conf->mta.total_max_smtp_in)
+		return "4.7.0 too many connections here, try again later";
+	if (d->connections >= l->max_connections)
+		return "4.7.0 too many connections to this listener, try again later";
+	struct ip_count *c = ip_count(t, peer, true);
+	if (!c)
+		return "4.3.0 out of memory, try again later";
+	if (l->max_connections_per_ip > 0 && c->n >= l->max_connections_per_ip && !endpoint_is_loopback(peer))
+		return "4.7.0 too many connections from your address";
+	return NULL;
+}
+
+static void forget_if_idle(struct io_thread *t, const struct endpoint *peer)
+{
+	struct ip_count *c = ip_count(t, peer, false);
+	if (c && c->n <= 0) {
+		idmap_del(&t->per_ip, c->key);
+		free(c);
+	}
+}
+
+static void door_accepted(void *arg, int fd, const struct endpoint *peer)
+{
+	struct door *d = arg;
+	struct io_thread *t = d->t;
+	struct mta *m = t->me->mta;
+	const char *no = door_refusal(t, d, peer);
+	if (no) {
+		server_refuse(fd, no);
+		forget_if_idle(t, peer);
+		return;
+	}
+	struct endpoint *copy = malloc(sizeof *copy);
+	if (!copy) {
+		server_refuse(fd, "4.3.0 out of memory, try again later");
+		forget_if_idle(t, peer);
+		return;
+	}
+	*copy = *peer;
+	d->connections++;
+	t->total_in++;
+	__atomic_store_n(&m->connections_in, t->total_in, __ATOMIC_RELAXED);
+	ip_count(t, peer, true)->n++;
+	struct member *to = m->io[t->next_io++ % m->nio];
+	mta_post(t->me, to, (struct post){ .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->index, .p = copy });
+}
+
+void io_post_closed(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	struct endpoint *peer = p->p;
+	struct ip_count *c = ip_count(t, peer, false);
+	t->total_in--;
+	__atomic_store_n(&to->mta->connections_in, t->total_in, __ATOMIC_RELAXED);
+	if (c)
+		c->n--;
+	forget_if_idle(t, peer);
+	for (int i = 0; i < t->ndoors; i++)
+		if (t->doors[i]->index == (int)p->b)
+			t->doors[i]->connections--;
+	free(peer);
+}
+
+static struct door *door_open(struct io_thread *t, const char *name, int fd)
+{
+	struct door *d = calloc(1, sizeof *d);
+	if (!d)
+		fatal("no memory for listener %s", name);
+	d->t = t;
+	snprintf(d->name, sizeof d->name, "%s", name);
+	d->l = listener_start(t->me->loop, fd, door_accepted, d);
+	if (!d->l)
+		fatal("no memory for listener %s", name);
+	return d;
+}
+
+static void door_close(struct door *d)
+{
+	listener_stop(d->l);
+	free(d);
+}
+
+/* The door of that name among `was`, taken out; NULL if there is none. */
+static struct door *door_take(struct door **was, int n, const char *name)
+{
+	for (int i = 0; i < n; i++) {
+		struct door *d = was[i];
+		if (d && strcmp(d->name, name) == 0) {
+			was[i] = NULL;
+			return d;
+		}
+	}
+	return NULL;
+}
+
+/* New doors get the descriptors that were bound for them (fds[i] for listener i, -1: keep the one there is); doors that are gone close. */
+static void doors_conf(struct io_thread *t, const int *fds)
+{
+	struct door *was[LISTENERS_MAX];
+	int nwas = t->ndoors;
+	memcpy(was, t->doors, sizeof was);
+	t->ndoors = 0;
+	for (int i = 0; i < t->conf->nlisteners && !t->closing; i++) {
+		const char *name = t->conf->listeners[i].name;
+		struct door *d = door_take(was, nwas, name);
+		if (!d && fds && fds[i] >= 0)
+			d = door_open(t, name, fds[i]);
+		if (!d)
+			continue;
+		d->index = i;
+		t->doors[t->ndoors++] = d;
+	}
+	for (int k = 0; k < nwas; k++)
+		if (was[k])
+			door_close(was[k]);
+}
+
+void io_post_conf(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	struct conf *c = p->p;
+	conf_unref(t->conf);
+	t->conf = c;
+	server_conf(t->server, c);
+	if (to->nth != 0)
+		return;
+	doors_conf(t, p->q);
+	free(p->q);
+}
+
+void io_post_shutdown(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	t->closing = true;
+	for (int i = 0; i < t->ndoors; i++)
+		door_close(t->doors[i]);
+	t->ndoors = 0;
+	server_shutdown(t->server, (us_t)p->a);
+}
+
+/* ---- io thread 0: the resolver ---- */
+
+static void resolved(void *arg, uint64_t id, struct dns_answer *a)
+{
+	struct io_thread *t = arg;
+	struct lookup_request *r = idmap_del(&t->lookups, id);
+	struct mta *m = t->me->mta;
+	if (!r) {
+		dns_answer_free(a);
+		return;
+	}
+	if (r->for_control) {
+		mta_post(t->me, m->control, (struct post){ .fn = control_post_resolved, .a = r->lookup, .p = a, .q = r });
+		return;
+	}
+	mta_post(t->me, m->sched, (struct post){ .fn = sched_post_dns, .a = r->lookup, .p = a });
+	free(r);
+}
+
+void io_post_lookup(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	struct lookup_request *r = p->p;
+	uint64_t id = ++t->next_lookup;
+	if (!idmap_put(&t->lookups, id, r))
+		fatal("no memory for a DNS look-up");
+	resolver_lookup(t->resolver, id, r->host ? RESOLVE_HOST : RESOLVE_DOMAIN, str_of(r->name), r->allow_private);
+}
+
+static void resolver_start(struct io_thread *t)
+{
+	struct mta *m = t->me->mta;
+	const struct conf *c = t->conf;
+	struct endpoint own[LISTENERS_MAX];
+	struct resolver_opts o = { .servers = c->mta.name_servers,
+				   .nservers = c->mta.nname_servers,
+				   .own = own,
+				   .allow_private = m->opts.demo };
+	const char *demo[1] = { m->opts.name_server };
+	if (m->opts.name_server) {
+		o.servers = demo;
+		o.nservers = 1;
+	}
+	for (int i = 0; i < c->nlisteners; i++)
+		if (endpoint_port(&c->listeners[i].at) == m->opts.smtp_port)
+			own[o.nown++] = c->listeners[i].at;
+	struct errbuf e = { "" };
+	t->resolver = resolver_new(t->me->loop, &o, resolved, t, &e);
+	if (!t->resolver)
+		fatal("the resolver does not start: %s", e.text);
+}
+
+/* ---- wiring ---- */
+
+static void grant_slots(struct io_thread *t)
+{
+	struct mta *m = t->me->mta;
+	int n = m->conf->mta.total_max_smtp_out / m->nio + 1;
+	struct from_io slots = { .type = FROM_IO_SLOTS,
+				 .io = (uint32_t)t->me->nth,
+				 .n = (uint32_t)(n < CLIENT_SLOTS_MAX ? CLIENT_SLOTS_MAX : n) };
+	env_to_sched(t, &slots);
+}
+
+static void wire_boxes(struct io_thread *t)
+{
+	struct mta *m = t->me->mta;
+	int n = t->me->nth;
+	struct loop *l = t->me->loop;
+	loop_add_inbox(l, m->to_io[n], 0, HOT_BUDGET, drain_to_io, t);
+	loop_add_inbox(l, m->committed[n], 1, HOT_BUDGET, drain_committed, t);
+	loop_add_outbox(l, m->from_io[n]);
+	loop_add_outbox(l, m->commits[n]);
+}
+
+void mta_io_wire(struct member *me)
+{
+	struct mta *m = me->mta;
+	struct io_thread *t = calloc(1, sizeof *t);
+	if (!t)
+		fatal("no memory for %s", me->name);
+	me->state = t;
+	t->me = me;
+	t->conf = conf_ref(m->conf);
+	t->credits = m->commit_credits;
+	struct server_env se = { t,		   env_new_id,	    env_credit_take, env_credit_give,
+				 env_submit,	   env_large_create, env_large_write, env_large_finish,
+				 env_large_abort, env_rejected,	    env_source_rate, env_closed };
+	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk };
+	t->server = server_new(me->loop, &se);
+	t->client = client_new(me->loop, (uint32_t)me->nth, &ce, m->classifier);
+	if (!t->server || !t->client)
+		fatal("no memory for %s", me->name);
+	server_conf(t->server, t->conf);
+	wire_boxes(t);
+	loop_add_before_sleep(me->loop, before_sleep, t);
+	timer_init(&t->second, every_second, t);
+	timer_set(me->loop, &t->second, clock_now_us() + US_PER_S / 4);
+	grant_slots(t);
+	if (me->nth == 0) {
+		idmap_init(&t->per_ip);
+		idmap_init(&t->lookups);
+		doors_conf(t, m->listener_fds);
+		resolver_start(t);
+	}
+}

@@ -1,0 +1,625 @@
+/* The spool's thread: group commit for what comes in, one LMDB transaction for what became of it. It reads everything that waits,
+ * syncs once, then answers (DESIGN.md, "The way of a message"). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/jsonw.h"
+#include "core/base/log.h"
+#include "core/mta.h"
+
+enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 256 };
+
+static const us_t COMMIT_EVERY = 20 * US_PER_MS;  /* LMDB follows at most this far behind */
+static const us_t STATS_EVERY = 250 * US_PER_MS;
+static const us_t RETRY_FAILED = 10 * US_PER_S;   /* after a failed LMDB commit */
+
+struct waiting { /* who gets the answer for a message of the running batch */
+	struct member *io; /* NULL: our own report, from a worker */
+	uint64_t session;
+};
+
+struct spool_thread {
+	struct member *me;
+	struct spool *s;
+	struct waiting *batch; /* in the order of spool_add */
+	size_t nbatch, cap, answered;
+	us_t commit_at;   /* the next LMDB commit; 0: nothing is buffered */
+	us_t failed_at;   /* the last LMDB commit failed then; 0: fine */
+	us_t stats_at;
+	bool loading;
+	bool preparing;   /* a worker zero-fills a segment */
+	bool flush_failed;
+	uint64_t last_event;
+	struct spool_stats told; /* what alarms were last raised for */
+	unsigned holds;
+	struct message **late; /* our own reports that wait for room in the scheduler's mailbox */
+	size_t nlate, caplate;
+};
+
+static struct spool_thread *state(struct member *me)
+{
+	return me->state;
+}
+
+/* ---- accept ---- */
+
+static void answer(struct spool_thread *t, const struct waiting *w, const struct err *err)
+{
+	struct commit_answer a = { w->session, err };
+	if (w->io && !mailbox_push(t->me->mta->committed[w->io->nth], &a))
+		fatal("no memory to answer an SMTP session");
+}
+
+static void committed(void *arg, struct message *m, const struct err *err)
+{
+	struct spool_thread *t = arg;
+	struct mta *mta = t->me->mta;
+	struct waiting *w = &t->batch[t->answered++];
+	answer(t, w, err);
+	if (err) {
+		message_free(m);
+		return;
+	}
+	if (m->nreports_rcpts) { /* our own report: the recipients it is about are settled now */
+		struct message *about = message_new();
+		if (!about)
+			fatal("no memory to settle a bounce report");
+		about->reports_on = m->reports_on;
+		about->nreports_rcpts = m->nreports_rcpts;
+		uint32_t *copy = arena_alloc(&about->arena, m->nreports_rcpts * sizeof *copy);
+		if (!copy)
+			fatal("no memory to settle a bounce report");
+		memcpy(copy, m->reports_rcpts, m->nreports_rcpts * sizeof *copy);
+		about->reports_rcpts = copy;
+		mta_post(t->me, mta->sched, (struct post){ .fn = sched_post_reported, .p = about });
+	}
+	struct new_message f = { m, false };
+	if (!mailbox_push(mta->fresh, &f))
+		fatal("no memory to pass a message to the scheduler");
+}
+
+static void flush(struct spool_thread *t)
+{
+	struct errbuf e = { "" };
+	if (!t->nbatch)
+		return;
+	t->answered = 0;
+	const struct err *err = spool_flush(t->s, loop_now_exact(t->me->loop), committed, t, &e);
+	t->nbatch = 0;
+	if (err) {
+		log_error("spool: a batch was refused with 451: %s", e.text);
+		mta_alarm(t->me, "spool-poisoned", true, 1, "spool", "%s", e.text);
+	}
+	if (!t->commit_at)
+		t->commit_at = loop_now(t->me->loop) + COMMIT_EVERY;
+}
+
+/* False: the batch is full or has no memory. */
+static bool batch_add(struct spool_thread *t, struct message *m, struct member *io, uint64_t session)
+{
+	if (t->nbatch == t->cap) {
+		size_t cap = t->cap ? t->cap * 2 : 256;
+		struct waiting *p = realloc(t->batch, cap * sizeof *p);
+		if (!p)
+			return false;
+		t->batch = p;
+		t->cap = cap;
+	}
+	if (!spool_add(t->s, m))
+		return false;
+	t->batch[t->nbatch++] = (struct waiting){ io, session };
+	return true;
+}
+
+/* Adds, after making room once; a message that does not even fit an empty batch is refused. */
+static void batch_put(struct spool_thread *t, struct message *m, struct member *io, uint64_t session)
+{
+	if (batch_add(t, m, io, session))
+		return;
+	flush(t);
+	if (batch_add(t, m, io, session))
+		return;
+	struct waiting w = { io, session };
+	answer(t, &w, &err_no_memory);
+	message_free(m);
+}
+
+/* The scheduler's credit: a message is taken only when its place in the scheduler's mailbox is sure. */
+static size_t room(const struct spool_thread *t)
+{
+	size_t r = mailbox_room(t->me->mta->fresh);
+	return r > t->nbatch ? r - t->nbatch : 0;
+}
+
+struct commit_box {
+	struct spool_thread *t;
+	struct member *io;
+};
+
+static int drain_commits(void *arg, struct mailbox *box, int budget)
+{
+	struct commit_box *c = arg;
+	struct commit_request r;
+	int n = 0;
+	while (n < budget && room(c->t) && mailbox_pop(box, &r)) {
+		n++;
+		if (c->t->failed_at) { /* nothing new while outcomes can't be recorded */
+			struct waiting w = { c->io, r.session };
+			answer(c->t, &w, &err_io);
+			message_free(r.message);
+			continue;
+		}
+		batch_put(c->t, r.message, c->io, r.session);
+	}
+	return n;
+}
+
+/* ---- outcomes ---- */
+
+static enum event_type event_of(enum decision d)
+{
+	static const enum event_type types[] = { [DECIDE_DELIVERED] = EVENT_DELIVERED,
+						 [DECIDE_DEFERRED] = EVENT_DEFERRED,
+						 [DECIDE_BOUNCED] = EVENT_BOUNCED,
+						 [DECIDE_EXPIRED] = EVENT_EXPIRED,
+						 [DECIDE_REMOVED] = EVENT_REMOVED };
+	return types[d];
+}
+
+static void record(struct spool_thread *t, const struct transaction *x, const struct txn_rcpt *r, us_t now)
+{
+	struct str reply = rstr_str(r->reply);
+	struct outcome o = { .message = x->message,
+			     .rcpt = r->index,
+			     .state = r->decision == DECIDE_DEFERRED ? RCPT_QUEUED
+				      : r->report		     ? RCPT_REPORT
+								     : RCPT_DONE,
+			     .as = event_of(r->decision),
+			     .attempts = (uint16_t)r->attempt,
+			     .delayed_dsn_sent = r->delayed_dsn_sent,
+			     .maybe_twice = r->maybe_twice,
+			     .due = r->due,
+			     .reply = reply,
+			     .enhanced = r->verdict.enhanced };
+	struct event e = { .at = x->ended_at ? x->ended_at : now,
+			   .type = o.as,
+			   .message = x->message,
+			   .rcpt = r->index,
+			   .sender = x->sender,
+			   .recipient = r->address,
+			   .queue = rstr_str(x->queue),
+			   .virtual_mta = rstr_str(x->vmta),
+			   .source_ip = rstr_str(x->source_ip),
+			   .mx = rstr_str(x->mx),
+			   .mx_ip = rstr_str(x->mx_ip),
+			   .tls = rstr_str(x->tls),
+			   .reply = reply,
+			   .enhanced = str_of(r->verdict.enhanced),
+			   .job = x->job,
+			   .user = x->user,
+			   .seconds = x->ended_at > x->started_at && x->started_at ? x->ended_at - x->started_at : 0,
+			   .queued_at = x->received_at,
+			   .next_attempt = r->decision == DECIDE_DEFERRED ? r->due : 0,
+			   .size = x->size,
+			   .attempt = r->attempt,
+			   .maybe_twice = r->maybe_twice };
+	if (!spool_outcome(t->s, &o, &e))
+		fatal("no memory to record an outcome; it would be sent again");
+}
+
+static int drain_outcomes(void *arg, struct mailbox *box, int budget)
+{
+	struct spool_thread *t = arg;
+	struct transaction *x;
+	us_t now = loop_now(t->me->loop);
+	int n = 0;
+	while (n < budget && mailbox_pop(box, &x)) {
+		n++;
+		for (uint32_t i = 0; i < x->nrcpts; i++)
+			if (x->rcpts[i].decision != DECIDE_NONE)
+				record(t, x, &x->rcpts[i], now);
+		transaction_free(x);
+	}
+	if (n && !t->commit_at)
+		t->commit_at = now + COMMIT_EVERY;
+	return n;
+}
+
+static void hold(struct spool_thread *t, unsigned holds)
+{
+	struct mta *m = t->me->mta;
+	if (holds == t->holds)
+		return;
+	t->holds = holds;
+	for (int i = 0; i < m->nio; i++)
+		mta_post(t->me, m->io[i], (struct post){ .fn = io_post_hold, .a = holds });
+}
+
+static void commit_failed(struct spool_thread *t, const char *why)
+{
+	if (!t->failed_at) {
+		log_error("spool: outcomes can't be recorded, deliveries stop: %s", why);
+		mta_alarm(t->me, "spool-commit", true, 1, "spool", "outcomes can't be recorded, deliveries stop: %s", why);
+		mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 1 });
+		hold(t, t->holds | SERVER_HOLD_FAILED);
+	}
+	t->failed_at = loop_now(t->me->loop);
+	t->commit_at = t->failed_at + RETRY_FAILED;
+}
+
+static void commit_works(struct spool_thread *t)
+{
+	if (!t->failed_at)
+		return;
+	t->failed_at = 0;
+	log_info("spool: outcomes are recorded again");
+	mta_alarm(t->me, "spool-commit", false, 1, "spool", "%s", "");
+	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 0 });
+	hold(t, t->holds & ~(unsigned)SERVER_HOLD_FAILED);
+}
+
+static bool commit(struct spool_thread *t, bool sync)
+{
+	struct errbuf e = { "" };
+	t->commit_at = 0;
+	if (spool_commit(t->s, loop_now_exact(t->me->loop), sync, &e)) {
+		commit_failed(t, e.text);
+		return false;
+	}
+	commit_works(t);
+	mta_post(t->me, t->me->mta->report, (struct post){ .fn = report_post_wake });
+	return true;
+}
+
+/* ---- loading ---- */
+
+static void loaded(void *arg, struct message *m)
+{
+	struct spool_thread *t = arg;
+	struct new_message f = { m, true };
+	if (!mailbox_push(t->me->mta->fresh, &f))
+		fatal("no memory to load queued mail");
+}
+
+static bool load_step(struct spool_thread *t)
+{
+	size_t r = room(t);
+	if (!t->loading)
+		return false;
+	if (r < 2)
+		return false; /* the scheduler's release wakes us */
+	if (spool_load(t->s, (unsigned)(r / 2 < LOAD_BATCH ? r / 2 : LOAD_BATCH), loaded, t))
+		return true;
+	t->loading = false;
+	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_load_done });
+	return false;
+}
+
+/* ---- figures and alarms ---- */
+
+static void alarms(struct spool_thread *t, const struct spool_stats *s)
+{
+	if (s->below_floor != t->told.below_floor) {
+		mta_alarm(t->me, "disk-floor", s->below_floor, 1, "spool",
+			  "below spool-min-free: new mail is refused with 452, deliveries go on");
+		hold(t, s->below_floor ? t->holds | SERVER_HOLD_FLOOR : t->holds & ~(unsigned)SERVER_HOLD_FLOOR);
+	}
+	if (s->events_dropped != t->told.events_dropped)
+		mta_alarm(t->me, "events-dropped", true, 2, "log", "a reader of the events is too far behind: %llu dropped",
+			  (unsigned long long)s->events_dropped);
+	t->told = *s;
+}
+
+static void stats(struct spool_thread *t, us_t now)
+{
+	struct spool_stats *s = malloc(sizeof *s);
+	t->stats_at = now + STATS_EVERY;
+	if (!s)
+		return;
+	spool_stats(t->s, now, s);
+	alarms(t, s);
+	double progress = t->loading ? spool_load_progress(t->s, NULL) : 1.0;
+	mta_post(t->me, t->me->mta->control,
+		 (struct post){ .fn = control_post_spool, .p = s, .a = (uint64_t)(progress * 1e6) });
+}
+
+static void prepare(struct spool_thread *t)
+{
+	if (t->preparing || !spool_wants_segment(t->s))
+		return;
+	t->preparing = true;
+	mta_post(t->me, t->me->mta->workers[WORKER_SLOW], (struct post){ .fn = worker_post_segment });
+}
+
+void spool_post_prepared(struct member *to, struct post *p)
+{
+	(void)p;
+	state(to)->preparing = false;
+}
+
+/* ---- the loop's hooks ---- */
+
+static bool before_sleep(void *arg)
+{
+	struct spool_thread *t = arg;
+	us_t now = loop_now(t->me->loop);
+	flush(t);
+	if (t->commit_at && now >= t->commit_at)
+		commit(t, true);
+	if (load_step(t))
+		return true;
+	prepare(t);
+	return spool_step(t->s, now);
+}
+
+static us_t tick(void *arg, us_t now)
+{
+	struct spool_thread *t = arg;
+	if (now >= t->stats_at)
+		stats(t, now);
+	if (spool_dirty(t->s) && !t->commit_at)
+		t->commit_at = now + COMMIT_EVERY;
+	us_t next = t->stats_at;
+	if (t->commit_at && t->commit_at < next)
+		next = t->commit_at;
+	return next;
+}
+
+/* ---- posts ---- */
+
+void spool_post_state(struct member *to, struct post *p)
+{
+	struct state_put *s = p->p;
+	bool ok = s->value ? spool_state_put(state(to)->s, s->table, rstr_str(s->key), rstr_str(s->value))
+			   : spool_state_del(state(to)->s, s->table, rstr_str(s->key));
+	if (!ok)
+		log_error("state: no memory to record a row of %s", s->table);
+	rstr_unref(s->key);
+	rstr_unref(s->value);
+	free(s);
+}
+
+void spool_post_sync(struct member *to, struct post *p)
+{
+	struct errbuf e = { "" };
+	if (spool_state_commit(state(to)->s, &e)) {
+		log_error("state: not recorded: %s", e.text);
+		mta_alarm(to, "state-commit", true, 1, "state", "an override could not be recorded: %s", e.text);
+	}
+	mta_post(to, to->mta->sched, (struct post){ .fn = sched_post_synced, .a = p->a });
+}
+
+void spool_post_body(struct member *to, struct post *p)
+{
+	struct body_request *r = p->p;
+	r->body = spool_body(state(to)->s, r->message, &r->where);
+	if (!r->body) {
+		snprintf(r->error, sizeof r->error, "the message is not in the spool any more");
+		mta_post(to, r->asker, (struct post){ .fn = io_post_body, .p = r });
+		return;
+	}
+	mta_post(to, mta_body_worker(to->mta, r->message), (struct post){ .fn = worker_post_body, .p = r });
+}
+
+void spool_post_dsn(struct member *to, struct post *p)
+{
+	struct dsn_job *j = p->p;
+	struct spool_where w;
+	memcpy(&w, &j->where, sizeof w);
+	struct body *body = spool_body(state(to)->s, j->message, &w);
+	mta_post(to, mta_body_worker(to->mta, j->message), (struct post){ .fn = worker_post_dsn, .p = j, .q = body });
+}
+
+void spool_post_message(struct member *to, struct post *p)
+{
+	batch_put(state(to), p->p, NULL, 0);
+}
+
+void spool_post_settle(struct member *to, struct post *p)
+{
+	struct message *m = p->p;
+	for (uint32_t i = 0; i < m->nreports_rcpts; i++) {
+		struct outcome o = { .message = m->reports_on,
+				     .rcpt = m->reports_rcpts[i],
+				     .state = RCPT_DONE,
+				     .as = EVENT_RECEIVED };
+		spool_outcome(state(to)->s, &o, NULL);
+	}
+	mta_post(to, to->mta->sched, (struct post){ .fn = sched_post_reported, .p = m });
+}
+
+void spool_post_rejected(struct member *to, struct post *p)
+{
+	struct buf *b = p->p;
+	struct reader r = { (const uint8_t *)b->p, b->n, false };
+	struct event e;
+	memset(&e, 0, sizeof e);
+	if (event_decode(&r, &e))
+		spool_event(state(to)->s, &e);
+	buf_free(b);
+	free(b);
+}
+
+void spool_post_position(struct member *to, struct post *p)
+{
+	spool_reader_position(state(to)->s, p->p, p->a);
+}
+
+void spool_post_show(struct member *to, struct post *p)
+{
+	struct show_request *r = calloc(1, sizeof *r);
+	struct spool_thread *t = state(to);
+	if (!r)
+		return;
+	r->id = p->a;
+	r->message = p->b;
+	r->raw = p->c != 0;
+	r->envelope = spool_message(t->s, r->message);
+	if (r->envelope)
+		r->body = spool_body(t->s, r->message, &r->envelope->where);
+	mta_post(to, mta_body_worker(to->mta, r->message), (struct post){ .fn = worker_post_show, .p = r });
+}
+
+static void row_json_one(struct jsonw *w, struct spool_thread *t, const struct message_row *r)
+{
+	char id[24];
+	snprintf(id, sizeof id, "%llx", (unsigned long long)r->id);
+	struct message *m = r->attempts ? spool_message(t->s, r->id) : NULL;
+	jsonw_object(w, NULL);
+	jsonw_z(w, "id", id);
+	jsonw_str(w, "sender", r->sender);
+	jsonw_str(w, "recipient", r->recipient);
+	jsonw_str(w, "queue", r->queue);
+	jsonw_str(w, "job", r->job);
+	jsonw_str(w, "user", r->user);
+	jsonw_int(w, "size", (int64_t)r->size);
+	jsonw_time(w, "received_at", r->received_at);
+	jsonw_int(w, "attempts", r->attempts);
+	if (r->next_attempt > 0 && r->next_attempt != US_NEVER)
+		jsonw_time(w, "next_attempt", r->next_attempt);
+	if (r->expires_at > 0 && r->expires_at != US_NEVER)
+		jsonw_time(w, "expires_at", r->expires_at);
+	jsonw_z(w, "state", r->in_flight ? "in-flight" : row_state_name((enum row_state)r->state));
+	if (m && r->rcpt < m->nrcpts && m->rcpts[r->rcpt].reply.n)
+		jsonw_str(w, "last_reply", m->rcpts[r->rcpt].reply);
+	jsonw_object(w, "why");
+	jsonw_z(w, "code", why_code_name((enum why_code)r->why.code));
+	if (r->why.text)
+		jsonw_str(w, "text", rstr_str(r->why.text));
+	jsonw_end_object(w);
+	jsonw_end_object(w);
+	message_free(m);
+}
+
+void spool_post_rows(struct member *to, struct post *p)
+{
+	struct message_rows *rows = p->p;
+	struct buf out;
+	struct jsonw w;
+	buf_init(&out);
+	jsonw_init(&w, &out);
+	jsonw_object(&w, NULL);
+	if (rows->total >= 0)
+		jsonw_int(&w, "total", rows->total);
+	char cursor[24];
+	snprintf(cursor, sizeof cursor, "%llu", (unsigned long long)rows->cursor);
+	jsonw_z(&w, "cursor", cursor);
+	jsonw_array(&w, "rows");
+	for (int i = 0; i < rows->n; i++) {
+		row_json_one(&w, state(to), &rows->rows[i]);
+		rstr_unref(rows->rows[i].why.origin);
+		rstr_unref(rows->rows[i].why.text);
+	}
+	jsonw_end_array(&w);
+	jsonw_end_object(&w);
+	struct rstr *text = rstr_new(buf_str(&out));
+	mta_post(to, to->mta->control, (struct post){ .fn = control_post_text, .a = rows->id, .p = text });
+	buf_free(&out);
+	arena_free(&rows->arena);
+	free(rows);
+}
+
+/* ---- configuration history: each applied snapshot whole, by its number ---- */
+
+void spool_post_conf(struct member *to, struct post *p)
+{
+	struct conf *c = p->p;
+	struct buf b, key;
+	struct errbuf e = { "" };
+	buf_init(&b);
+	buf_init(&key);
+	buf_put_u64(&b, (uint64_t)c->loaded_at);
+	buf_put_str(&b, str_of(c->path));
+	buf_put_u32(&b, (uint32_t)c->nfiles);
+	for (int i = 0; i < c->nfiles; i++) {
+		buf_put_str(&b, str_of(c->files[i].path));
+		buf_put_str(&b, c->files[i].text);
+	}
+	buf_addf(&key, "%012llu", (unsigned long long)c->number);
+	if (buf_failed(&b) || !spool_state_put(state(to)->s, "configurations", buf_str(&key), buf_str(&b)) ||
+	    spool_state_commit(state(to)->s, &e))
+		log_error("state: configuration #%llu is not in the history: %s", (unsigned long long)c->number, e.text);
+	buf_free(&b);
+	buf_free(&key);
+	conf_unref(c);
+}
+
+struct history {
+	struct reload_request *r;
+	char key[24];
+};
+
+static void history_row(void *arg, struct str key, struct str value)
+{
+	struct history *h = arg;
+	struct reload_request *r = h->r;
+	struct reader in = { (const uint8_t *)value.p, value.n, false };
+	if (!str_eqz(key, h->key))
+		return;
+	reader_u64(&in);
+	struct str path = reader_str(&in);
+	uint32_t n = reader_u32(&in);
+	if (in.bad || n > value.n)
+		return;
+	r->stored = calloc(n ? n : 1, sizeof *r->stored);
+	r->stored_path = str_dup(path);
+	for (uint32_t i = 0; r->stored && i < n && !in.bad; i++) {
+		struct str name = reader_str(&in), text = reader_str(&in);
+		if (in.bad)
+			break;
+		r->stored[i].path = str_dup(name);
+		r->stored[i].text = (struct str){ str_dup(text), text.n };
+		r->nstored++;
+	}
+}
+
+void spool_post_history(struct member *to, struct post *p)
+{
+	struct history h = { .r = p->p };
+	snprintf(h.key, sizeof h.key, "%012llu", (unsigned long long)h.r->to);
+	spool_state_each(state(to)->s, "configurations", history_row, &h);
+	if (h.r->nstored) {
+		mta_post(to, to->mta->workers[WORKER_SLOW], (struct post){ .fn = worker_post_reload, .p = h.r });
+		return;
+	}
+	h.r->text = rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)h.r->to);
+	mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = h.r });
+}
+
+/* ---- wiring ---- */
+
+void mta_spool_wire(struct member *me)
+{
+	struct mta *m = me->mta;
+	struct spool_thread *t = calloc(1, sizeof *t);
+	if (!t)
+		fatal("no memory for the spool");
+	me->state = t;
+	t->me = me;
+	t->s = m->spool;
+	t->loading = true;
+	t->commit_at = clock_now_us();
+	loop_add_inbox(me->loop, m->outcomes, 0, OUTCOME_BUDGET, drain_outcomes, t);
+	for (int i = 0; i < m->nio; i++) {
+		struct commit_box *c = calloc(1, sizeof *c);
+		if (!c)
+			fatal("no memory for the spool");
+		c->t = t;
+		c->io = m->io[i];
+		loop_add_inbox(me->loop, m->commits[i], 5, COMMIT_BUDGET, drain_commits, c);
+		loop_add_outbox(me->loop, m->committed[i]);
+	}
+	loop_add_outbox(me->loop, m->fresh);
+	loop_set_tick(me->loop, tick, t);
+	loop_add_before_sleep(me->loop, before_sleep, t);
+}
+
+void mta_spool_finish(struct member *me)
+{
+	struct spool_thread *t = state(me);
+	struct errbuf e = { "" };
+	flush(t);
+	commit(t, true);
+	if (spool_state_commit(t->s, &e))
+		log_error("state: not recorded: %s", e.text);
+}

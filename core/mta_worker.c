@@ -1,0 +1,405 @@
+/* Workers do what takes long, so that no loop waits for a disk: bodies that are no longer in memory, large bodies that arrive, our own
+ * reports, reading a configuration, zero-filling segments. Workers 0 and 1 serve mail; the last one serves the rest. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/hash.h"
+#include "core/base/jsonw.h"
+#include "core/base/log.h"
+#include "core/mta.h"
+
+enum { ORIGINAL_MAX = 256 * 1024, SHOW_HEADERS_MAX = 64 * 1024, SHOW_RAW_MAX = 4 * 1024 * 1024 - 1024 };
+
+struct worker {
+	struct member *me;
+	struct idmap large; /* session -> struct spool_large */
+};
+
+static struct worker *state(struct member *me)
+{
+	return me->state;
+}
+
+/* ---- bodies out ---- */
+
+void worker_post_body(struct member *to, struct post *p)
+{
+	struct body_request *r = p->p;
+	if (r->body->size <= BODY_MEMORY_MAX) {
+		struct body *in = NULL;
+		struct errbuf e = { "" };
+		const struct err *err = spool_body_load(r->body, &in, &e);
+		body_unref(r->body);
+		r->body = err ? NULL : in;
+		if (err)
+			snprintf(r->error, sizeof r->error, "%.150s", e.text);
+	}
+	mta_post(to, r->asker, (struct post){ .fn = io_post_body, .p = r });
+}
+
+void worker_post_chunk(struct member *to, struct post *p)
+{
+	struct chunk_request *r = p->p;
+	buf_init(&r->data);
+	if (!buf_reserve(&r->data, r->n)) {
+		snprintf(r->error, sizeof r->error, "no memory");
+	} else {
+		int64_t n = spool_body_read(r->body, r->offset, r->data.p, r->n);
+		if (n < 0)
+			snprintf(r->error, sizeof r->error, "the spool can't be read: %s", strerror(errno));
+		else
+			r->data.n = (size_t)n;
+	}
+	mta_post(to, r->asker, (struct post){ .fn = io_post_chunk, .p = r });
+}
+
+/* ---- large bodies in ---- */
+
+static void large_answer(struct member *to, struct member *asker, uint64_t session, enum server_large_what what,
+			 struct body *body)
+{
+	mta_post(to, asker, (struct post){ .fn = io_post_large, .a = session, .b = (uint64_t)what, .p = body });
+}
+
+static void large_fail(struct worker *w, struct member *asker, uint64_t session, const char *why)
+{
+	struct spool_large *l = idmap_del(&w->large, session);
+	if (l)
+		spool_large_abort(l);
+	if (why)
+		log_error("spool: a large message is refused with 451: %s", why);
+	large_answer(w->me, asker, session, SERVER_LARGE_FAILED, NULL);
+}
+
+static void large_create(struct worker *w, struct large_request *r)
+{
+	struct errbuf e = { "" };
+	struct spool_large *l = spool_large_create(w->me->mta->spool, r->message, &e);
+	if (!l) {
+		large_fail(w, r->asker, r->session, e.text);
+		return;
+	}
+	if (!idmap_put(&w->large, r->session, l)) {
+		spool_large_abort(l);
+		large_fail(w, r->asker, r->session, "no memory");
+		return;
+	}
+	large_answer(w->me, r->asker, r->session, SERVER_LARGE_CREATED, NULL);
+}
+
+static void large_write(struct worker *w, struct large_request *r)
+{
+	struct errbuf e = { "" };
+	struct spool_large *l = idmap_get(&w->large, r->session);
+	if (!l)
+		return; /* it failed before, and that was said */
+	if (spool_large_write(l, buf_str(&r->chunk), &e))
+		large_fail(w, r->asker, r->session, e.text);
+	else
+		large_answer(w->me, r->asker, r->session, SERVER_LARGE_WRITTEN, NULL);
+}
+
+static void large_finish(struct worker *w, struct large_request *r)
+{
+	struct errbuf e = { "" };
+	struct body *body = NULL;
+	struct spool_large *l = idmap_del(&w->large, r->session);
+	if (!l)
+		return;
+	if (spool_large_finish(l, r->dot_line, r->eightbit, &body, &e))
+		large_fail(w, r->asker, r->session, e.text);
+	else
+		large_answer(w->me, r->asker, r->session, SERVER_LARGE_FINISHED, body);
+}
+
+void worker_post_large(struct member *to, struct post *p)
+{
+	struct worker *w = state(to);
+	struct large_request *r = p->p;
+	if (!r) { /* the io thread had no memory to ask */
+		large_fail(w, &to->mta->members[p->b], p->a, "no memory");
+		return;
+	}
+	switch (r->op) {
+	case LARGE_CREATE:
+		large_create(w, r);
+		break;
+	case LARGE_WRITE:
+		large_write(w, r);
+		break;
+	case LARGE_FINISH:
+		large_finish(w, r);
+		break;
+	case LARGE_ABORT: {
+		struct spool_large *l = idmap_del(&w->large, r->session);
+		if (l)
+			spool_large_abort(l);
+		break;
+	}
+	}
+	buf_free(&r->chunk);
+	free(r);
+}
+
+/* ---- our own reports ---- */
+
+static void read_part(struct body *b, size_t max, struct buf *out)
+{
+	size_t n = b && b->size < max ? (size_t)b->size : max;
+	if (!b || !buf_reserve(out, n))
+		return;
+	int64_t got = spool_body_read(b, 0, out->p, n);
+	out->n = got > 0 ? (size_t)got : 0;
+}
+
+static bool dsn_recipient(struct message *m, struct message_rcpt *r, struct str address)
+{
+	char normal[DOMAIN_SIZE];
+	const char *at = memrchr(address.p, '@', address.n);
+	if (!at)
+		return false;
+	struct str domain = { at + 1, address.n - (size_t)(at + 1 - address.p) };
+	if (!domain_normal(domain, normal))
+		return false;
+	r->address = arena_str(&m->arena, address);
+	r->domain = arena_str(&m->arena, str_of(normal));
+	r->notify = NOTIFY_NEVER;
+	return r->address.p && r->domain.p;
+}
+
+/* Who gets the report: the sender, or the postmasters with send-dsn = postmaster. */
+static void dsn_recipients(struct message *m, const struct dsn_job *j, const struct conf_mta *c)
+{
+	bool to_postmaster = j->send_dsn == SEND_DSN_POSTMASTER;
+	int n = to_postmaster ? c->npostmasters : 1;
+	m->rcpts = arena_alloc(&m->arena, (size_t)(n ? n : 1) * sizeof *m->rcpts);
+	if (!m->rcpts)
+		return;
+	for (int i = 0; i < n; i++) {
+		struct str a = to_postmaster ? str_of(c->postmasters[i]) : j->sender;
+		if (dsn_recipient(m, &m->rcpts[m->nrcpts], a))
+			m->nrcpts++;
+	}
+}
+
+static bool dsn_about(struct message *m, const struct dsn_job *j)
+{
+	uint32_t *v = arena_alloc(&m->arena, j->nrcpts * sizeof *v);
+	if (!v)
+		return false;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < j->nrcpts; i++)
+		if (j->rcpts[i].as != DECIDE_DEFERRED) /* a delay report settles nothing */
+			v[n++] = j->rcpts[i].index;
+	m->reports_on = j->message;
+	m->reports_rcpts = v;
+	m->nreports_rcpts = n;
+	return true;
+}
+
+static struct message *dsn_message(struct worker *w, const struct dsn_job *j, struct body *original)
+{
+	struct mta *mta = w->me->mta;
+	struct message *m = message_new();
+	struct buf text, head, body;
+	if (!m)
+		return NULL;
+	buf_init(&text);
+	buf_init(&head);
+	buf_init(&body);
+	m->id = spool_new_id(mta->spool);
+	m->received_at = clock_now_us();
+	m->dsn = true;
+	m->job = arena_str(&m->arena, STR_LIT("stoker/reports"));
+	m->user = arena_str(&m->arena, STR_LIT("stoker"));
+	m->route = arena_str(&m->arena, j->route);
+	m->client = arena_str(&m->arena, STR_LIT("local"));
+	m->smtputf8 = j->smtputf8;
+	m->priority = 50;
+	struct conf *c = conf_ref(__atomic_load_n(&mta->conf, __ATOMIC_ACQUIRE));
+	read_part(original, ORIGINAL_MAX, &text);
+	dsn_recipients(m, j, &c->mta);
+	bool ok = dsn_about(m, j) && dsn_build(j, &c->mta, buf_str(&text), m->id, m->received_at, &body);
+	conf_unref(c);
+	buf_free(&text);
+	uint64_t charged = ok && body_budget_take(body.n) ? body.n : 0;
+	m->body = ok ? body_new_memory(&head, &body, charged, true, true) : NULL;
+	if (m->body)
+		m->eightbit = true;
+	buf_free(&body);
+	if (m->body)
+		return m;
+	message_free(m);
+	return NULL;
+}
+
+/* A report that can't be sent (no usable address) ends all the same: its recipients are settled. */
+static void dsn_settle(struct member *to, struct message *m)
+{
+	if (!m->nreports_rcpts) {
+		message_free(m);
+		return;
+	}
+	log_warn("no report for message %llx: its sender has no usable address", (unsigned long long)m->reports_on);
+	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_settle, .p = m });
+}
+
+void worker_post_dsn(struct member *to, struct post *p)
+{
+	struct dsn_job *j = p->p;
+	struct message *m = dsn_message(state(to), j, p->q);
+	body_unref(p->q);
+	if (!m)
+		log_error("no memory for a report on message %llx; it is made after the next start",
+			  (unsigned long long)j->message);
+	else if (m->nrcpts)
+		mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_message, .p = m });
+	else
+		dsn_settle(to, m);
+	dsn_job_free(j);
+}
+
+/* ---- `stoker message` ---- */
+
+static void show_rcpts(struct jsonw *w, const struct message *m)
+{
+	static const char *const states[] = { "queued", "report", "done" };
+	jsonw_array(w, "recipients");
+	for (uint32_t i = 0; i < m->nrcpts; i++) {
+		const struct message_rcpt *r = &m->rcpts[i];
+		jsonw_object(w, NULL);
+		jsonw_str(w, "recipient", r->address);
+		jsonw_z(w, "state", states[r->state]);
+		jsonw_int(w, "attempts", r->attempts);
+		if (r->due > 0 && r->due != US_NEVER)
+			jsonw_time(w, "next_attempt", r->due);
+		if (r->reply.n)
+			jsonw_str(w, "last_reply", r->reply);
+		jsonw_end_object(w);
+	}
+	jsonw_end_array(w);
+}
+
+static struct str header_block(const struct buf *b)
+{
+	const char *end = memmem(b->p, b->n, "\r\n\r\n", 4);
+	return (struct str){ b->p, end ? (size_t)(end - b->p) + 2 : b->n };
+}
+
+static void show_json(const struct show_request *r, const struct buf *part, struct buf *out)
+{
+	const struct message *m = r->envelope;
+	struct jsonw w;
+	char id[24];
+	snprintf(id, sizeof id, "%llx", (unsigned long long)m->id);
+	jsonw_init(&w, out);
+	jsonw_object(&w, NULL);
+	jsonw_z(&w, "id", id);
+	jsonw_str(&w, "sender", m->sender);
+	jsonw_str(&w, "job", m->job);
+	jsonw_str(&w, "user", m->user);
+	jsonw_str(&w, "route", m->route);
+	jsonw_str(&w, "client", m->client);
+	jsonw_int(&w, "size", (int64_t)m->where.body_bytes);
+	jsonw_int(&w, "priority", m->priority);
+	jsonw_time(&w, "received_at", m->received_at);
+	show_rcpts(&w, m);
+	if (part->n)
+		jsonw_str(&w, "headers", header_block(part));
+	jsonw_end_object(&w);
+}
+
+void worker_post_show(struct member *to, struct post *p)
+{
+	struct show_request *r = p->p;
+	struct buf part, out;
+	int code = EXIT_DONE;
+	buf_init(&part);
+	buf_init(&out);
+	if (!r->envelope) {
+		buf_addf(&out, "no queued message has the id %llx", (unsigned long long)r->message);
+		code = EXIT_REFUSED;
+	} else {
+		read_part(r->body, r->raw ? SHOW_RAW_MAX : SHOW_HEADERS_MAX, &part);
+		if (r->raw)
+			buf_adds(&out, buf_str(&part));
+		else
+			show_json(r, &part, &out);
+	}
+	struct rstr *text = rstr_new(buf_str(&out));
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_text, .a = r->id, .b = (uint64_t)code, .p = text });
+	buf_free(&part);
+	buf_free(&out);
+	message_free(r->envelope);
+	body_unref(r->body);
+	free(r);
+}
+
+/* ---- the slow ones ---- */
+
+void worker_post_segment(struct member *to, struct post *p)
+{
+	struct errbuf e = { "" };
+	(void)p;
+	if (spool_prepare_segment(to->mta->spool, &e))
+		log_warn("spool: no segment could be prepared ahead: %s", e.text);
+	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_prepared });
+}
+
+static void reload_diff(struct reload_request *r, struct buf *out)
+{
+	struct conf_diff d;
+	conf_diff_make(r->was, r->now, &d);
+	for (int i = 0; i < d.n; i++) {
+		const struct conf_change *c = &d.v[i];
+		buf_addf(out, "%c %s", c->sign, c->section);
+		if (c->directive)
+			buf_addf(out, "  %s", c->directive);
+		if (c->was && c->now)
+			buf_addf(out, "  %s -> %s", c->was, c->now);
+		else if (c->was || c->now)
+			buf_addf(out, "  %s", c->was ? c->was : c->now);
+		buf_addc(out, '\n');
+	}
+	if (!d.n)
+		buf_addz(out, "no difference\n");
+	conf_diff_free(&d);
+	conf_diff_restart(r->was, r->now, out);
+}
+
+void worker_post_reload(struct member *to, struct post *p)
+{
+	struct reload_request *r = p->p;
+	if (r->at_start_check) {
+		r->differs = conf_differs_from_disk(r->was);
+		mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = r });
+		return;
+	}
+	struct conf_problems problems;
+	struct conf_read_opts o = { .shipped_dir = to->mta->opts.shipped_dir, .stored = r->stored, .nstored = r->nstored };
+	struct buf out;
+	buf_init(&out);
+	conf_problems_init(&problems);
+	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
+	conf_problems_print(&problems, &out);
+	if (r->now)
+		reload_diff(r, &out);
+	else
+		buf_addf(&out, "%d errors: nothing was changed\n", problems.errors);
+	r->text = rstr_new(buf_str(&out));
+	conf_problems_free(&problems);
+	buf_free(&out);
+	mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = r });
+}
+
+void mta_worker_wire(struct member *me)
+{
+	struct worker *w = calloc(1, sizeof *w);
+	if (!w)
+		fatal("no memory for a worker");
+	me->state = w;
+	w->me = me;
+	idmap_init(&w->large);
+}

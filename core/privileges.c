@@ -1,0 +1,55 @@
+/* Becoming an ordinary user for good, but for CAP_NET_BIND_SERVICE, which a reload needs for new listeners. */
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/mta.h"
+
+void privileges_harden(void)
+{
+	umask(077);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+static int keep_bind_capability(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+	data[0].effective = data[0].permitted = 1u << CAP_NET_BIND_SERVICE;
+	return (int)syscall(SYS_capset, &head, data);
+}
+
+const struct err *privileges_drop(const char *user, struct errbuf *e)
+{
+	struct passwd *pw = getpwnam(user);
+	if (!pw) {
+		errbuf_set(e, "run-as-user %s: there is no such user; make it (useradd --system %s) or name another", user, user);
+		return &err_invalid;
+	}
+	if (pw->pw_uid == 0) {
+		errbuf_set(e, "run-as-user %s is root: name an ordinary user", user);
+		return &err_invalid;
+	}
+	uid_t uid = pw->pw_uid;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || initgroups(user, pw->pw_gid) || setgid(pw->pw_gid) || setuid(uid)) {
+		errbuf_set(e, "run-as-user %s: can't become that user: %s", user, strerror(errno));
+		return &err_io;
+	}
+	if (keep_bind_capability()) {
+		errbuf_set(e, "can't keep the right to bind low ports: %s", strerror(errno));
+		return &err_io;
+	}
+	if (getuid() != uid || geteuid() != uid || setuid(0) == 0) {
+		errbuf_set(e, "run-as-user %s: root could be regained; refusing to run", user);
+		return &err_io;
+	}
+	privileges_harden();
+	return NULL;
+}
