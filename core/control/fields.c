@@ -4,20 +4,15 @@
 
 /* json, heading, help, type, width, drop, right, in_json, word, get */
 
-#define WHY_FIELDS                                                                                 \
-	{ "why.code", NULL,	   "which limit or state binds", V_TEXT, 0, 0, false, true,        \
-	  true,	      get_why_code },                                                              \
-	    { "why.value", NULL,	 "what is used of it now", V_REAL, 0, 0, true, true,       \
-	      false,	   get_why_value },                                                        \
-	    { "why.limit", NULL, "the limit", V_REAL, 0, 0, true, true, false, get_why_limit },    \
-	    { "why.counts", NULL,  "what the limit counts", V_TEXT, 0, 0, false,                   \
-	      true,	    false, get_why_counts },                                               \
-	    { "why.origin",  NULL, "the directive or override that set it",                        \
-	      V_TEXT,	     0,	   0,                                                              \
-	      false,	     true, false,                                                          \
-	      get_why_origin },                                                                    \
-	    { "why.until", NULL,	 "when it ends by itself", V_TIME, 0, 0, false, true,      \
-	      false,	   get_why_until },
+/* clang-format off */
+#define WHY_FIELDS \
+	{ "why.code", NULL, "which limit or state binds", V_TEXT, 0, 0, false, true, true, get_why_code }, \
+	{ "why.value", NULL, "what is used of it now", V_REAL, 0, 0, true, true, false, get_why_value }, \
+	{ "why.limit", NULL, "the limit", V_REAL, 0, 0, true, true, false, get_why_limit }, \
+	{ "why.counts", NULL, "what it counts", V_TEXT, 0, 0, false, true, false, get_why_counts }, \
+	{ "why.origin", NULL, "what set it", V_TEXT, 0, 0, false, true, false, get_why_origin }, \
+	{ "why.until", NULL, "when it ends by itself", V_TIME, 0, 0, false, true, false, get_why_until }
+/* clang-format on */
 
 static const struct field queue_fields[] = {
 	{ "name", "QUEUE", "domain and route", V_TEXT, 28, 0, false, true, true, get_name },
@@ -34,8 +29,9 @@ static const struct field queue_fields[] = {
 	{ "due", NULL, "of these: their time has come", V_INT, 7, 0, true, true, false, get_due },
 	{ "in_flight", NULL, "of these: in a transaction", V_INT, 7, 0, true, true, false,
 	  get_in_flight },
-	WHY_FIELDS{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 0, 2, false,
-		    true, true, get_why_text },
+	WHY_FIELDS,
+	{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 0, 2, false, true, true,
+	  get_why_text },
 	{ "rate", "OUT/s", "attempts a second, over 10 s", V_PER_S, 7, 4, true, true, false,
 	  get_rate },
 	{ "connections", "CONN", "connections now", V_INT, 5, 6, true, true, false,
@@ -75,8 +71,9 @@ static const struct field site_fields[] = {
 	{ "due", NULL, "of these: their time has come", V_INT, 7, 0, true, true, false, get_due },
 	{ "in_flight", NULL, "of these: in a transaction", V_INT, 7, 0, true, true, false,
 	  get_in_flight },
-	WHY_FIELDS{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 0, 2, false,
-		    true, true, get_why_text },
+	WHY_FIELDS,
+	{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 0, 2, false, true, true,
+	  get_why_text },
 	{ "rate", "OUT/s", "attempts a second, over 10 s", V_PER_S, 7, 4, true, true, false,
 	  get_rate },
 	{ "connections", "CONN", "connections now", V_INT, 5, 6, true, true, false,
@@ -112,8 +109,9 @@ static const struct field lane_fields[] = {
 	{ "state", NULL, "its state", V_TEXT, 0, 0, false, true, true, get_state },
 	{ "st", "STATE", "its state, in short", V_TEXT, 5, 0, false, false, false,
 	  get_state_short },
-	WHY_FIELDS{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 26, 3, false,
-		    true, true, get_why_text },
+	WHY_FIELDS,
+	{ "why.text", "WHY", "the one limit that binds, in words", V_TEXT, 26, 3, false, true, true,
+	  get_why_text },
 	{ "connections", "CONN", "connections now", V_INT, 5, 5, true, true, false,
 	  get_connections },
 	{ "connection_limit", NULL, "connections allowed", V_INT, 5, 0, true, true, false,
@@ -151,8 +149,9 @@ static const struct field source_fields[] = {
 	  get_state_short },
 	{ "pools", "POOLS", "the pools it is in", V_TEXT, 10, 9, false, true, true, get_pools },
 	{ "hostname", "HOST", "its EHLO name", V_TEXT, 18, 8, false, true, true, get_hostname },
-	WHY_FIELDS{ "why.text", NULL, "the one limit that binds, in words", V_TEXT, 26, 0, false,
-		    true, true, get_why_text },
+	WHY_FIELDS,
+	{ "why.text", NULL, "the one limit that binds, in words", V_TEXT, 26, 0, false, true, true,
+	  get_why_text },
 	{ "connections", "CONN", "connections now", V_INT, 5, 5, true, true, false,
 	  get_connections },
 	{ "rate", "OUT/s", "attempts a second, over 10 s", V_PER_S, 7, 0, true, true, false,
