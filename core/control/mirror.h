@@ -1,5 +1,6 @@
-/* The mirror: the control thread's copy of every row the scheduler publishes. Control thread only; nothing here ever touches the
- * scheduler. 100,000 queues and as many sites must filter and sort within a few ms (bounded top-N selection, no full sort). */
+/* The mirror: the control thread's copy of every row the scheduler publishes. Control thread only;
+ * nothing here ever touches the scheduler. 100,000 queues and as many sites must filter and sort
+ * within a few ms (bounded top-N selection, no full sort). */
 #ifndef STOKER_CONTROL_MIRROR_H
 #define STOKER_CONTROL_MIRROR_H
 

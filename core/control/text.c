@@ -1,0 +1,144 @@
+#include "core/control/text.h"
+
+#include "core/base/clean.h"
+
+enum { FLEX_MIN = 16, FLEX_UNLIMITED = 30 };
+
+static int table_width(const struct table *t)
+{
+	int sum = -1;
+
+	for (int i = 0; i < t->n; i++)
+		sum += 1 + (t->column[i].field->width ? t->column[i].field->width : FLEX_MIN);
+	return sum;
+}
+
+/* Drops the column that matters least; false if none may go. */
+static bool drop_one(struct table *t)
+{
+	int worst = -1;
+
+	for (int i = 0; i < t->n; i++)
+		if (t->column[i].field->drop &&
+		    (worst < 0 || t->column[i].field->drop > t->column[worst].field->drop))
+			worst = i;
+	if (worst < 0)
+		return false;
+	t->n--;
+	for (int i = worst; i < t->n; i++)
+		t->column[i] = t->column[i + 1];
+	return true;
+}
+
+void table_init(struct table *t, enum list_id l, int columns)
+{
+	const struct list_def *d = list_def(l);
+	int left;
+
+	*t = (struct table){ .clip = columns > 0 };
+	for (int i = 0; i < d->nfields && t->n < TABLE_COLUMNS_MAX; i++)
+		if (d->fields[i].heading)
+			t->column[t->n++].field = &d->fields[i];
+	while (t->clip && table_width(t) > columns && drop_one(t))
+		;
+	left = t->clip ? columns - table_width(t) : 0;
+	for (int i = 0; i < t->n; i++) {
+		int width = t->column[i].field->width;
+
+		if (!width)
+			width = !t->clip ? FLEX_UNLIMITED : FLEX_MIN + (left > 0 ? left : 0);
+		t->column[i].width = width;
+	}
+}
+
+void add_cell(struct str text, int width, bool right, bool clip, bool last, struct buf *out)
+{
+	struct buf cell;
+	int used, pad;
+
+	buf_init(&cell);
+	if (clip && width)
+		used = clean_clip(&cell, text, width, false);
+	else {
+		clean_add(&cell, text, false);
+		used = clean_width(buf_str(&cell));
+	}
+	pad = width > used ? width - used : 0;
+	if (right)
+		buf_addf(out, "%*s", pad, "");
+	buf_adds(out, buf_str(&cell));
+	if (!right && !last)
+		buf_addf(out, "%*s", pad, "");
+	if (!last)
+		buf_addc(out, ' ');
+	buf_free(&cell);
+}
+
+void table_head(const struct table *t, struct buf *out)
+{
+	for (int i = 0; i < t->n; i++) {
+		const struct field *f = t->column[i].field;
+
+		add_cell(str_of(f->heading), t->column[i].width, f->right, t->clip, i + 1 == t->n,
+			 out);
+	}
+	buf_addc(out, '\n');
+}
+
+void table_row(const struct table *t, const struct row *r, us_t now, struct buf *out)
+{
+	struct buf cell;
+
+	buf_init(&cell);
+	for (int i = 0; i < t->n; i++) {
+		const struct field *f = t->column[i].field;
+		struct value v = { .type = V_NONE };
+
+		buf_clear(&cell);
+		f->get(r, now, &v);
+		value_text(&v, now, &cell);
+		add_cell(buf_str(&cell), t->column[i].width, f->right, t->clip, i + 1 == t->n, out);
+	}
+	buf_addc(out, '\n');
+	buf_free(&cell);
+}
+
+void add_grouped(int64_t n, struct buf *out)
+{
+	char digits[24];
+	int len = 0;
+
+	for (uint64_t v = n < 0 ? 0 : (uint64_t)n; v || !len; v /= 10)
+		digits[len++] = (char)('0' + v % 10);
+	while (len) {
+		buf_addc(out, digits[--len]);
+		if (len && len % 3 == 0)
+			buf_addc(out, ',');
+	}
+}
+
+void table_rest(int64_t rows, int64_t recipients, struct buf *out)
+{
+	char count[FMT_SIZE];
+
+	if (rows <= 0)
+		return;
+	buf_addc(out, '(');
+	add_grouped(rows, out);
+	buf_addz(out, " more");
+	fmt_count(recipients, count);
+	if (recipients > 0)
+		buf_addf(out, ", %s recipients", count);
+	buf_addz(out, "; --limit, --offset or --filter shows them)\n");
+}
+
+void page_text(const struct page *p, us_t now, int columns, struct buf *out)
+{
+	struct table t;
+
+	table_init(&t, p->list, columns);
+	table_head(&t, out);
+	for (int i = 0; i < p->nrows; i++)
+		table_row(&t, &p->rows[i], now, out);
+	table_rest(p->rest_rows, p->rest_recipients, out);
+}

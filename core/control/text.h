@@ -1,0 +1,34 @@
+/* Text tables of the CLI: columns of the field tables, aligned, at most so many terminal columns
+ * wide. Widths come from the tables and not from the rows, so that a list of a million rows can be
+ * written in steps. */
+#ifndef STOKER_CONTROL_TEXT_H
+#define STOKER_CONTROL_TEXT_H
+
+#include "core/control/query.h"
+
+enum { TABLE_COLUMNS_MAX = 24 };
+struct table {
+	struct {
+		const struct field *field;
+		int width;
+	} column[TABLE_COLUMNS_MAX];
+	int n;
+	bool clip; /* false: to a file or pipe, nothing is cut */
+};
+/* Columns 0: unlimited. */
+void table_init(struct table *t, enum list_id l, int columns);
+void table_head(const struct table *t, struct buf *out);
+void table_row(const struct table *t, const struct row *r, us_t now, struct buf *out);
+/* "(18,211 more, 9.8k recipients; …)", nothing if rows is 0. */
+void table_rest(int64_t rows, int64_t recipients, struct buf *out);
+/* 18211 as "18,211". */
+void add_grouped(int64_t n, struct buf *out);
+/* A cell of `width` columns (0: as wide as the text), followed by a blank unless it is the last
+ * one. */
+void add_cell(struct str text, int width, bool right, bool clip, bool last, struct buf *out);
+
+/* Any JSON for the eye: "name  value" lines, arrays of objects as tables, members of objects
+ * indented. Clean. False if it is no JSON. */
+bool json_text(struct str json, int columns, struct buf *out);
+
+#endif
