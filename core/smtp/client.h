@@ -1,5 +1,6 @@
-/* The SMTP client of one io thread: it opens the sessions that the scheduler asks for, delivers transactions, and reports each
- * recipient's outcome with the remote's words. Every reply is kept. All on its loop's thread. */
+/* The SMTP client of one io thread: it opens the sessions that the scheduler asks for, delivers
+ * transactions, and reports each recipient's outcome with the remote's words. Every reply is kept.
+ * All on its loop's thread. */
 #ifndef STOKER_SMTP_CLIENT_H
 #define STOKER_SMTP_CLIENT_H
 
@@ -13,22 +14,34 @@ struct client_env {
 	/* To the scheduler; takes over strings and transactions in *m. */
 	void (*to_sched)(void *arg, const struct from_io *m);
 	/* A transaction without a body: load it (spool, then a worker). Answer: client_body. */
-	void (*load_body)(void *arg, uint64_t session, uint64_t txn, uint64_t message, const struct handout_where *where);
-	/* Reads part of a file body (a worker). `body`: a reference travels along. Answer: client_chunk. */
-	void (*read_chunk)(void *arg, uint64_t session, uint64_t txn, struct body *body, uint64_t offset, size_t n);
+	void (*load_body)(void *arg, uint64_t session, uint64_t txn, uint64_t message,
+			  const struct handout_where *where);
+	/* Reads part of a file body (a worker). `body`: a reference travels along. Answer:
+	 * client_chunk. */
+	void (*read_chunk)(void *arg, uint64_t session, uint64_t txn, struct body *body,
+			   uint64_t offset, size_t n);
 };
 struct client;
-struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env, const struct classifier *classifier);
+struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env,
+			  const struct classifier *classifier);
 void client_free(struct client *c);
 /* A message from the scheduler; takes over spec and txn. */
 void client_to_io(struct client *c, struct to_io *m);
-/* Answers; dropped if session or transaction are gone. `body` (one reference, taken over) is in memory, or a file body for a large message; NULL: it can't be read. */
-void client_body(struct client *c, uint64_t session, uint64_t txn, struct body *body, const char *error);
-void client_chunk(struct client *c, uint64_t session, uint64_t txn, struct buf *chunk, const char *error);
+/* Answers; dropped if session or transaction are gone. They may come from inside load_body or
+ * read_chunk. `body` (one reference, taken over) is in memory, or a file body for a large message;
+ * NULL: it can't be read, and `error` says why in words. */
+void client_body(struct client *c, uint64_t session, uint64_t txn, struct body *body,
+		 const char *error);
+/* `chunk` must hold exactly what was asked for; its memory is taken over and the struct left empty.
+ * NULL: it can't be read. */
+void client_chunk(struct client *c, uint64_t session, uint64_t txn, struct buf *chunk,
+		  const char *error);
 
 struct client_stats {
-	uint64_t sessions, attempts, connects, connect_failures, bytes_out;
-	uint64_t by_vmta_bytes; /* see scheduler rows for the rest */
+	uint64_t sessions;		     /* open now */
+	uint64_t attempts;		     /* RCPTs written */
+	uint64_t connects, connect_failures; /* addresses tried; of them gave no session */
+	uint64_t bytes_out;
 };
 void client_stats(const struct client *c, struct client_stats *out);
 

@@ -1,0 +1,275 @@
+/* Inside the SMTP client only: one session (a connection and the transactions it holds), its states
+ * and the queue of replies that are due. client.c opens and ends sessions, client_connect.c finds
+ * an address that answers, client_txn.c writes envelopes, client_body.c messages, client_reply.c
+ * reads what comes back and decides which state that means.
+ *
+ * A session holds a current transaction and at most one more, in two slots that take turns. Sending
+ * runs ahead of the replies only as far as the queue of expected replies has room, and every
+ * expected reply knows how far the output must have got before it may come: a reply that comes
+ * earlier belongs to nothing we said. */
+#ifndef STOKER_SMTP_CLIENT_SESSION_H
+#define STOKER_SMTP_CLIENT_SESSION_H
+
+#include "core/base/hash.h"
+#include "core/smtp/client.h"
+#include "core/smtp/framing.h"
+
+enum {
+	EXPECT_MAX = 16, /* entries, a power of two; a slice of RCPTs is one */
+	EXPECT_RESERVE =
+	    6, /* kept free for what must follow a slice of RCPTs: DATA, dot, RSET, QUIT */
+	CLIENT_REPLY_LINE_MAX = 4096, /* RFC 5321 4.5.3.1.5 says 512; real ones are longer */
+	CLIENT_ADDRESSES_MAX =
+	    32, /* tried for one session: an MX set made to hold a slot for hours must not */
+	CLIENT_BACKLOG_MAX =
+	    64 << 10, /* unsent bytes beyond which an RCPT would not leave while its permit holds */
+	CLIENT_CHUNKS = 2, /* of a file body, read ahead */
+	CLIENT_DATA_BYTES_PER_S =
+	    512, /* a receiver that takes less, over a whole data-timeout, is given up */
+};
+#define CLIENT_QUIT_WAIT (5 * US_PER_S) /* for the 221 */
+#define CLIENT_MORE_PERMITS_WAIT                                                                   \
+	(10 * US_PER_S) /* with recipients accepted: then what there is gets delivered */
+
+enum state {
+	STATE_CONNECT,
+	STATE_GREETING,
+	STATE_EHLO,
+	STATE_HELO,
+	STATE_IDLE, /* up, nothing held */
+	STATE_HOLD, /* up, MAIL not written: waits for permits or for the body */
+	STATE_MAIL,
+	STATE_RCPT,
+	STATE_PERMIT, /* inside a transaction: waits for permits for further recipients */
+	STATE_DATA,
+	STATE_BODY, /* the message goes out */
+	STATE_DOT,  /* its last byte is out */
+	STATE_RSET,
+	STATE_QUIT,
+	STATE_GONE, /* over; freed when the loop's callback returns */
+	STATES
+};
+struct state_words {
+	const char *name;    /* for the trace */
+	const char *waiting; /* "timed out after 5m waiting for the reply to MAIL FROM" */
+	const char *lost;    /* "connection reset by peer after MAIL FROM" */
+	enum smtp_step step;
+};
+extern const struct state_words client_state_words[STATES];
+
+/* What a reply that is due will answer. */
+enum expect_kind {
+	EXPECT_GREETING,
+	EXPECT_EHLO,
+	EXPECT_HELO,
+	EXPECT_RSET,
+	EXPECT_MAIL,
+	EXPECT_RCPT,
+	EXPECT_DATA,
+	EXPECT_DOT,
+	EXPECT_QUIT,
+	EXPECT_KINDS
+};
+struct expect {
+	uint8_t kind;
+	uint8_t slot;	/* from EXPECT_MAIL to EXPECT_DOT */
+	uint32_t count; /* EXPECT_RCPT: replies left */
+	uint64_t end;	/* output offset behind the (first) command: no reply may come before these
+			   bytes have left */
+};
+
+enum phase {		     /* of a transaction in its slot */
+	     PHASE_HELD,     /* MAIL not written: can be recalled */
+	     PHASE_ENVELOPE, /* MAIL written, RCPTs being written */
+	     PHASE_DATA,     /* DATA written */
+	     PHASE_BODY,     /* 354 is here, message bytes go out */
+	     PHASE_DOT,	     /* final dot written */
+	     PHASE_OVER,     /* nothing more to say; ends when no reply is due */
+};
+struct slot {
+	struct transaction *t; /* NULL: free */
+	enum phase phase;
+	unsigned pending; /* replies due */
+	uint32_t left;	  /* RCPTs still to be written */
+	uint32_t written;
+	uint32_t accepted;
+	uint32_t write_at, answer_at; /* next index to write, to be answered; recipients with a
+					 result are skipped */
+	uint32_t unreported;	      /* written under permits and not yet told by FROM_IO_USED */
+	bool mail_answered, mail_ok;
+	bool asking;  /* FROM_IO_ASK is out */
+	bool stop;    /* no further RCPT: the rest goes back untried */
+	bool loading; /* the body was asked for */
+	bool empty;   /* nobody accepted and yet 354: nothing but a dot is sent */
+	/* a body that is read from its file while it is sent */
+	bool reading;	/* one read is out: answers carry no offset, so they must not overtake each
+			   other */
+	uint64_t asked; /* bytes asked for */
+	uint64_t sent;	/* bytes written */
+	struct buf chunk[CLIENT_CHUNKS];
+	int nchunks;
+	bool bol;
+};
+
+struct session {
+	uint32_t magic;
+	struct client *c;
+	uint64_t id;
+	struct session_spec *spec;
+	struct io *io; /* NULL between addresses */
+	enum state state;
+	us_t since; /* in this state */
+
+	/* where in the list of addresses (client_connect.c) */
+	int host, address, pass, tried;
+	struct endpoint remote;
+	struct rstr *vmta, *source_ip, *mx, *mx_ip;
+	struct reply_verdict failed; /* of the last address that failed */
+	struct rstr *failed_reply;
+	enum smtp_step failed_step;
+
+	/* what EHLO offered */
+	bool pipelining, eightbitmime, smtputf8, dsn, size;
+	uint64_t size_max; /* 0: no limit was told */
+
+	bool up;	/* greeting and EHLO are done */
+	bool closing;	/* TO_IO_CLOSE */
+	bool need_rset; /* a MAIL was accepted and led to no DATA */
+	int started;	/* messages begun on this connection */
+	int finished;	/* of them ended in order */
+
+	struct expect expect[EXPECT_MAX];
+	unsigned expect_head, expect_n;
+	uint64_t queued; /* bytes given to io */
+	struct reply_scan scan;
+	struct slot slot[2];
+	int cur;
+
+	bool replied;	     /* a reply was taken since the state was last looked at */
+	bool working, again; /* client_work is on the stack; and has news */
+	uint64_t progress;   /* bytes out when STATE_BODY was last looked at */
+	struct session *next, *prev;
+};
+#define SESSION_MAGIC 0x53455353u
+
+struct client {
+	uint32_t magic;
+	struct loop *loop;
+	uint32_t io_index;
+	struct client_env env;
+	const struct classifier *classifier;
+	struct idmap sessions;
+	struct session *all, *gone;
+	int depth; /* calls into the client on the stack: sessions are freed when the last returns
+		    */
+	struct buf out; /* commands being put together */
+	struct client_stats stats;
+};
+#define CLIENT_MAGIC 0x434C4E54u
+
+struct reply {
+	int code;
+	struct str text; /* all lines with codes, joined by \n; valid until the next line is read */
+};
+static inline bool reply_positive(const struct reply *r)
+{
+	return r->code >= 200 && r->code < 300;
+}
+static inline bool reply_negative(const struct reply *r)
+{
+	return r->code >= 400 && r->code < 600;
+}
+
+/* ---- client.c ---- */
+void client_enter_call(struct client *c);
+void client_leave_call(struct client *c);
+/* How a session ends. `polite`: the receiver closed a connection that had served, before it
+ * answered a MAIL: what is held goes back untried. */
+struct session_end {
+	bool planned, polite;
+	bool answered; /* by a reply: nobody can have got the message unless it said so */
+	enum smtp_step step;
+	struct reply_verdict verdict;
+	struct rstr *reply; /* taken over; NULL allowed */
+};
+/* Closes, gives transactions back (DONE), says DOWN. The session is gone afterwards: callers return
+ * at once. */
+void client_end(struct session *s, struct session_end *e);
+/* The same in our own words: "connection reset by peer", completed by where it happened. `error` is
+ * ours; planned: no fault of the receiver. */
+void client_fail(struct session *s, bool planned, const char *error);
+/* Everything the state machine can do now. */
+void client_work(struct session *s);
+void client_quit(struct session *s);
+/* No further message may be begun on this connection. */
+bool client_used_up(const struct session *s);
+void client_tell(struct session *s, struct from_io *m);
+
+/* ---- client_connect.c ---- */
+void client_connect_next(struct session *s);
+void client_connected(struct session *s);
+/* This address did not give a session; the next one is tried. `reply` is taken over. */
+void client_address_failed(struct session *s, const struct reply_verdict *v, struct rstr *reply);
+void client_on_greeting(struct session *s, const struct reply *r);
+void client_on_ehlo(struct session *s, const struct reply *r);
+void client_on_helo(struct session *s, const struct reply *r);
+
+/* ---- client_txn.c ---- */
+/* Takes a step for the current transaction; true: something ended, look again. */
+bool client_txn_advance(struct session *s, struct slot *k);
+/* Begins the other transaction behind the final dot of this one. */
+void client_txn_ahead(struct session *s);
+/* Takes the transaction into a slot; the body is asked for if it is missing. */
+void client_txn_hold(struct session *s, struct slot *k, struct transaction *t);
+/* FROM_IO_DONE as it stands; the slot is free. */
+void client_txn_done(struct session *s, struct slot *k);
+/* Gives every recipient without a result this one, from `from` on in RCPT order up to `to`. `reply`
+ * is only borrowed. */
+void client_txn_settle(struct slot *k, uint32_t from, uint32_t to, enum smtp_step step,
+		       const struct reply_verdict *v, struct rstr *reply);
+/* If the current transaction has come to its end: gives it back, and the other one is current. */
+bool client_txn_over(struct session *s);
+/* Results for a session that ends. */
+void client_txn_lost(struct session *s, struct slot *k, bool current, const struct session_end *e);
+void client_on_rset(struct session *s, const struct reply *r);
+void client_on_mail(struct session *s, struct slot *k, const struct reply *r);
+void client_on_rcpt(struct session *s, struct slot *k, const struct reply *r);
+void client_on_data(struct session *s, struct slot *k, const struct reply *r);
+
+/* ---- client_body.c ---- */
+/* True when MAIL may be written as far as the body is concerned; asks for it otherwise. */
+bool client_body_ready(struct session *s, struct slot *k);
+/* Writes what may be written now. */
+void client_body_send(struct session *s, struct slot *k);
+void client_body_clear(struct slot *k);
+/* The body can't be had. */
+void client_body_failed(struct session *s, struct slot *k, const char *error);
+void client_body_chunk(struct session *s, struct slot *k, struct buf *chunk);
+/* Have the dot and all before it left? */
+bool client_dot_left(const struct session *s);
+void client_on_dot(struct session *s, struct slot *k, const struct reply *r);
+
+/* ---- client_reply.c ---- */
+void client_io_event(struct io *io, enum io_event ev, void *arg);
+void client_enter_state(struct session *s, enum state state);
+/* The state that what is due and held means. */
+enum state client_where(const struct session *s);
+void client_rest(struct session *s);
+bool client_send(struct session *s, struct str bytes);
+void client_expect(struct session *s, enum expect_kind kind, struct slot *k, uint32_t count,
+		   uint64_t end);
+static inline unsigned client_expect_room(const struct session *s)
+{
+	return EXPECT_MAX - s->expect_n;
+}
+/* Verdicts without a pattern: our own words, and replies that are simply good. */
+struct reply_verdict client_verdict_lost(const char *enhanced);
+struct reply_verdict client_verdict_own(enum reply_class class, const char *enhanced,
+					const char *rule);
+struct reply_verdict client_verdict_ok(const struct reply *r);
+/* What the receiver says makes no sense here: the connection ends, and its words are quoted. */
+void client_protocol_error(struct session *s, const char *what, struct str line);
+/* "connection reset by peer after RCPT TO" */
+struct rstr *client_words_lost(const struct session *s, const char *error);
+
+#endif
