@@ -161,10 +161,31 @@ static int cmd_attach(const struct args *a)
 	return cli_attach(socket_path(a), a->read_only, a->plain);
 }
 
+static int demo_mta(const char *conf_path, uint16_t smtp_port, const char *name_server, int ready_fd)
+{
+	int code = 0;
+	struct conf *c = read_conf(conf_path, false, &code);
+	if (!c)
+		return code;
+	error_log(c);
+	struct mta_opts o = { .conf_path = conf_path,
+			      .shipped_dir = share_dir("conf"),
+			      .themes_dir = share_dir("themes"),
+			      .smtp_port = smtp_port,
+			      .name_server = name_server,
+			      .demo = true };
+	return mta_run(&o, c, ready_fd);
+}
+
+static int demo_attach(const char *socket)
+{
+	return cli_attach(socket, false, false);
+}
+
 static int cmd_demo(const struct args *a)
 {
-	(void)a;
-	return demo_run(a->headless);
+	const struct demo_env env = { demo_mta, demo_attach };
+	return demo_run(&env, a->headless || !isatty(0) || !isatty(1));
 }
 
 static int cmd_sim(const struct args *a)

@@ -5,12 +5,19 @@
 #define STOKER_SIM_DEMO_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-enum { SIM_SMTP_PORT = 2525, SIM_DNS_PORT = 5354 };
+/* What the demo needs of the rest: given by main. */
+struct demo_env {
+	/* Runs the MTA of that configuration in this process; writes a byte to ready_fd when it listens. Exit code. */
+	int (*mta)(const char *conf_path, uint16_t smtp_port, const char *name_server, int ready_fd);
+	/* The console, on this terminal. Exit code. */
+	int (*attach)(const char *socket_path);
+};
 
-/* Until SIGINT or SIGTERM. Exit code. */
+/* Only the receivers and their DNS, until SIGINT or SIGTERM. Exit code. */
 int sim_run(void);
-/* Until the console detaches (or, without a terminal, until SIGTERM: STOKER demo --headless). */
-int demo_run(bool headless);
+/* Until the console detaches; headless: until SIGINT or SIGTERM. Exit code. */
+int demo_run(const struct demo_env *env, bool headless);
 
 #endif
