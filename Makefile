@@ -22,7 +22,7 @@ else
 endif
 
 PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih
-CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS  += -std=c11 -D_GNU_SOURCE -I. -DSTOKER_SHARE='"$(PREFIX)/share/stoker"' $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lev -lm -pthread
 TESTLIBS:= -lcmocka $(LIBS)
 
@@ -74,9 +74,57 @@ asan:
 tsan:
 	$(MAKE) FLAVOUR=tsan all
 
+# ---- what must be there ----
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
+DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
+        libidn2-dev
+TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
+        openssh-client postgrey procps iproute2 util-linux
+# Installs only what is missing, so that it costs nothing (and needs no network) when all is there.
+missing = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | \
+          sort -u | grep -vxF -f - <(printf '%s\n' $(1)))
+SHELL := /bin/bash
+
+deps:
+	@m="$(call missing,$(DEPS))"; [ -z "$$m" ] || { $(SUDO) apt-get update -q && $(APT) $$m; }
+test-deps: deps
+	@m="$(call missing,$(TEST_DEPS))"; [ -z "$$m" ] || { $(SUDO) apt-get update -q && $(APT) $$m; }
+
+# ---- the two commands ----
+run: deps
+	@$(MAKE) --no-print-directory all
+	$(BUILD)/stoker demo
+
+# Unit tests, end-to-end tests (reduced counts, fixed seeds; also with sanitizers), lint. Ends with "N passed, N failed".
+test: test-deps
+	@$(MAKE) --no-print-directory all unit-bins
+	@$(MAKE) --no-print-directory FLAVOUR=asan all unit-bins
+	$(PYTHON) tests/run.py
+
+# Each "Done when" line at its full count, with what was found; T=name runs one.
+accept: test-deps
+	@$(MAKE) --no-print-directory all unit-bins
+	@$(MAKE) --no-print-directory FLAVOUR=tsan all
+	@$(MAKE) --no-print-directory FLAVOUR=asan all
+	$(PYTHON) tests/accept/accept.py $(T)
+
+bench: test-deps
+	@$(MAKE) --no-print-directory all
+	$(PYTHON) tests/bench/postfix.py
+
+lint:
+	$(PYTHON) tests/lint.py
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/stoker/conf $(DESTDIR)$(PREFIX)/share/stoker/themes
+	install -m 755 $(BUILD)/stoker $(DESTDIR)$(PREFIX)/bin/stoker
+	install -m 644 conf/*.ini $(DESTDIR)$(PREFIX)/share/stoker/conf
+	install -m 644 themes/*.ini $(DESTDIR)$(PREFIX)/share/stoker/themes
+
 clean:
 	rm -rf build
 
-.PHONY: all unit unit-bins asan tsan clean
+.PHONY: all unit unit-bins asan tsan clean deps test-deps run test accept bench lint install
 .SECONDARY:
 -include $(OBJS:.o=.d) $(patsubst %.c,$(BUILD)/%.d,$(UNIT))

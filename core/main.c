@@ -1,4 +1,5 @@
-/* Subcommands. What needs a running Stoker goes over the control socket (core/control/cli.h); the rest is here. */
+/* Subcommands. What needs a running Stoker goes over the control socket (core/control/cli.h); the
+ * rest is here. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +26,8 @@ struct args {
 	int rest; /* index of the first word that is no global option */
 };
 
-/* Where conf/ and themes/ of this installation are: beside the source tree when run from it, else below STOKER_SHARE. */
+/* Where conf/ and themes/ of this installation are: beside the source tree when run from it, else
+ * below STOKER_SHARE. */
 static char *share_dir(const char *what)
 {
 	char exe[4096];
@@ -71,8 +73,8 @@ static int cmd_check(const struct args *a)
 	int code = 0;
 	struct conf *c = read_conf(a->conf, false, &code);
 	if (c)
-		printf("%s: ok: %d listeners, %d virtual MTAs, %d pools, %d providers\n", a->conf, c->nlisteners, c->nvmtas,
-		       c->npools, c->nproviders);
+		printf("%s: ok: %d listeners, %d virtual MTAs, %d pools, %d providers\n", a->conf,
+		       c->nlisteners, c->nvmtas, c->npools, c->nproviders);
 	conf_unref(c);
 	return code;
 }
@@ -113,8 +115,8 @@ static int run_headless(const struct args *a, int ready_fd)
 	return mta_run(&o, c, ready_fd);
 }
 
-/* On a terminal: the child calls setsid and is the MTA; the parent is an ordinary attach client, so the terminal's
- * signals never reach the MTA. */
+/* On a terminal: the child calls setsid and is the MTA; the parent is an ordinary attach client, so
+ * the terminal's signals never reach the MTA. */
 static int run_with_console(const struct args *a)
 {
 	int code = 0, ready[2];
@@ -145,7 +147,8 @@ static int run_with_console(const struct args *a)
 		waitpid(pid, &status, 0);
 		return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_REFUSED;
 	}
-	fprintf(stderr, "stoker runs as process %d; q detaches, `stoker attach` comes back\n", (int)pid);
+	fprintf(stderr, "stoker runs as process %d; q detaches, `stoker attach` comes back\n",
+		(int)pid);
 	return cli_attach(c->mta.control_socket, a->read_only, a->plain);
 }
 
@@ -161,7 +164,8 @@ static int cmd_attach(const struct args *a)
 	return cli_attach(socket_path(a), a->read_only, a->plain);
 }
 
-static int demo_mta(const char *conf_path, uint16_t smtp_port, const char *name_server, int ready_fd)
+static int demo_mta(const char *conf_path, uint16_t smtp_port, const char *name_server,
+		    int ready_fd)
 {
 	int code = 0;
 	struct conf *c = read_conf(conf_path, false, &code);
@@ -198,7 +202,8 @@ static const struct {
 	const char *name;
 	int (*run)(const struct args *a);
 } locals[] = {
-	{ "run", cmd_run }, { "attach", cmd_attach }, { "demo", cmd_demo }, { "sim", cmd_sim }, { "check", cmd_check },
+	{ "run", cmd_run }, { "attach", cmd_attach }, { "demo", cmd_demo },
+	{ "sim", cmd_sim }, { "check", cmd_check },
 };
 
 static int help(const char *name)
@@ -211,7 +216,8 @@ static int help(const char *name)
 	return ok ? EXIT_DONE : EXIT_USAGE;
 }
 
-/* Options that stand before or behind the subcommand: -c FILE, --socket PATH, and those of run and attach. */
+/* Options that stand before or behind the subcommand: -c FILE, --socket PATH, and those of run and
+ * attach. */
 static bool take_option(struct args *a, int argc, char **argv, int *i)
 {
 	const struct {
@@ -221,7 +227,9 @@ static bool take_option(struct args *a, int argc, char **argv, int *i)
 	const struct {
 		const char *name;
 		bool *to;
-	} flags[] = { { "--headless", &a->headless }, { "--read-only", &a->read_only }, { "--plain", &a->plain } };
+	} flags[] = { { "--headless", &a->headless },
+		      { "--read-only", &a->read_only },
+		      { "--plain", &a->plain } };
 	for (size_t k = 0; k < sizeof valued / sizeof *valued; k++) {
 		if (strcmp(argv[*i], valued[k].name) != 0)
 			continue;
@@ -250,7 +258,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (!take_option(&a, argc, argv, &i))
 			words[n++] = argv[i];
-	if (n == 0 || strcmp(words[0], "help") == 0 || strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+	if (n == 0 || strcmp(words[0], "help") == 0 || strcmp(words[0], "--help") == 0 ||
+	    strcmp(words[0], "-h") == 0)
 		return help(n > 1 ? words[1] : NULL);
 	if (strcmp(words[0], "--version") == 0 || strcmp(words[0], "version") == 0) {
 		printf("stoker %s\n", STOKER_VERSION);
@@ -260,7 +269,8 @@ int main(int argc, char **argv)
 		if (strcmp(words[0], locals[i].name) != 0)
 			continue;
 		if (n > 1) {
-			fprintf(stderr, "stoker %s takes no \"%s\"; see stoker help %s\n", words[0], words[1], words[0]);
+			fprintf(stderr, "stoker %s takes no \"%s\"; see stoker help %s\n", words[0],
+				words[1], words[0]);
 			return EXIT_USAGE;
 		}
 		return locals[i].run(&a);

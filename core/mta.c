@@ -65,9 +65,11 @@ static void members_make(struct mta *m)
 	}
 }
 
-static struct mailbox *box(const char *name, size_t bytes, size_t capacity, struct member *from, struct member *to)
+static struct mailbox *box(const char *name, size_t bytes, size_t capacity, struct member *from,
+			   struct member *to)
 {
-	struct mailbox *b = mailbox_new(name, bytes, capacity, loop_waker(from->loop), to ? loop_waker(to->loop) : NULL);
+	struct mailbox *b = mailbox_new(name, bytes, capacity, loop_waker(from->loop),
+					to ? loop_waker(to->loop) : NULL);
 	if (!b)
 		fatal("no memory for the mailbox %s", name);
 	return b;
@@ -75,18 +77,25 @@ static struct mailbox *box(const char *name, size_t bytes, size_t capacity, stru
 
 static void boxes_make(struct mta *m)
 {
-	const char *forced = getenv("STOKER_TEST_MAILBOX"); /* tests: every mailbox at this capacity */
+	const char *forced =
+	    getenv("STOKER_TEST_MAILBOX"); /* tests: every mailbox at this capacity */
 	if (forced)
 		mailbox_force_capacity((size_t)atoi(forced));
 	for (int i = 0; i < m->nio; i++) {
-		m->to_io[i] = box("to-io", sizeof(struct to_io), TO_IO_CAPACITY, m->sched, m->io[i]);
-		m->from_io[i] = box("from-io", sizeof(struct from_io), FROM_IO_CAPACITY, m->io[i], m->sched);
-		m->commits[i] = box("commits", sizeof(struct commit_request), COMMIT_CAPACITY, m->io[i], m->spooler);
-		m->committed[i] = box("committed", sizeof(struct commit_answer), COMMIT_CAPACITY, m->spooler, m->io[i]);
+		m->to_io[i] =
+		    box("to-io", sizeof(struct to_io), TO_IO_CAPACITY, m->sched, m->io[i]);
+		m->from_io[i] =
+		    box("from-io", sizeof(struct from_io), FROM_IO_CAPACITY, m->io[i], m->sched);
+		m->commits[i] = box("commits", sizeof(struct commit_request), COMMIT_CAPACITY,
+				    m->io[i], m->spooler);
+		m->committed[i] = box("committed", sizeof(struct commit_answer), COMMIT_CAPACITY,
+				      m->spooler, m->io[i]);
 	}
 	m->fresh = box("fresh", sizeof(struct new_message), FRESH_CAPACITY, m->spooler, m->sched);
-	/* No consumer to wake: the scheduler's thread wakes the spool when outcomes have waited 20 ms. */
-	m->outcomes = box("outcomes", sizeof(struct transaction *), OUTCOME_CAPACITY, m->sched, NULL);
+	/* No consumer to wake: the scheduler's thread wakes the spool when outcomes have waited 20
+	 * ms. */
+	m->outcomes =
+	    box("outcomes", sizeof(struct transaction *), OUTCOME_CAPACITY, m->sched, NULL);
 	m->commit_credits = forced ? (size_t)atoi(forced) : COMMIT_CAPACITY;
 	mta_posts_make(m);
 }
@@ -94,8 +103,9 @@ static void boxes_make(struct mta *m)
 static void wire_all(struct mta *m)
 {
 	static void (*const wire[])(struct member *) = {
-		[MEMBER_SCHED] = mta_sched_wire,     [MEMBER_SPOOL] = mta_spool_wire,	  [MEMBER_REPORT] = mta_report_wire,
-		[MEMBER_CONTROL] = mta_control_wire, [MEMBER_CONSOLE] = mta_console_wire, [MEMBER_WORKER] = mta_worker_wire,
+		[MEMBER_SCHED] = mta_sched_wire,     [MEMBER_SPOOL] = mta_spool_wire,
+		[MEMBER_REPORT] = mta_report_wire,   [MEMBER_CONTROL] = mta_control_wire,
+		[MEMBER_CONSOLE] = mta_console_wire, [MEMBER_WORKER] = mta_worker_wire,
 		[MEMBER_IO] = mta_io_wire,
 	};
 	for (int i = 0; i < m->nmembers; i++) {
@@ -145,7 +155,8 @@ static void stop_one(struct member *me)
 	me->started = false;
 }
 
-/* First those who make work, then the spool, which has the last word, then the report's position. */
+/* First those who make work, then the spool, which has the last word, then the report's position.
+ */
 static void threads_stop(struct mta *m)
 {
 	for (int i = 0; i < m->nio; i++)
@@ -168,13 +179,15 @@ static void threads_stop(struct mta *m)
 static void open_files_limit(const struct conf *c)
 {
 	struct rlimit l;
-	rlim_t need = (rlim_t)c->mta.total_max_smtp_out + (rlim_t)c->mta.total_max_smtp_in + FILES_BESIDE_SOCKETS;
+	rlim_t need = (rlim_t)c->mta.total_max_smtp_out + (rlim_t)c->mta.total_max_smtp_in +
+		      FILES_BESIDE_SOCKETS;
 	if (getrlimit(RLIMIT_NOFILE, &l))
 		fatal("the open-file limit can't be read: %s", strerror(errno));
 	if (l.rlim_cur < need && l.rlim_max != RLIM_INFINITY && l.rlim_max < need) {
 		l.rlim_max = need; /* root may */
 		if (setrlimit(RLIMIT_NOFILE, &(struct rlimit){ need, need }))
-			fatal("total-max-smtp-out and total-max-smtp-in need %llu open files; the limit is %llu: lower them or raise "
+			fatal("total-max-smtp-out and total-max-smtp-in need %llu open files; the "
+			      "limit is %llu: lower them or raise "
 			      "it (LimitNOFILE=)",
 			      (unsigned long long)need, (unsigned long long)l.rlim_cur);
 		return;
@@ -182,7 +195,8 @@ static void open_files_limit(const struct conf *c)
 	if (l.rlim_cur < need) {
 		l.rlim_cur = need;
 		if (setrlimit(RLIMIT_NOFILE, &l))
-			fatal("the open-file limit can't be raised to %llu: %s", (unsigned long long)need, strerror(errno));
+			fatal("the open-file limit can't be raised to %llu: %s",
+			      (unsigned long long)need, strerror(errno));
 	}
 }
 
@@ -195,8 +209,8 @@ static void bind_all(struct mta *m)
 		struct errbuf e = { "" };
 		m->listener_fds[i] = listener_bind(&c->listeners[i].at, &e);
 		if (m->listener_fds[i] < 0)
-			fatal("%s:%d: listener %s: %s", c->listeners[i].origin.file, c->listeners[i].origin.line,
-			      c->listeners[i].name, e.text);
+			fatal("%s:%d: listener %s: %s", c->listeners[i].origin.file,
+			      c->listeners[i].origin.line, c->listeners[i].name, e.text);
 	}
 }
 
@@ -252,7 +266,8 @@ static void classifier_start(struct mta *m)
 /* What the scheduler and the history must know before the first message. */
 static void first_posts(struct mta *m)
 {
-	mta_post(m->main, m->spooler, (struct post){ .fn = spool_post_conf, .p = conf_ref(m->conf) });
+	mta_post(m->main, m->spooler,
+		 (struct post){ .fn = spool_post_conf, .p = conf_ref(m->conf) });
 	mta_sources_check(m->main, m->conf);
 }
 
@@ -266,7 +281,8 @@ static int wait_for_signals(struct mta *m, const sigset_t *set)
 			return 0;
 		if (sig == SIGUSR2)
 			continue;
-		mta_post(m->main, m->control, (struct post){ .fn = control_post_signal, .a = (uint64_t)sig });
+		mta_post(m->main, m->control,
+			 (struct post){ .fn = control_post_signal, .a = (uint64_t)sig });
 	}
 }
 
@@ -314,7 +330,8 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	threads_start(&m);
 	if (ready_fd >= 0 && write(ready_fd, "1", 1) == 1)
 		close(ready_fd);
-	log_info("stoker is running, configuration #%llu from %s", (unsigned long long)conf->number, conf->path);
+	log_info("stoker is running, configuration #%llu from %s", (unsigned long long)conf->number,
+		 conf->path);
 	wait_for_signals(&m, &set);
 	threads_stop(&m);
 	log_info("stoker has stopped; everything accepted is on disk");

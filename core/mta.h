@@ -1,6 +1,7 @@
-/* The MTA as threads: who runs what, and how they talk (DESIGN.md, "Threads"). Every thread owns one `struct member`
- * with a loop; a matrix of single-producer mailboxes carries posts (small messages with a function to run on the
- * receiving thread), and the hot paths have mailboxes of their own. This header is private to core/mta_*.c and core/main.c. */
+/* The MTA as threads: who runs what, and how they talk (DESIGN.md, "Threads"). Every thread owns
+ * one `struct member` with a loop; a matrix of single-producer mailboxes carries posts (small
+ * messages with a function to run on the receiving thread), and the hot paths have mailboxes of
+ * their own. This header is private to core/mta_*.c and core/main.c. */
 #ifndef STOKER_CORE_MTA_H
 #define STOKER_CORE_MTA_H
 
@@ -21,7 +22,16 @@
 
 enum { IO_THREADS_MAX = 32, WORKERS = 3, WORKER_SLOW = 2, LISTENERS_MAX = 64 };
 
-enum member_kind { MEMBER_MAIN, MEMBER_SCHED, MEMBER_SPOOL, MEMBER_REPORT, MEMBER_CONTROL, MEMBER_CONSOLE, MEMBER_WORKER, MEMBER_IO };
+enum member_kind {
+	MEMBER_MAIN,
+	MEMBER_SCHED,
+	MEMBER_SPOOL,
+	MEMBER_REPORT,
+	MEMBER_CONTROL,
+	MEMBER_CONSOLE,
+	MEMBER_WORKER,
+	MEMBER_IO
+};
 
 struct member; /* a thread */
 struct mta;
@@ -66,9 +76,9 @@ struct mta_opts {
 	const char *conf_path;
 	const char *shipped_dir; /* providers.ini */
 	const char *themes_dir;
-	uint16_t smtp_port;      /* of receivers: 25, but for demo and sim */
+	uint16_t smtp_port;	 /* of receivers: 25, but for demo and sim */
 	const char *name_server; /* demo and sim: the simulator; else NULL */
-	bool demo;               /* never changes user, private MX allowed */
+	bool demo;		 /* never changes user, private MX allowed */
 };
 
 struct mta {
@@ -81,24 +91,27 @@ struct mta {
 
 	struct member members[8 + WORKERS + IO_THREADS_MAX];
 	int nmembers, nio;
-	struct member *main, *sched, *spooler, *report, *control, *console, *workers[WORKERS], *io[IO_THREADS_MAX];
+	struct member *main, *sched, *spooler, *report, *control, *console, *workers[WORKERS],
+	    *io[IO_THREADS_MAX];
 	struct mailbox **posts; /* [from * nmembers + to] */
 
 	/* the hot paths */
-	struct mailbox *to_io[IO_THREADS_MAX], *from_io[IO_THREADS_MAX];      /* scheduler ⇄ io */
+	struct mailbox *to_io[IO_THREADS_MAX], *from_io[IO_THREADS_MAX];     /* scheduler ⇄ io */
 	struct mailbox *commits[IO_THREADS_MAX], *committed[IO_THREADS_MAX]; /* io ⇄ spool */
-	struct mailbox *fresh;    /* spool → scheduler: struct new_message */
-	struct mailbox *outcomes; /* scheduler → spool: struct transaction *; never wakes the spool thread by itself */
-	size_t commit_credits;    /* of each io thread */
+	struct mailbox *fresh;	  /* spool → scheduler: struct new_message */
+	struct mailbox *outcomes; /* scheduler → spool: struct transaction *; never wakes the spool
+				     thread by itself */
+	size_t commit_credits;	  /* of each io thread */
 
 	int listener_fds[LISTENERS_MAX]; /* bound at start, one for each of conf->listeners */
-	uint32_t stopping;               /* atomic */
-	int32_t connections_in;          /* atomic; io thread 0 counts */
+	uint32_t stopping;		 /* atomic */
+	int32_t connections_in;		 /* atomic; io thread 0 counts */
 	uint32_t source_rates_n;
 	int64_t *source_next_us; /* atomic, one a [source]: when its next message may start */
 };
 
-/* Runs until a signal stops it. Returns the exit code. `ready_fd` >= 0: one byte is written when the control socket listens. */
+/* Runs until a signal stops it. Returns the exit code. `ready_fd` >= 0: one byte is written when
+ * the control socket listens. */
 int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd);
 
 /* ---- core/mta_post.c ---- */
@@ -108,7 +121,8 @@ void mta_posts_make(struct mta *m);
 void mta_posts_wire(struct member *me);
 struct member *mta_body_worker(struct mta *m, uint64_t key);
 
-/* ---- one file a thread: wire mailboxes and state before the threads start; run is the thread's function ---- */
+/* ---- one file a thread: wire mailboxes and state before the threads start; run is the thread's
+ * function ---- */
 void mta_io_wire(struct member *me);
 void mta_sched_wire(struct member *me);
 void mta_spool_wire(struct member *me);
@@ -123,68 +137,87 @@ void mta_control_wire(struct member *me);
 void mta_console_wire(struct member *me);
 void mta_worker_wire(struct member *me);
 
-/* Posts' receiving functions that cross files. Each runs on the thread that its name begins with. */
-void sched_post_conf(struct member *to, struct post *p);     /* p: conf reference */
-void sched_post_source(struct member *to, struct post *p);   /* a: vmta, b: up4 | up6 << 1, c: ptr_ok + 1 */
-void sched_post_dns(struct member *to, struct post *p);      /* a: lookup, p: answer */
-void sched_post_command(struct member *to, struct post *p);  /* p: struct sched_cmd_box */
-void sched_post_detail(struct member *to, struct post *p);   /* a: id, p: target text (rstr) */
-void sched_post_messages(struct member *to, struct post *p); /* a: id, b: cursor, c: max, p: target text */
-void sched_post_reported(struct member *to, struct post *p); /* p: struct message (our DSN's reports_*), freed */
-void sched_post_synced(struct member *to, struct post *p);   /* a: token */
+/* Posts' receiving functions that cross files. Each runs on the thread that its name begins with.
+ */
+void sched_post_conf(struct member *to, struct post *p); /* p: conf reference */
+void sched_post_source(struct member *to,
+		       struct post *p); /* a: vmta, b: up4 | up6 << 1, c: ptr_ok + 1 */
+void sched_post_dns(struct member *to, struct post *p);	    /* a: lookup, p: answer */
+void sched_post_command(struct member *to, struct post *p); /* p: struct sched_cmd_box */
+void sched_post_detail(struct member *to, struct post *p);  /* a: id, p: target text (rstr) */
+void sched_post_messages(struct member *to,
+			 struct post *p); /* a: id, b: cursor, c: max, p: target text */
+void sched_post_reported(struct member *to,
+			 struct post *p); /* p: struct message (our DSN's reports_*), freed */
+void sched_post_synced(struct member *to, struct post *p); /* a: token */
 void sched_post_load_done(struct member *to, struct post *p);
-void sched_post_hold(struct member *to, struct post *p);     /* a: enum sched_hold, b: on */
+void sched_post_hold(struct member *to, struct post *p); /* a: enum sched_hold, b: on */
 void sched_post_moved(struct member *to, struct post *p);
 
-void spool_post_state(struct member *to, struct post *p);      /* p: struct state_put */
-void spool_post_sync(struct member *to, struct post *p);       /* a: token */
-void spool_post_body(struct member *to, struct post *p);       /* p: struct body_request */
-void spool_post_dsn(struct member *to, struct post *p);        /* p: struct dsn_job */
-void spool_post_message(struct member *to, struct post *p);    /* p: struct message, from a worker: our own DSN */
-void spool_post_settle(struct member *to, struct post *p);    /* p: struct message: its reports_* end without a report */
-void spool_post_rejected(struct member *to, struct post *p);   /* p: struct buf *, encoded event */
-void spool_post_position(struct member *to, struct post *p);   /* a: id, p: static name */
-void spool_post_show(struct member *to, struct post *p);       /* a: request id, b: message, c: raw */
-void spool_post_rows(struct member *to, struct post *p);       /* p: struct message_rows */
-void spool_post_conf(struct member *to, struct post *p);       /* p: conf reference: stored whole in the history */
-void spool_post_history(struct member *to, struct post *p);   /* p: struct reload_request: fills in the stored texts, then a worker reads them */
+void spool_post_state(struct member *to, struct post *p); /* p: struct state_put */
+void spool_post_sync(struct member *to, struct post *p);  /* a: token */
+void spool_post_body(struct member *to, struct post *p);  /* p: struct body_request */
+void spool_post_dsn(struct member *to, struct post *p);	  /* p: struct dsn_job */
+void spool_post_message(struct member *to,
+			struct post *p); /* p: struct message, from a worker: our own DSN */
+void spool_post_settle(struct member *to,
+		       struct post *p); /* p: struct message: its reports_* end without a report */
+void spool_post_rejected(struct member *to, struct post *p); /* p: struct buf *, encoded event */
+void spool_post_position(struct member *to, struct post *p); /* a: id, p: static name */
+void spool_post_show(struct member *to, struct post *p);     /* a: request id, b: message, c: raw */
+void spool_post_rows(struct member *to, struct post *p);     /* p: struct message_rows */
+void spool_post_conf(struct member *to,
+		     struct post *p); /* p: conf reference: stored whole in the history */
+void spool_post_history(struct member *to,
+			struct post *p); /* p: struct reload_request: fills in the stored texts,
+					    then a worker reads them */
 void spool_post_prepared(struct member *to, struct post *p);
 
-void worker_post_body(struct member *to, struct post *p);   /* p: struct body_request with a file body */
-void worker_post_chunk(struct member *to, struct post *p);  /* p: struct chunk_request */
-void worker_post_large(struct member *to, struct post *p);  /* p: struct large_request */
-void worker_post_dsn(struct member *to, struct post *p);    /* p: struct dsn_job, q: file body or NULL */
+void worker_post_body(struct member *to,
+		      struct post *p); /* p: struct body_request with a file body */
+void worker_post_chunk(struct member *to, struct post *p); /* p: struct chunk_request */
+void worker_post_large(struct member *to, struct post *p); /* p: struct large_request */
+void worker_post_dsn(struct member *to,
+		     struct post *p); /* p: struct dsn_job, q: file body or NULL */
 void worker_post_show(struct member *to, struct post *p);   /* p: struct show_request */
 void worker_post_reload(struct member *to, struct post *p); /* p: struct reload_request */
 void worker_post_segment(struct member *to, struct post *p);
 
-void io_post_accept(struct member *to, struct post *p);   /* a: fd, b: listener, p: endpoint */
-void io_post_closed(struct member *to, struct post *p);   /* io 0: b: listener, p: endpoint */
-void io_post_conf(struct member *to, struct post *p);     /* p: conf reference; q: int fds for new listeners (io 0) or NULL */
-void io_post_hold(struct member *to, struct post *p);     /* a: bits */
-void io_post_body(struct member *to, struct post *p);     /* p: struct body_request */
-void io_post_chunk(struct member *to, struct post *p);    /* p: struct chunk_request */
-void io_post_large(struct member *to, struct post *p);    /* a: session, b: enum server_large_what, p: body */
-void io_post_lookup(struct member *to, struct post *p);   /* io 0: p: struct lookup_request */
-void io_post_memory(struct member *to, struct post *p);   /* a: over the memory limit */
+void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
+void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p: endpoint */
+void io_post_conf(
+    struct member *to,
+    struct post *p); /* p: conf reference; q: int fds for new listeners (io 0) or NULL */
+void io_post_hold(struct member *to, struct post *p);  /* a: bits */
+void io_post_body(struct member *to, struct post *p);  /* p: struct body_request */
+void io_post_chunk(struct member *to, struct post *p); /* p: struct chunk_request */
+void io_post_large(struct member *to,
+		   struct post *p); /* a: session, b: enum server_large_what, p: body */
+void io_post_lookup(struct member *to, struct post *p);	  /* io 0: p: struct lookup_request */
+void io_post_memory(struct member *to, struct post *p);	  /* a: over the memory limit */
 void io_post_shutdown(struct member *to, struct post *p); /* a: within, us */
 
-void report_post_wake(struct member *to, struct post *p);   /* events were committed */
+void report_post_wake(struct member *to, struct post *p); /* events were committed */
 void report_post_conf(struct member *to, struct post *p);
 void report_post_rotate(struct member *to, struct post *p);
-void report_post_audit(struct member *to, struct post *p);  /* p: rstr */
+void report_post_audit(struct member *to, struct post *p); /* p: rstr */
 
-void control_post_row(struct member *to, struct post *p);    /* p: struct row *, malloc'd array; a: n */
+void control_post_row(struct member *to,
+		      struct post *p); /* p: struct row *, malloc'd array; a: n */
 void control_post_totals(struct member *to, struct post *p); /* p: struct sched_totals * */
 void control_post_reply(struct member *to, struct post *p);  /* p: struct sched_reply * */
 void control_post_text(struct member *to, struct post *p);   /* a: id, b: exit, p: rstr */
 void control_post_echo(struct member *to, struct post *p);   /* p: rstr */
 void control_post_events(struct member *to, struct post *p); /* a: first id, b: n, p: rstr */
-void control_post_spool(struct member *to, struct post *p);  /* p: struct spool_stats *; a: load progress in millionths */
-void control_post_alarm(struct member *to, struct post *p);  /* p: struct alarm_note */
-void control_post_loaded(struct member *to, struct post *p); /* p: struct reload_request: what the worker read */
-void control_post_request(struct member *to, struct post *p);/* p: struct link_request */
-void control_post_resolved(struct member *to, struct post *p);/* a: id, p: answer, q: struct lookup_request */
+void control_post_spool(
+    struct member *to,
+    struct post *p); /* p: struct spool_stats *; a: load progress in millionths */
+void control_post_alarm(struct member *to, struct post *p); /* p: struct alarm_note */
+void control_post_loaded(struct member *to,
+			 struct post *p); /* p: struct reload_request: what the worker read */
+void control_post_request(struct member *to, struct post *p); /* p: struct link_request */
+void control_post_resolved(struct member *to,
+			   struct post *p); /* a: id, p: answer, q: struct lookup_request */
 void control_post_signal(struct member *to, struct post *p); /* a: signal number */
 
 void console_post_answer(struct member *to, struct post *p);
@@ -269,8 +302,8 @@ struct attach_note {
 	struct rstr *user, *hello;
 };
 /* Raises or ends an alarm from any member's thread. */
-void mta_alarm(struct member *from, const char *code, bool on, int severity, const char *target, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+void mta_alarm(struct member *from, const char *code, bool on, int severity, const char *target,
+	       const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* Is this address on this machine (it can be bound)? */
 bool mta_address_here(const struct endpoint *e);

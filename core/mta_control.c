@@ -1,4 +1,5 @@
-/* The control thread: the mirror's home, the control socket, reloads, the process's own alarms. Decisions about mail are the scheduler's. */
+/* The control thread: the mirror's home, the control socket, reloads, the process's own alarms.
+ * Decisions about mail are the scheduler's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -59,8 +60,10 @@ static void env_sched_command(void *arg, const struct sched_cmd *c)
 		fatal("no memory for a command");
 	arena_init(&b->arena, 512);
 	b->cmd = *c;
-	struct str *strings[] = { &b->cmd.target.a, &b->cmd.target.b, &b->cmd.at.a,	&b->cmd.at.b,
-				  &b->cmd.who,	    &b->cmd.reason,   &b->cmd.session, &b->cmd.route };
+	struct str *strings[] = {
+		&b->cmd.target.a, &b->cmd.target.b, &b->cmd.at.a,    &b->cmd.at.b,
+		&b->cmd.who,	  &b->cmd.reason,   &b->cmd.session, &b->cmd.route
+	};
 	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
 		*strings[i] = keep(&b->arena, *strings[i]);
 	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_command, .p = b });
@@ -83,12 +86,16 @@ static void env_sched_detail(void *arg, uint64_t id, const struct target *target
 		 (struct post){ .fn = sched_post_detail, .a = id, .p = target_text(target) });
 }
 
-static void env_sched_messages(void *arg, uint64_t id, const struct target *target, uint64_t cursor, int max)
+static void env_sched_messages(void *arg, uint64_t id, const struct target *target, uint64_t cursor,
+			       int max)
 {
 	struct control_thread *t = arg;
 	mta_post(t->me, t->me->mta->sched,
-		 (struct post){
-			 .fn = sched_post_messages, .a = id, .b = cursor, .c = (uint64_t)max, .p = target_text(target) });
+		 (struct post){ .fn = sched_post_messages,
+				.a = id,
+				.b = cursor,
+				.c = (uint64_t)max,
+				.p = target_text(target) });
 }
 
 static void env_message(void *arg, uint64_t id, uint64_t message, bool raw)
@@ -137,7 +144,8 @@ static void resolved_host(struct jsonw *w, const struct dns_host *h)
 
 void control_post_resolved(struct member *to, struct post *p)
 {
-	static const char *const status[] = { "ok", "nxdomain", "no-host", "null-mx", "tempfail", "loop" };
+	static const char *const status[] = { "ok",	 "nxdomain", "no-host",
+					      "null-mx", "tempfail", "loop" };
 	struct control_thread *t = state(to);
 	struct dns_answer *a = p->p;
 	struct lookup_request *r = p->q;
@@ -157,7 +165,8 @@ void control_post_resolved(struct member *to, struct post *p)
 		resolved_host(&w, &a->hosts[i]);
 	jsonw_end_array(&w);
 	jsonw_end_object(&w);
-	control_text(t->c, r->lookup, a->status == DNS_OK ? EXIT_DONE : EXIT_REFUSED, rstr_new(buf_str(&out)));
+	control_text(t->c, r->lookup, a->status == DNS_OK ? EXIT_DONE : EXIT_REFUSED,
+		     rstr_new(buf_str(&out)));
 	buf_free(&out);
 	dns_answer_free(a);
 	free(r);
@@ -215,10 +224,12 @@ static void env_reload(void *arg, uint64_t id, bool dry_run, uint64_t to, struct
 	r->who = rstr_new(who);
 	r->was = conf_ref(t->conf);
 	struct member *next = to ? t->me->mta->spooler : t->me->mta->workers[WORKER_SLOW];
-	mta_post(t->me, next, (struct post){ .fn = to ? spool_post_history : worker_post_reload, .p = r });
+	mta_post(t->me, next,
+		 (struct post){ .fn = to ? spool_post_history : worker_post_reload, .p = r });
 }
 
-/* Binds what is new among the listeners. False: one can't be bound (text says which), and nothing stays open. */
+/* Binds what is new among the listeners. False: one can't be bound (text says which), and nothing
+ * stays open. */
 static bool bind_new(const struct conf *was, const struct conf *now, int *fds, struct errbuf *e)
 {
 	for (int i = 0; i < now->nlisteners; i++) {
@@ -236,7 +247,8 @@ static bool bind_new(const struct conf *was, const struct conf *now, int *fds, s
 	return true;
 }
 
-static void conf_send(struct control_thread *t, struct member *to, void (*fn)(struct member *, struct post *), int *fds)
+static void conf_send(struct control_thread *t, struct member *to,
+		      void (*fn)(struct member *, struct post *), int *fds)
 {
 	mta_post(t->me, to, (struct post){ .fn = fn, .p = conf_ref(t->conf), .q = fds });
 }
@@ -252,8 +264,8 @@ void mta_sources_check(struct member *from, const struct conf *c)
 					.a = (uint64_t)i,
 					.b = (up4 ? 1u : 0u) | (up6 ? 2u : 0u),
 					.c = 0 });
-		mta_alarm(from, "source-down", !up4 && !up6, 2, v->name, "virtual MTA %s: its address is not on this machine",
-			  v->name);
+		mta_alarm(from, "source-down", !up4 && !up6, 2, v->name,
+			  "virtual MTA %s: its address is not on this machine", v->name);
 	}
 }
 
@@ -265,7 +277,8 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
 	t->settings = settings_cache_new(now);
 	conf_unref(t->conf);
 	t->conf = conf_ref(now);
-	/* Workers read mta->conf; the snapshot it named stays alive for as long as the process, a few KB a reload. */
+	/* Workers read mta->conf; the snapshot it named stays alive for as long as the process, a
+	 * few KB a reload. */
 	__atomic_store_n(&m->conf, now, __ATOMIC_RELEASE);
 	for (int i = 0; i < m->nio; i++)
 		conf_send(t, m->io[i], io_post_conf, i ? NULL : fds);
@@ -278,7 +291,8 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
 	control_conf(t->c, t->conf, false);
 }
 
-static void reload_done(struct control_thread *t, struct reload_request *r, int code, struct rstr *text)
+static void reload_done(struct control_thread *t, struct reload_request *r, int code,
+			struct rstr *text)
 {
 	if (r->id)
 		control_text(t->c, r->id, code, text);
@@ -303,8 +317,8 @@ static void audit_reload(struct control_thread *t, const struct reload_request *
 	struct sched_cmd c = { .type = CMD_CONF, .who = rstr_str(r->who), .expect = -1 };
 	char text[64];
 	if (r->to)
-		snprintf(text, sizeof text, "#%llu (#%llu again)", (unsigned long long)t->conf->number,
-			 (unsigned long long)r->to);
+		snprintf(text, sizeof text, "#%llu (#%llu again)",
+			 (unsigned long long)t->conf->number, (unsigned long long)r->to);
 	else
 		snprintf(text, sizeof text, "#%llu", (unsigned long long)t->conf->number);
 	c.reason = str_of(text);
@@ -317,7 +331,9 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 	int *fds = calloc(LISTENERS_MAX, sizeof *fds);
 	if (!fds || r->now->nlisteners > LISTENERS_MAX || !bind_new(t->conf, r->now, fds, &e)) {
 		free(fds);
-		reload_done(t, r, EXIT_REFUSED, rstr_newf("%s: nothing was changed\n", e.text[0] ? e.text : "too many listeners"));
+		reload_done(t, r, EXIT_REFUSED,
+			    rstr_newf("%s: nothing was changed\n",
+				      e.text[0] ? e.text : "too many listeners"));
 		return;
 	}
 	conf_apply(t, r->now, fds);
@@ -326,8 +342,9 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 	log_info("configuration #%llu is in force (%.*s)", (unsigned long long)t->conf->number,
 		 (int)rstr_str(r->who).n, rstr_str(r->who).p);
 	reload_done(t, r, EXIT_DONE,
-		    rstr_newf("%s" "configuration #%llu is in force\n", r->text ? r->text->text : "",
-			      (unsigned long long)t->conf->number));
+		    rstr_newf("%s"
+			      "configuration #%llu is in force\n",
+			      r->text ? r->text->text : "", (unsigned long long)t->conf->number));
 }
 
 void control_post_loaded(struct member *to, struct post *p)
@@ -361,7 +378,8 @@ static void check_differs(struct control_thread *t, us_t now)
 	t->checking = true;
 	r->at_start_check = true;
 	r->was = conf_ref(t->conf);
-	mta_post(t->me, t->me->mta->workers[WORKER_SLOW], (struct post){ .fn = worker_post_reload, .p = r });
+	mta_post(t->me, t->me->mta->workers[WORKER_SLOW],
+		 (struct post){ .fn = worker_post_reload, .p = r });
 }
 
 /* ---- the rest of control_env ---- */
@@ -381,8 +399,10 @@ static void begin_shutdown(struct control_thread *t, const char *who)
 	t->shutdown_at = clock_now_us();
 	control_phase(t->c, "stopping", 1.0);
 	for (int i = 0; i < m->nio; i++)
-		mta_post(t->me, m->io[i], (struct post){ .fn = io_post_shutdown, .a = 5 * US_PER_S });
-	mta_post(t->me, m->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_SHUTDOWN, .b = 1 });
+		mta_post(t->me, m->io[i],
+			 (struct post){ .fn = io_post_shutdown, .a = 5 * US_PER_S });
+	mta_post(t->me, m->sched,
+		 (struct post){ .fn = sched_post_hold, .a = HOLD_SHUTDOWN, .b = 1 });
 }
 
 static void env_shutdown(void *arg, struct str who)
@@ -410,7 +430,8 @@ static void env_attach(void *arg, int fd, struct str user, enum role role, struc
 static void env_audit(void *arg, struct str line)
 {
 	struct control_thread *t = arg;
-	mta_post(t->me, t->me->mta->report, (struct post){ .fn = report_post_audit, .p = rstr_new(line) });
+	mta_post(t->me, t->me->mta->report,
+		 (struct post){ .fn = report_post_audit, .p = rstr_new(line) });
 }
 
 static void status_loops(struct mta *m, struct jsonw *w)
@@ -521,7 +542,8 @@ void control_post_alarm(struct member *to, struct post *p)
 {
 	struct alarm_note *a = p->p;
 	if (a->on)
-		control_alarm(state(to)->c, a->code, rstr_str(a->target), a->severity, rstr_str(a->text));
+		control_alarm(state(to)->c, a->code, rstr_str(a->target), a->severity,
+			      rstr_str(a->text));
 	else
 		control_alarm_end(state(to)->c, a->code, rstr_str(a->target));
 	rstr_unref(a->target);
@@ -578,7 +600,8 @@ static void memory_look(struct control_thread *t)
 	t->memory_held = over;
 	for (int i = 0; i < m->nio; i++)
 		mta_post(t->me, m->io[i], (struct post){ .fn = io_post_memory, .a = over });
-	mta_alarm(t->me, "memory", over, 1, "memory", "over memory-limit: new mail is refused with 452, deliveries go on");
+	mta_alarm(t->me, "memory", over, 1, "memory",
+		  "over memory-limit: new mail is refused with 452, deliveries go on");
 }
 
 static void look_for_trouble(struct control_thread *t)
@@ -594,7 +617,8 @@ static void look_for_trouble(struct control_thread *t)
 			continue;
 		loop_stats(x->loop, &s);
 		if (s.cpu_max_us > LOOP_STALL)
-			mta_alarm(t->me, "loop-stall", true, 3, x->name, "a loop pass of %s took %lld ms of CPU", x->name,
+			mta_alarm(t->me, "loop-stall", true, 3, x->name,
+				  "a loop pass of %s took %lld ms of CPU", x->name,
 				  (long long)(s.cpu_max_us / US_PER_MS));
 	}
 }
@@ -642,7 +666,8 @@ static void link_header_out(void *arg, const struct sched_totals *totals, struct
 		return;
 	}
 	*copy = *totals;
-	mta_post(t->me, t->me->mta->console, (struct post){ .fn = console_post_header, .p = copy, .q = status });
+	mta_post(t->me, t->me->mta->console,
+		 (struct post){ .fn = console_post_header, .p = copy, .q = status });
 }
 
 void mta_control_wire(struct member *me)

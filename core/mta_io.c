@@ -1,5 +1,5 @@
-/* An io thread: SMTP sessions in (server) and out (client). Io thread 0 also accepts for all, counts the connection caps, and
- * watches the resolver. */
+/* An io thread: SMTP sessions in (server) and out (client). Io thread 0 also accepts for all,
+ * counts the connection caps, and watches the resolver. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 
 enum { HOT_BUDGET = 512, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384 };
 
-static const us_t STALL_US = 10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
+static const us_t STALL_US =
+    10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
 
 struct door { /* one listener, io thread 0 only */
 	struct io_thread *t;
@@ -26,7 +27,7 @@ struct io_thread {
 	struct server *server;
 	struct client *client;
 	struct conf *conf;
-	size_t credits;   /* commits that may still be sent */
+	size_t credits; /* commits that may still be sent */
 	size_t uncommitted;
 	us_t oldest_commit; /* since when the spool owes an answer; 0: it owes none */
 	bool credit_news;
@@ -105,13 +106,16 @@ static struct large_request *large_new(struct io_thread *t, uint64_t session, en
 static void large_send(struct io_thread *t, struct large_request *r)
 {
 	/* One worker a session keeps its chunks in order. */
-	mta_post(t->me, mta_body_worker(t->me->mta, r->session), (struct post){ .fn = worker_post_large, .p = r });
+	mta_post(t->me, mta_body_worker(t->me->mta, r->session),
+		 (struct post){ .fn = worker_post_large, .p = r });
 }
 
 static void large_no_memory(struct io_thread *t, uint64_t session)
 {
-	mta_post(t->me, mta_body_worker(t->me->mta, session),
-		 (struct post){ .fn = worker_post_large, .p = NULL, .a = session, .b = (uint64_t)t->me->index });
+	mta_post(
+	    t->me, mta_body_worker(t->me->mta, session),
+	    (struct post){
+		.fn = worker_post_large, .p = NULL, .a = session, .b = (uint64_t)t->me->index });
 }
 
 static void env_large_create(void *arg, uint64_t session, uint64_t message_id)
@@ -182,12 +186,14 @@ static void env_rejected(void *arg, const struct event *e)
 	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_rejected, .p = b });
 }
 
-/* A [source]'s max-msg-rate over all threads: one atomic "when the next may start" each (GCRA without burst). */
+/* A [source]'s max-msg-rate over all threads: one atomic "when the next may start" each (GCRA
+ * without burst). */
 static bool env_source_rate(void *arg, const struct conf *c, int source, us_t now)
 {
 	struct io_thread *t = arg;
 	struct mta *m = t->me->mta;
-	if (source < 0 || rate_unlimited(c->sources[source].max_msg_rate) || (uint32_t)source >= m->source_rates_n)
+	if (source < 0 || rate_unlimited(c->sources[source].max_msg_rate) ||
+	    (uint32_t)source >= m->source_rates_n)
 		return true;
 	struct rate r = c->sources[source].max_msg_rate;
 	int64_t gap = r.per / r.n;
@@ -197,8 +203,8 @@ static bool env_source_rate(void *arg, const struct conf *c, int source, us_t no
 			return false;
 		/* A little burst is kept (20 ms), so that timer grain does not cost rate. */
 		int64_t base = next < now - 20 * US_PER_MS ? now - 20 * US_PER_MS : next;
-		if (__atomic_compare_exchange_n(&m->source_next_us[source], &next, base + gap, false, __ATOMIC_RELAXED,
-						__ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&m->source_next_us[source], &next, base + gap,
+						false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return true;
 	}
 }
@@ -210,7 +216,8 @@ static void env_closed(void *arg, const struct endpoint *peer, int listener)
 	if (!copy)
 		fatal("no memory to count a closed connection");
 	*copy = *peer;
-	mta_post(t->me, t->me->mta->io[0], (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)listener });
+	mta_post(t->me, t->me->mta->io[0],
+		 (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)listener });
 }
 
 /* ---- client_env ---- */
@@ -222,7 +229,8 @@ static void env_to_sched(void *arg, const struct from_io *msg)
 		fatal("no memory to tell the scheduler of a session");
 }
 
-static void env_load_body(void *arg, uint64_t session, uint64_t txn, uint64_t message, const struct handout_where *where)
+static void env_load_body(void *arg, uint64_t session, uint64_t txn, uint64_t message,
+			  const struct handout_where *where)
 {
 	struct io_thread *t = arg;
 	struct body_request *r = calloc(1, sizeof *r);
@@ -238,7 +246,8 @@ static void env_load_body(void *arg, uint64_t session, uint64_t txn, uint64_t me
 	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_body, .p = r });
 }
 
-static void env_read_chunk(void *arg, uint64_t session, uint64_t txn, struct body *body, uint64_t offset, size_t n)
+static void env_read_chunk(void *arg, uint64_t session, uint64_t txn, struct body *body,
+			   uint64_t offset, size_t n)
 {
 	struct io_thread *t = arg;
 	struct chunk_request *r = calloc(1, sizeof *r);
@@ -253,7 +262,8 @@ static void env_read_chunk(void *arg, uint64_t session, uint64_t txn, struct bod
 	r->body = body;
 	r->offset = offset;
 	r->n = n;
-	mta_post(t->me, mta_body_worker(t->me->mta, session), (struct post){ .fn = worker_post_chunk, .p = r });
+	mta_post(t->me, mta_body_worker(t->me->mta, session),
+		 (struct post){ .fn = worker_post_chunk, .p = r });
 }
 
 /* ---- mailboxes ---- */
@@ -341,7 +351,8 @@ void io_post_body(struct member *to, struct post *p)
 void io_post_chunk(struct member *to, struct post *p)
 {
 	struct chunk_request *r = p->p;
-	client_chunk(state(to)->client, r->session, r->txn, r->error[0] ? NULL : &r->data, r->error);
+	client_chunk(state(to)->client, r->session, r->txn, r->error[0] ? NULL : &r->data,
+		     r->error);
 	buf_free(&r->data);
 	body_unref(r->body);
 	free(r);
@@ -398,7 +409,8 @@ static const char *door_refusal(struct io_thread *t, struct door *d, const struc
 	struct ip_count *c = ip_count(t, peer, true);
 	if (!c)
 		return "4.3.0 out of memory, try again later";
-	if (l->max_connections_per_ip > 0 && c->n >= l->max_connections_per_ip && !endpoint_is_loopback(peer))
+	if (l->max_connections_per_ip > 0 && c->n >= l->max_connections_per_ip &&
+	    !endpoint_is_loopback(peer))
 		return "4.7.0 too many connections from your address";
 	return NULL;
 }
@@ -435,7 +447,9 @@ static void door_accepted(void *arg, int fd, const struct endpoint *peer)
 	__atomic_store_n(&m->connections_in, t->total_in, __ATOMIC_RELAXED);
 	ip_count(t, peer, true)->n++;
 	struct member *to = m->io[t->next_io++ % m->nio];
-	mta_post(t->me, to, (struct post){ .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->index, .p = copy });
+	mta_post(t->me, to,
+		 (struct post){
+		     .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->index, .p = copy });
 }
 
 void io_post_closed(struct member *to, struct post *p)
@@ -486,7 +500,8 @@ static struct door *door_take(struct door **was, int n, const char *name)
 	return NULL;
 }
 
-/* New doors get the descriptors that were bound for them (fds[i] for listener i, -1: keep the one there is); doors that are gone close. */
+/* New doors get the descriptors that were bound for them (fds[i] for listener i, -1: keep the one
+ * there is); doors that are gone close. */
 static void doors_conf(struct io_thread *t, const int *fds)
 {
 	struct door *was[LISTENERS_MAX];
@@ -543,7 +558,9 @@ static void resolved(void *arg, uint64_t id, struct dns_answer *a)
 		return;
 	}
 	if (r->for_control) {
-		mta_post(t->me, m->control, (struct post){ .fn = control_post_resolved, .a = r->lookup, .p = a, .q = r });
+		mta_post(
+		    t->me, m->control,
+		    (struct post){ .fn = control_post_resolved, .a = r->lookup, .p = a, .q = r });
 		return;
 	}
 	mta_post(t->me, m->sched, (struct post){ .fn = sched_post_dns, .a = r->lookup, .p = a });
@@ -557,7 +574,8 @@ void io_post_lookup(struct member *to, struct post *p)
 	uint64_t id = ++t->next_lookup;
 	if (!idmap_put(&t->lookups, id, r))
 		fatal("no memory for a DNS look-up");
-	resolver_lookup(t->resolver, id, r->host ? RESOLVE_HOST : RESOLVE_DOMAIN, str_of(r->name), r->allow_private);
+	resolver_lookup(t->resolver, id, r->host ? RESOLVE_HOST : RESOLVE_DOMAIN, str_of(r->name),
+			r->allow_private);
 }
 
 static void resolver_start(struct io_thread *t)
@@ -616,9 +634,18 @@ void mta_io_wire(struct member *me)
 	t->me = me;
 	t->conf = conf_ref(m->conf);
 	t->credits = m->commit_credits;
-	struct server_env se = { t,		   env_new_id,	    env_credit_take, env_credit_give,
-				 env_submit,	   env_large_create, env_large_write, env_large_finish,
-				 env_large_abort, env_rejected,	    env_source_rate, env_closed };
+	struct server_env se = { t,
+				 env_new_id,
+				 env_credit_take,
+				 env_credit_give,
+				 env_submit,
+				 env_large_create,
+				 env_large_write,
+				 env_large_finish,
+				 env_large_abort,
+				 env_rejected,
+				 env_source_rate,
+				 env_closed };
 	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk };
 	t->server = server_new(me->loop, &se);
 	t->client = client_new(me->loop, (uint32_t)me->nth, &ce, m->classifier);

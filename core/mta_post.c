@@ -1,4 +1,5 @@
-/* Posts: the matrix of small mailboxes between all members. A post carries the function that runs on the receiving thread. */
+/* Posts: the matrix of small mailboxes between all members. A post carries the function that runs
+ * on the receiving thread. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +29,9 @@ void mta_posts_make(struct mta *m)
 			struct member *a = &m->members[from], *b = &m->members[to];
 			if (from == to || !b->loop)
 				continue;
-			struct mailbox *box = mailbox_new("posts", sizeof(struct post), POST_CAPACITY, member_waker(a),
-							  member_waker(b));
+			struct mailbox *box =
+			    mailbox_new("posts", sizeof(struct post), POST_CAPACITY,
+					member_waker(a), member_waker(b));
 			if (!box)
 				fatal("no memory for a mailbox from %s to %s", a->name, b->name);
 			*post_slot(m, from, to) = box;
@@ -53,7 +55,8 @@ void mta_posts_wire(struct member *me)
 {
 	struct mta *m = me->mta;
 	for (int i = 0; i < m->nmembers; i++) {
-		struct mailbox *in = *post_slot(m, i, me->index), *out = *post_slot(m, me->index, i);
+		struct mailbox *in = *post_slot(m, i, me->index),
+			       *out = *post_slot(m, me->index, i);
 		if (in)
 			loop_add_inbox(me->loop, in, POST_PRIORITY, POST_BUDGET, posts_drain, me);
 		if (out)
@@ -79,7 +82,8 @@ struct member *mta_body_worker(struct mta *m, uint64_t key)
 	return m->workers[key % WORKER_SLOW];
 }
 
-void mta_alarm(struct member *from, const char *code, bool on, int severity, const char *target, const char *fmt, ...)
+void mta_alarm(struct member *from, const char *code, bool on, int severity, const char *target,
+	       const char *fmt, ...)
 {
 	struct alarm_note *a = calloc(1, sizeof *a);
 	if (!a)

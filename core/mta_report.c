@@ -1,5 +1,6 @@
-/* The report thread: a reader of the events. It writes the delivery log and passes the events on to the control thread's ring. It holds
- * nobody up: when its disk is full, events wait in the spool (events-max) and mail goes on. */
+/* The report thread: a reader of the events. It writes the delivery log and passes the events on to
+ * the control thread's ring. It holds nobody up: when its disk is full, events wait in the spool
+ * (events-max) and mail goes on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -51,7 +52,10 @@ static void ring_send(struct report_thread *t)
 	struct rstr *batch = t->ring_n ? rstr_new(buf_str(&t->ring)) : NULL;
 	if (batch)
 		mta_post(t->me, t->me->mta->control,
-			 (struct post){ .fn = control_post_events, .a = t->ring_first, .b = (uint64_t)t->ring_n, .p = batch });
+			 (struct post){ .fn = control_post_events,
+					.a = t->ring_first,
+					.b = (uint64_t)t->ring_n,
+					.p = batch });
 	buf_clear(&t->ring);
 	t->ring_n = 0;
 }
@@ -63,7 +67,8 @@ static void log_failed(struct report_thread *t, const char *why)
 		return;
 	t->failing = true;
 	log_error("delivery log: %s; events wait in the spool, mail goes on", why);
-	mta_alarm(t->me, "delivery-log", true, 2, "log", "the delivery log can't be written: %s", why);
+	mta_alarm(t->me, "delivery-log", true, 2, "log", "the delivery log can't be written: %s",
+		  why);
 }
 
 static void log_works(struct report_thread *t)
@@ -80,7 +85,8 @@ static void missed(struct report_thread *t)
 	if (n == t->missed)
 		return;
 	t->missed = n;
-	mta_alarm(t->me, "events-missed", true, 2, "log", "%llu events were dropped before the delivery log had them",
+	mta_alarm(t->me, "events-missed", true, 2, "log",
+		  "%llu events were dropped before the delivery log had them",
 		  (unsigned long long)n);
 }
 
@@ -108,7 +114,9 @@ static void position(struct report_thread *t, us_t now)
 	if (!t->failing && at != t->saved) {
 		t->saved = at;
 		mta_post(t->me, t->me->mta->spooler,
-			 (struct post){ .fn = spool_post_position, .p = (void *)(uintptr_t) "delivery-log", .a = at });
+			 (struct post){ .fn = spool_post_position,
+					.p = (void *)(uintptr_t) "delivery-log",
+					.a = at });
 	}
 	if (delivery_log_rotate(t->log, now, false, &e))
 		log_failed(t, e.text);
@@ -167,10 +175,11 @@ void report_post_audit(struct member *to, struct post *p)
 	clean_add(&line, rstr_str(p->p), false);
 	buf_addc(&line, '\n');
 	if (t->audit_fd < 0)
-		t->audit_fd = open(t->conf->mta.audit_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		t->audit_fd =
+		    open(t->conf->mta.audit_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 	if (t->audit_fd < 0 || write(t->audit_fd, line.p, line.n) != (ssize_t)line.n) {
-		log_error("audit log %s: can't be written; the line was: %.*s", t->conf->mta.audit_log, (int)line.n - 1,
-			  line.p);
+		log_error("audit log %s: can't be written; the line was: %.*s",
+			  t->conf->mta.audit_log, (int)line.n - 1, line.p);
 		mta_alarm(to, "audit-log", true, 2, "log", "the audit log can't be written");
 	}
 	buf_free(&line);
@@ -188,7 +197,8 @@ void mta_report_wire(struct member *me)
 	t->conf = conf_ref(me->mta->conf);
 	t->audit_fd = open(t->conf->mta.audit_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 	if (t->audit_fd < 0)
-		fatal("the audit log %s can't be opened: %s", t->conf->mta.audit_log, strerror(errno));
+		fatal("the audit log %s can't be opened: %s", t->conf->mta.audit_log,
+		      strerror(errno));
 	if (delivery_log_open(t->conf, &t->log, &e))
 		fatal("%s", e.text);
 	t->reader = event_reader_open(me->mta->spool, "delivery-log");

@@ -1,4 +1,5 @@
-/* The scheduler's thread: it feeds events to the pure core/sched and carries its actions out to the other threads. No decision is made here. */
+/* The scheduler's thread: it feeds events to the pure core/sched and carries its actions out to the
+ * other threads. No decision is made here. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,15 +9,16 @@
 enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, ROWS_A_PASS = 1000 };
 
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
-static const us_t OUTCOME_WAIT = 20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
+static const us_t OUTCOME_WAIT =
+    20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
 
 struct sched_thread {
 	struct member *me;
 	struct sched *s;
-	us_t rows_at;       /* when the next copy of the mirror is due */
-	bool rows_going;    /* a copy is under way */
+	us_t rows_at;	     /* when the next copy of the mirror is due */
+	bool rows_going;     /* a copy is under way */
 	us_t outcomes_since; /* the oldest outcome that the spool has not been woken for; 0: none */
-	struct row *rows;   /* the batch being filled */
+	struct row *rows;    /* the batch being filled */
 	int nrows;
 };
 
@@ -236,7 +238,8 @@ static bool take_message(struct sched_thread *t, struct message *msg, bool loade
 				    .body = msg->body,
 				    .rcpts = rcpts,
 				    .nrcpts = n };
-	_Static_assert(sizeof in.where == sizeof msg->where, "a message's place passes through the scheduler whole");
+	_Static_assert(sizeof in.where == sizeof msg->where,
+		       "a message's place passes through the scheduler whole");
 	memcpy(&in.where, &msg->where, sizeof in.where);
 	if (!sched_message(t->s, loop_now(t->me->loop), &in))
 		return false;
@@ -252,9 +255,11 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 	int n = 0;
 	while (n < budget && mailbox_pop(box, &f)) {
 		n++;
-		/* Durable mail that does not fit in memory would be silent until the next start: better a restart now. */
+		/* Durable mail that does not fit in memory would be silent until the next start:
+		 * better a restart now. */
 		if (!take_message(t, f.message, f.loaded))
-			fatal("no memory for queued mail; everything accepted is on disk and is loaded at the next start");
+			fatal("no memory for queued mail; everything accepted is on disk and is "
+			      "loaded at the next start");
 	}
 	act_all(t);
 	return n;
@@ -270,7 +275,8 @@ void sched_post_conf(struct member *to, struct post *p)
 
 void sched_post_source(struct member *to, struct post *p)
 {
-	sched_source_up(state(to)->s, loop_now(to->loop), (int)p->a, p->b & 1, p->b & 2, (int)p->c - 1);
+	sched_source_up(state(to)->s, loop_now(to->loop), (int)p->a, p->b & 1, p->b & 2,
+			(int)p->c - 1);
 }
 
 void sched_post_dns(struct member *to, struct post *p)
@@ -289,7 +295,8 @@ void sched_post_command(struct member *to, struct post *p)
 void sched_post_reported(struct member *to, struct post *p)
 {
 	struct message *m = p->p;
-	sched_reported(state(to)->s, loop_now(to->loop), m->reports_on, m->reports_rcpts, m->nreports_rcpts);
+	sched_reported(state(to)->s, loop_now(to->loop), m->reports_on, m->reports_rcpts,
+		       m->nreports_rcpts);
 	message_free(m);
 }
 
@@ -320,7 +327,8 @@ void sched_post_moved(struct member *to, struct post *p)
 static void text_reply(struct member *to, uint64_t id, int code, struct str text)
 {
 	struct rstr *r = rstr_new(text);
-	mta_post(to, to->mta->control, (struct post){ .fn = control_post_text, .a = id, .b = (uint64_t)code, .p = r });
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_text, .a = id, .b = (uint64_t)code, .p = r });
 }
 
 void sched_post_detail(struct member *to, struct post *p)
@@ -368,8 +376,8 @@ void sched_post_messages(struct member *to, struct post *p)
 		text_reply(to, p->a, EXIT_REFUSED, str_of(err ? e.text : "no memory"));
 		free(rows);
 	} else {
-		sched_messages(state(to)->s, loop_now(to->loop), &target, &rows->cursor, (int)p->c, &rows->total, row_keep,
-			       rows);
+		sched_messages(state(to)->s, loop_now(to->loop), &target, &rows->cursor, (int)p->c,
+			       &rows->total, row_keep, rows);
 		mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_rows, .p = rows });
 	}
 	rstr_unref(p->p);

@@ -1,5 +1,5 @@
-/* The spool's thread: group commit for what comes in, one LMDB transaction for what became of it. It reads everything that waits,
- * syncs once, then answers (DESIGN.md, "The way of a message"). */
+/* The spool's thread: group commit for what comes in, one LMDB transaction for what became of it.
+ * It reads everything that waits, syncs once, then answers (DESIGN.md, "The way of a message"). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +9,11 @@
 
 enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 256 };
 
-static const us_t COMMIT_EVERY = 20 * US_PER_MS;  /* LMDB follows at most this far behind */
+static const us_t COMMIT_EVERY = 20 * US_PER_MS; /* LMDB follows at most this far behind */
 static const us_t STATS_EVERY = 250 * US_PER_MS;
-static const us_t RETRY_FAILED = 10 * US_PER_S;   /* after a failed LMDB commit */
+static const us_t RETRY_FAILED = 10 * US_PER_S; /* after a failed LMDB commit */
 
-struct waiting { /* who gets the answer for a message of the running batch */
+struct waiting {	   /* who gets the answer for a message of the running batch */
 	struct member *io; /* NULL: our own report, from a worker */
 	uint64_t session;
 };
@@ -23,11 +23,11 @@ struct spool_thread {
 	struct spool *s;
 	struct waiting *batch; /* in the order of spool_add */
 	size_t nbatch, cap, answered;
-	us_t commit_at;   /* the next LMDB commit; 0: nothing is buffered */
-	us_t failed_at;   /* the last LMDB commit failed then; 0: fine */
+	us_t commit_at; /* the next LMDB commit; 0: nothing is buffered */
+	us_t failed_at; /* the last LMDB commit failed then; 0: fine */
 	us_t stats_at;
 	bool loading;
-	bool preparing;   /* a worker zero-fills a segment */
+	bool preparing; /* a worker zero-fills a segment */
 	bool flush_failed;
 	uint64_t last_event;
 	struct spool_stats told; /* what alarms were last raised for */
@@ -95,7 +95,8 @@ static void flush(struct spool_thread *t)
 }
 
 /* False: the batch is full or has no memory. */
-static bool batch_add(struct spool_thread *t, struct message *m, struct member *io, uint64_t session)
+static bool batch_add(struct spool_thread *t, struct message *m, struct member *io,
+		      uint64_t session)
 {
 	if (t->nbatch == t->cap) {
 		size_t cap = t->cap ? t->cap * 2 : 256;
@@ -112,7 +113,8 @@ static bool batch_add(struct spool_thread *t, struct message *m, struct member *
 }
 
 /* Adds, after making room once; a message that does not even fit an empty batch is refused. */
-static void batch_put(struct spool_thread *t, struct message *m, struct member *io, uint64_t session)
+static void batch_put(struct spool_thread *t, struct message *m, struct member *io,
+		      uint64_t session)
 {
 	if (batch_add(t, m, io, session))
 		return;
@@ -124,7 +126,8 @@ static void batch_put(struct spool_thread *t, struct message *m, struct member *
 	message_free(m);
 }
 
-/* The scheduler's credit: a message is taken only when its place in the scheduler's mailbox is sure. */
+/* The scheduler's credit: a message is taken only when its place in the scheduler's mailbox is
+ * sure. */
 static size_t room(const struct spool_thread *t)
 {
 	size_t r = mailbox_room(t->me->mta->fresh);
@@ -166,7 +169,8 @@ static enum event_type event_of(enum decision d)
 	return types[d];
 }
 
-static void record(struct spool_thread *t, const struct transaction *x, const struct txn_rcpt *r, us_t now)
+static void record(struct spool_thread *t, const struct transaction *x, const struct txn_rcpt *r,
+		   us_t now)
 {
 	struct str reply = rstr_str(r->reply);
 	struct outcome o = { .message = x->message,
@@ -197,7 +201,9 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 			   .enhanced = str_of(r->verdict.enhanced),
 			   .job = x->job,
 			   .user = x->user,
-			   .seconds = x->ended_at > x->started_at && x->started_at ? x->ended_at - x->started_at : 0,
+			   .seconds = x->ended_at > x->started_at && x->started_at
+					  ? x->ended_at - x->started_at
+					  : 0,
 			   .queued_at = x->received_at,
 			   .next_attempt = r->decision == DECIDE_DEFERRED ? r->due : 0,
 			   .size = x->size,
@@ -239,8 +245,10 @@ static void commit_failed(struct spool_thread *t, const char *why)
 {
 	if (!t->failed_at) {
 		log_error("spool: outcomes can't be recorded, deliveries stop: %s", why);
-		mta_alarm(t->me, "spool-commit", true, 1, "spool", "outcomes can't be recorded, deliveries stop: %s", why);
-		mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 1 });
+		mta_alarm(t->me, "spool-commit", true, 1, "spool",
+			  "outcomes can't be recorded, deliveries stop: %s", why);
+		mta_post(t->me, t->me->mta->sched,
+			 (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 1 });
 		hold(t, t->holds | SERVER_HOLD_FAILED);
 	}
 	t->failed_at = loop_now(t->me->loop);
@@ -254,7 +262,8 @@ static void commit_works(struct spool_thread *t)
 	t->failed_at = 0;
 	log_info("spool: outcomes are recorded again");
 	mta_alarm(t->me, "spool-commit", false, 1, "spool", "%s", "");
-	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 0 });
+	mta_post(t->me, t->me->mta->sched,
+		 (struct post){ .fn = sched_post_hold, .a = HOLD_DISK, .b = 0 });
 	hold(t, t->holds & ~(unsigned)SERVER_HOLD_FAILED);
 }
 
@@ -302,10 +311,12 @@ static void alarms(struct spool_thread *t, const struct spool_stats *s)
 	if (s->below_floor != t->told.below_floor) {
 		mta_alarm(t->me, "disk-floor", s->below_floor, 1, "spool",
 			  "below spool-min-free: new mail is refused with 452, deliveries go on");
-		hold(t, s->below_floor ? t->holds | SERVER_HOLD_FLOOR : t->holds & ~(unsigned)SERVER_HOLD_FLOOR);
+		hold(t, s->below_floor ? t->holds | SERVER_HOLD_FLOOR
+				       : t->holds & ~(unsigned)SERVER_HOLD_FLOOR);
 	}
 	if (s->events_dropped != t->told.events_dropped)
-		mta_alarm(t->me, "events-dropped", true, 2, "log", "a reader of the events is too far behind: %llu dropped",
+		mta_alarm(t->me, "events-dropped", true, 2, "log",
+			  "a reader of the events is too far behind: %llu dropped",
 			  (unsigned long long)s->events_dropped);
 	t->told = *s;
 }
@@ -319,8 +330,9 @@ static void stats(struct spool_thread *t, us_t now)
 	spool_stats(t->s, now, s);
 	alarms(t, s);
 	double progress = t->loading ? spool_load_progress(t->s, NULL) : 1.0;
-	mta_post(t->me, t->me->mta->control,
-		 (struct post){ .fn = control_post_spool, .p = s, .a = (uint64_t)(progress * 1e6) });
+	mta_post(
+	    t->me, t->me->mta->control,
+	    (struct post){ .fn = control_post_spool, .p = s, .a = (uint64_t)(progress * 1e6) });
 }
 
 static void prepare(struct spool_thread *t)
@@ -328,7 +340,8 @@ static void prepare(struct spool_thread *t)
 	if (t->preparing || !spool_wants_segment(t->s))
 		return;
 	t->preparing = true;
-	mta_post(t->me, t->me->mta->workers[WORKER_SLOW], (struct post){ .fn = worker_post_segment });
+	mta_post(t->me, t->me->mta->workers[WORKER_SLOW],
+		 (struct post){ .fn = worker_post_segment });
 }
 
 void spool_post_prepared(struct member *to, struct post *p)
@@ -370,8 +383,9 @@ static us_t tick(void *arg, us_t now)
 void spool_post_state(struct member *to, struct post *p)
 {
 	struct state_put *s = p->p;
-	bool ok = s->value ? spool_state_put(state(to)->s, s->table, rstr_str(s->key), rstr_str(s->value))
-			   : spool_state_del(state(to)->s, s->table, rstr_str(s->key));
+	bool ok =
+	    s->value ? spool_state_put(state(to)->s, s->table, rstr_str(s->key), rstr_str(s->value))
+		     : spool_state_del(state(to)->s, s->table, rstr_str(s->key));
 	if (!ok)
 		log_error("state: no memory to record a row of %s", s->table);
 	rstr_unref(s->key);
@@ -384,7 +398,8 @@ void spool_post_sync(struct member *to, struct post *p)
 	struct errbuf e = { "" };
 	if (spool_state_commit(state(to)->s, &e)) {
 		log_error("state: not recorded: %s", e.text);
-		mta_alarm(to, "state-commit", true, 1, "state", "an override could not be recorded: %s", e.text);
+		mta_alarm(to, "state-commit", true, 1, "state",
+			  "an override could not be recorded: %s", e.text);
 	}
 	mta_post(to, to->mta->sched, (struct post){ .fn = sched_post_synced, .a = p->a });
 }
@@ -398,7 +413,8 @@ void spool_post_body(struct member *to, struct post *p)
 		mta_post(to, r->asker, (struct post){ .fn = io_post_body, .p = r });
 		return;
 	}
-	mta_post(to, mta_body_worker(to->mta, r->message), (struct post){ .fn = worker_post_body, .p = r });
+	mta_post(to, mta_body_worker(to->mta, r->message),
+		 (struct post){ .fn = worker_post_body, .p = r });
 }
 
 void spool_post_dsn(struct member *to, struct post *p)
@@ -407,7 +423,8 @@ void spool_post_dsn(struct member *to, struct post *p)
 	struct spool_where w;
 	memcpy(&w, &j->where, sizeof w);
 	struct body *body = spool_body(state(to)->s, j->message, &w);
-	mta_post(to, mta_body_worker(to->mta, j->message), (struct post){ .fn = worker_post_dsn, .p = j, .q = body });
+	mta_post(to, mta_body_worker(to->mta, j->message),
+		 (struct post){ .fn = worker_post_dsn, .p = j, .q = body });
 }
 
 void spool_post_message(struct member *to, struct post *p)
@@ -457,7 +474,8 @@ void spool_post_show(struct member *to, struct post *p)
 	r->envelope = spool_message(t->s, r->message);
 	if (r->envelope)
 		r->body = spool_body(t->s, r->message, &r->envelope->where);
-	mta_post(to, mta_body_worker(to->mta, r->message), (struct post){ .fn = worker_post_show, .p = r });
+	mta_post(to, mta_body_worker(to->mta, r->message),
+		 (struct post){ .fn = worker_post_show, .p = r });
 }
 
 static void row_json_one(struct jsonw *w, struct spool_thread *t, const struct message_row *r)
@@ -513,7 +531,8 @@ void spool_post_rows(struct member *to, struct post *p)
 	jsonw_end_array(&w);
 	jsonw_end_object(&w);
 	struct rstr *text = rstr_new(buf_str(&out));
-	mta_post(to, to->mta->control, (struct post){ .fn = control_post_text, .a = rows->id, .p = text });
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_text, .a = rows->id, .p = text });
 	buf_free(&out);
 	arena_free(&rows->arena);
 	free(rows);
@@ -536,9 +555,11 @@ void spool_post_conf(struct member *to, struct post *p)
 		buf_put_str(&b, c->files[i].text);
 	}
 	buf_addf(&key, "%012llu", (unsigned long long)c->number);
-	if (buf_failed(&b) || !spool_state_put(state(to)->s, "configurations", buf_str(&key), buf_str(&b)) ||
+	if (buf_failed(&b) ||
+	    !spool_state_put(state(to)->s, "configurations", buf_str(&key), buf_str(&b)) ||
 	    spool_state_commit(state(to)->s, &e))
-		log_error("state: configuration #%llu is not in the history: %s", (unsigned long long)c->number, e.text);
+		log_error("state: configuration #%llu is not in the history: %s",
+			  (unsigned long long)c->number, e.text);
 	buf_free(&b);
 	buf_free(&key);
 	conf_unref(c);
@@ -579,10 +600,12 @@ void spool_post_history(struct member *to, struct post *p)
 	snprintf(h.key, sizeof h.key, "%012llu", (unsigned long long)h.r->to);
 	spool_state_each(state(to)->s, "configurations", history_row, &h);
 	if (h.r->nstored) {
-		mta_post(to, to->mta->workers[WORKER_SLOW], (struct post){ .fn = worker_post_reload, .p = h.r });
+		mta_post(to, to->mta->workers[WORKER_SLOW],
+			 (struct post){ .fn = worker_post_reload, .p = h.r });
 		return;
 	}
-	h.r->text = rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)h.r->to);
+	h.r->text =
+	    rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)h.r->to);
 	mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = h.r });
 }
 

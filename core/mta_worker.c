@@ -1,5 +1,6 @@
-/* Workers do what takes long, so that no loop waits for a disk: bodies that are no longer in memory, large bodies that arrive, our own
- * reports, reading a configuration, zero-filling segments. Workers 0 and 1 serve mail; the last one serves the rest. */
+/* Workers do what takes long, so that no loop waits for a disk: bodies that are no longer in
+ * memory, large bodies that arrive, our own reports, reading a configuration, zero-filling
+ * segments. Workers 0 and 1 serve mail; the last one serves the rest. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,11 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { ORIGINAL_MAX = 256 * 1024, SHOW_HEADERS_MAX = 64 * 1024, SHOW_RAW_MAX = 4 * 1024 * 1024 - 1024 };
+enum {
+	ORIGINAL_MAX = 256 * 1024,
+	SHOW_HEADERS_MAX = 64 * 1024,
+	SHOW_RAW_MAX = 4 * 1024 * 1024 - 1024
+};
 
 struct worker {
 	struct member *me;
@@ -47,7 +52,8 @@ void worker_post_chunk(struct member *to, struct post *p)
 	} else {
 		int64_t n = spool_body_read(r->body, r->offset, r->data.p, r->n);
 		if (n < 0)
-			snprintf(r->error, sizeof r->error, "the spool can't be read: %s", strerror(errno));
+			snprintf(r->error, sizeof r->error, "the spool can't be read: %s",
+				 strerror(errno));
 		else
 			r->data.n = (size_t)n;
 	}
@@ -56,10 +62,12 @@ void worker_post_chunk(struct member *to, struct post *p)
 
 /* ---- large bodies in ---- */
 
-static void large_answer(struct member *to, struct member *asker, uint64_t session, enum server_large_what what,
-			 struct body *body)
+static void large_answer(struct member *to, struct member *asker, uint64_t session,
+			 enum server_large_what what, struct body *body)
 {
-	mta_post(to, asker, (struct post){ .fn = io_post_large, .a = session, .b = (uint64_t)what, .p = body });
+	mta_post(
+	    to, asker,
+	    (struct post){ .fn = io_post_large, .a = session, .b = (uint64_t)what, .p = body });
 }
 
 static void large_fail(struct worker *w, struct member *asker, uint64_t session, const char *why)
@@ -220,7 +228,8 @@ static struct message *dsn_message(struct worker *w, const struct dsn_job *j, st
 	struct conf *c = conf_ref(__atomic_load_n(&mta->conf, __ATOMIC_ACQUIRE));
 	read_part(original, ORIGINAL_MAX, &text);
 	dsn_recipients(m, j, &c->mta);
-	bool ok = dsn_about(m, j) && dsn_build(j, &c->mta, buf_str(&text), m->id, m->received_at, &body);
+	bool ok =
+	    dsn_about(m, j) && dsn_build(j, &c->mta, buf_str(&text), m->id, m->received_at, &body);
 	conf_unref(c);
 	buf_free(&text);
 	uint64_t charged = ok && body_budget_take(body.n) ? body.n : 0;
@@ -241,7 +250,8 @@ static void dsn_settle(struct member *to, struct message *m)
 		message_free(m);
 		return;
 	}
-	log_warn("no report for message %llx: its sender has no usable address", (unsigned long long)m->reports_on);
+	log_warn("no report for message %llx: its sender has no usable address",
+		 (unsigned long long)m->reports_on);
 	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_settle, .p = m });
 }
 
@@ -328,8 +338,9 @@ void worker_post_show(struct member *to, struct post *p)
 			show_json(r, &part, &out);
 	}
 	struct rstr *text = rstr_new(buf_str(&out));
-	mta_post(to, to->mta->control,
-		 (struct post){ .fn = control_post_text, .a = r->id, .b = (uint64_t)code, .p = text });
+	mta_post(
+	    to, to->mta->control,
+	    (struct post){ .fn = control_post_text, .a = r->id, .b = (uint64_t)code, .p = text });
 	buf_free(&part);
 	buf_free(&out);
 	message_free(r->envelope);
@@ -378,7 +389,9 @@ void worker_post_reload(struct member *to, struct post *p)
 		return;
 	}
 	struct conf_problems problems;
-	struct conf_read_opts o = { .shipped_dir = to->mta->opts.shipped_dir, .stored = r->stored, .nstored = r->nstored };
+	struct conf_read_opts o = { .shipped_dir = to->mta->opts.shipped_dir,
+				    .stored = r->stored,
+				    .nstored = r->nstored };
 	struct buf out;
 	buf_init(&out);
 	conf_problems_init(&problems);

@@ -1,4 +1,5 @@
-/* Becoming an ordinary user for good, but for CAP_NET_BIND_SERVICE, which a reload needs for new listeners. */
+/* Becoming an ordinary user for good, but for CAP_NET_BIND_SERVICE, which a reload needs for new
+ * listeners. */
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -30,7 +31,10 @@ const struct err *privileges_drop(const char *user, struct errbuf *e)
 {
 	struct passwd *pw = getpwnam(user);
 	if (!pw) {
-		errbuf_set(e, "run-as-user %s: there is no such user; make it (useradd --system %s) or name another", user, user);
+		errbuf_set(e,
+			   "run-as-user %s: there is no such user; make it (useradd --system %s) "
+			   "or name another",
+			   user, user);
 		return &err_invalid;
 	}
 	if (pw->pw_uid == 0) {
@@ -38,7 +42,8 @@ const struct err *privileges_drop(const char *user, struct errbuf *e)
 		return &err_invalid;
 	}
 	uid_t uid = pw->pw_uid;
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || initgroups(user, pw->pw_gid) || setgid(pw->pw_gid) || setuid(uid)) {
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || initgroups(user, pw->pw_gid) ||
+	    setgid(pw->pw_gid) || setuid(uid)) {
 		errbuf_set(e, "run-as-user %s: can't become that user: %s", user, strerror(errno));
 		return &err_io;
 	}

@@ -51,7 +51,8 @@ static void head(struct dsn *d, uint64_t id)
 		buf_adds(o, d->job->sender);
 	buf_addz(o, ">\r\n");
 	buf_addf(o, "Subject: %s\r\n",
-		 d->failed ? "Undelivered Mail Returned to Sender" : "Delayed Mail (still being retried)");
+		 d->failed ? "Undelivered Mail Returned to Sender"
+			   : "Delayed Mail (still being retried)");
 	buf_addf(o, "Message-ID: <%llx.dsn@%s>\r\n", (unsigned long long)id, d->mta->hostname);
 	buf_addz(o, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
 	buf_addf(o, "Content-Type: multipart/report; report-type=%s;\r\n\tboundary=\"%s\"\r\n",
@@ -75,11 +76,14 @@ static void text(struct dsn *d)
 	part(d, d->utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", d->utf8);
 	buf_addf(o, "This is the mail system at host %s.\r\n\r\n", d->mta->hostname);
 	if (d->failed)
-		buf_addz(o, "Your message could not be delivered to one or more recipients. What their\r\n"
-			    "mail servers said stands below; nothing further is tried for them.\r\n");
+		buf_addz(
+		    o,
+		    "Your message could not be delivered to one or more recipients. What their\r\n"
+		    "mail servers said stands below; nothing further is tried for them.\r\n");
 	else
-		buf_addz(o, "Your message has not been delivered yet. It is still being retried: you\r\n"
-			    "need not send it again.\r\n");
+		buf_addz(
+		    o, "Your message has not been delivered yet. It is still being retried: you\r\n"
+		       "need not send it again.\r\n");
 	for (uint32_t i = 0; i < d->job->nrcpts; i++) {
 		const struct dsn_rcpt *r = &d->job->rcpts[i];
 		buf_addz(o, "\r\n<");
@@ -91,7 +95,9 @@ static void text(struct dsn *d)
 			buf_addz(o, " said:");
 		}
 		buf_addz(o, "\r\n    ");
-		add_folded(o, r->reply.n ? r->reply : STR_LIT("the message expired before it could be delivered"));
+		add_folded(o, r->reply.n
+				  ? r->reply
+				  : STR_LIT("the message expired before it could be delivered"));
 		buf_addz(o, "\r\n");
 	}
 }
@@ -186,12 +192,14 @@ static struct str header_block(struct str m)
 	return m;
 }
 
-/* RFC 3461 4.3: RET decides; without it the setting. A delay report never quotes the body. What was only read in part is quoted as headers. */
+/* RFC 3461 4.3: RET decides; without it the setting. A delay report never quotes the body. What was
+ * only read in part is quoted as headers. */
 static void original(struct dsn *d)
 {
 	bool full = d->job->ret == 1 /* RET_FULL */ ||
 		    (d->job->ret == 0 /* RET_NONE */ && d->job->dsn_return == DSN_RETURN_FULL);
-	full = full && d->failed && d->original.n && d->original.n == d->job->size && d->original.n <= QUOTED_MAX;
+	full = full && d->failed && d->original.n && d->original.n == d->job->size &&
+	       d->original.n <= QUOTED_MAX;
 	struct str quoted = full ? d->original : header_block(d->original);
 	const char *type = full ? (d->utf8 ? "message/global" : "message/rfc822")
 				: (d->utf8 ? "message/global-headers" : "text/rfc822-headers");
@@ -206,14 +214,21 @@ static void choose_boundary(struct dsn *d, uint64_t id)
 {
 	unsigned n = 0;
 	do {
-		snprintf(d->boundary, sizeof d->boundary, "%llx.%u/%llx", (unsigned long long)id, n++,
-			 (unsigned long long)d->now);
-	} while (d->original.n && memmem(d->original.p, d->original.n, d->boundary, strlen(d->boundary)));
+		snprintf(d->boundary, sizeof d->boundary, "%llx.%u/%llx", (unsigned long long)id,
+			 n++, (unsigned long long)d->now);
+	} while (d->original.n &&
+		 memmem(d->original.p, d->original.n, d->boundary, strlen(d->boundary)));
 }
 
-bool dsn_build(const struct dsn_job *job, const struct conf_mta *mta, struct str orig, uint64_t id, us_t now, struct buf *out)
+bool dsn_build(const struct dsn_job *job, const struct conf_mta *mta, struct str orig, uint64_t id,
+	       us_t now, struct buf *out)
 {
-	struct dsn d = { .job = job, .mta = mta, .original = orig, .now = now, .utf8 = job->smtputf8, .out = out };
+	struct dsn d = { .job = job,
+			 .mta = mta,
+			 .original = orig,
+			 .now = now,
+			 .utf8 = job->smtputf8,
+			 .out = out };
 	for (uint32_t i = 0; i < job->nrcpts; i++) {
 		if (job->rcpts[i].as == DECIDE_DEFERRED)
 			d.delayed = true;

@@ -15,7 +15,8 @@
 
 enum { LOG_MODE = 0640, STAMP_SIZE = 32, NAME_SIZE = 4096 };
 
-static const char *const type_letters = "?RXDTBEM"; /* by enum event_type: received, rejected (X), delivered, deferred (T), … */
+static const char *const type_letters =
+    "?RXDTBEM"; /* by enum event_type: received, rejected (X), delivered, deferred (T), … */
 
 static void line_time(us_t at, struct buf *out)
 {
@@ -41,8 +42,10 @@ static void line_word(struct buf *out, struct str s)
 void event_line(const struct event *e, struct buf *out)
 {
 	line_time(e->at, out);
-	buf_addf(out, " %c %llx", type_letters[e->type < EVENT_TYPES ? e->type : 0], (unsigned long long)e->message);
-	line_word(out, e->type == EVENT_RECEIVED || e->type == EVENT_REJECTED ? e->user : e->virtual_mta);
+	buf_addf(out, " %c %llx", type_letters[e->type < EVENT_TYPES ? e->type : 0],
+		 (unsigned long long)e->message);
+	line_word(out, e->type == EVENT_RECEIVED || e->type == EVENT_REJECTED ? e->user
+									      : e->virtual_mta);
 	if (e->type == EVENT_RECEIVED) {
 		line_word(out, e->sender);
 		buf_addf(out, " %u recipients, first", e->count);
@@ -66,10 +69,18 @@ void event_json(const struct event *e, struct buf *out)
 	const struct {
 		const char *name;
 		struct str v;
-	} texts[] = { { "sender", e->sender },	       { "recipient", e->recipient }, { "queue", e->queue },
-		      { "virtual_mta", e->virtual_mta }, { "source_ip", e->source_ip }, { "mx", e->mx },
-		      { "mx_ip", e->mx_ip },	       { "reply", e->reply },	      { "enhanced", e->enhanced },
-		      { "category", e->category },     { "tls", e->tls },	      { "job", e->job },
+	} texts[] = { { "sender", e->sender },
+		      { "recipient", e->recipient },
+		      { "queue", e->queue },
+		      { "virtual_mta", e->virtual_mta },
+		      { "source_ip", e->source_ip },
+		      { "mx", e->mx },
+		      { "mx_ip", e->mx_ip },
+		      { "reply", e->reply },
+		      { "enhanced", e->enhanced },
+		      { "category", e->category },
+		      { "tls", e->tls },
+		      { "job", e->job },
 		      { "user", e->user } };
 	struct jsonw w;
 	char id[24];
@@ -163,7 +174,8 @@ static us_t file_period(const struct delivery_log *d)
 	return period_of(d->rotate, (us_t)st.st_mtim.tv_sec * US_PER_S);
 }
 
-const struct err *delivery_log_open(const struct conf *c, struct delivery_log **out, struct errbuf *e)
+const struct err *delivery_log_open(const struct conf *c, struct delivery_log **out,
+				    struct errbuf *e)
 {
 	struct delivery_log *d = calloc(1, sizeof *d);
 	if (!d)
@@ -208,7 +220,8 @@ void delivery_log_event(struct delivery_log *d, const struct event *e)
 	d->json.format(e, &d->json.out);
 }
 
-/* All or nothing: a write that came up short is cut off again, so that a line is never torn or doubled. */
+/* All or nothing: a write that came up short is cut off again, so that a line is never torn or
+ * doubled. */
 static const struct err *file_flush(struct log_file *f, struct errbuf *e)
 {
 	if (buf_failed(&f->out))
@@ -219,7 +232,8 @@ static const struct err *file_flush(struct log_file *f, struct errbuf *e)
 	if (n != (ssize_t)f->out.n) {
 		int why = n < 0 ? errno : ENOSPC;
 		if (n > 0 && ftruncate(f->fd, (off_t)f->bytes))
-			log_error("log-file %s: a half-written batch can't be cut off: %s", f->path, strerror(errno));
+			log_error("log-file %s: a half-written batch can't be cut off: %s", f->path,
+				  strerror(errno));
 		errbuf_set(e, "log-file %s: %s", f->path, strerror(why));
 		return &err_io;
 	}
@@ -251,7 +265,8 @@ static const struct err *file_rotate(struct log_file *f, const char *stamp, stru
 			break;
 	}
 	if (rename(f->path, to)) {
-		errbuf_set(e, "log-file %s: can't be rotated to %s: %s", f->path, to, strerror(errno));
+		errbuf_set(e, "log-file %s: can't be rotated to %s: %s", f->path, to,
+			   strerror(errno));
 		return &err_io;
 	}
 	close(f->fd);
@@ -281,7 +296,8 @@ static void clean_old(struct delivery_log *d, us_t now)
 		return;
 	for (struct dirent *de; (de = readdir(dp));) {
 		struct stat st;
-		if (!rotated_name(de->d_name, name) || fstatat(dirfd(dp), de->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		if (!rotated_name(de->d_name, name) ||
+		    fstatat(dirfd(dp), de->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		if (S_ISREG(st.st_mode) && now - (us_t)st.st_mtim.tv_sec * US_PER_S > d->keep)
 			unlinkat(dirfd(dp), de->d_name, 0);
@@ -296,7 +312,8 @@ static bool rotation_due(const struct delivery_log *d, us_t now)
 	return period_of(d->rotate, now) > d->period_start;
 }
 
-const struct err *delivery_log_rotate(struct delivery_log *d, us_t now, bool now_please, struct errbuf *e)
+const struct err *delivery_log_rotate(struct delivery_log *d, us_t now, bool now_please,
+				      struct errbuf *e)
 {
 	char stamp[STAMP_SIZE];
 	time_t s = (time_t)(now / US_PER_S);

@@ -19,7 +19,13 @@
 #include "core/sim/traffic.h"
 #include "core/sim/world.h"
 
-enum { FIRST_SMTP_PORT = 2525, FIRST_DNS_PORT = 5354, FIRST_LISTEN_PORT = 2600, PORTS_TO_TRY = 50, PATH_SIZE = 256 };
+enum {
+	FIRST_SMTP_PORT = 2525,
+	FIRST_DNS_PORT = 5354,
+	FIRST_LISTEN_PORT = 2600,
+	PORTS_TO_TRY = 50,
+	PATH_SIZE = 256
+};
 
 /* ---- the simulator's process ---- */
 
@@ -35,7 +41,8 @@ struct sim_ports {
 	uint16_t smtp, dns;
 };
 
-/* Runs receivers, DNS and, with listen_port, traffic until a signal. The ports go to `out` (a pipe) first. */
+/* Runs receivers, DNS and, with listen_port, traffic until a signal. The ports go to `out` (a pipe)
+ * first. */
 static int sim_process(int out, uint16_t listen_port)
 {
 	struct sim_ports p = { FIRST_SMTP_PORT, FIRST_DNS_PORT };
@@ -51,7 +58,9 @@ static int sim_process(int out, uint16_t listen_port)
 	if (out >= 0 && write(out, &p, sizeof p) != sizeof p)
 		fatal("the simulator can't say its ports: %s", strerror(errno));
 	if (out < 0)
-		printf("receivers on 127.0.2.1 … port %u, their DNS on 127.0.0.1 port %u; ^C stops\n", p.smtp, p.dns);
+		printf(
+		    "receivers on 127.0.2.1 … port %u, their DNS on 127.0.0.1 port %u; ^C stops\n",
+		    p.smtp, p.dns);
 	fflush(stdout);
 	struct traffic *t = listen_port ? traffic_start(sim_loop, listen_port, 1) : NULL;
 	loop_run(sim_loop);
@@ -88,18 +97,28 @@ static void write_conf(const char *path, const char *dir, uint16_t port)
 		"spool-min-free = 64M\n"
 		"default-virtual-mta = pool-a\n\n",
 		dir, dir, dir, dir, dir);
-	fprintf(f, "[listener 127.0.0.1:%u]\nsource = local\n\n[source local]\nalways-allow-relaying = yes\n\n", port);
+	fprintf(f,
+		"[listener 127.0.0.1:%u]\nsource = local\n\n[source local]\nalways-allow-relaying "
+		"= yes\n\n",
+		port);
 	const struct traffic_user *u = traffic_users(&n);
 	for (int i = 0; i < n; i++)
-		fprintf(f, "[listener %s:%u]\nsource = %s\n%s\n[source %s]\nalways-allow-relaying = yes\n%s\n", u[i].listen, port,
-			u[i].name, strcmp(u[i].name, "newsletter") == 0 ? "default-virtual-mta = pool-b\n" : "", u[i].name,
-			strcmp(u[i].name, "alerts") == 0 ? "priority = 90\n" : "");
+		fprintf(f,
+			"[listener %s:%u]\nsource = %s\n%s\n[source %s]\nalways-allow-relaying = "
+			"yes\n%s\n",
+			u[i].listen, port, u[i].name,
+			strcmp(u[i].name, "newsletter") == 0 ? "default-virtual-mta = pool-b\n"
+							     : "",
+			u[i].name, strcmp(u[i].name, "alerts") == 0 ? "priority = 90\n" : "");
 	for (int i = 1; i <= 4; i++)
-		fprintf(f, "[virtual-mta vmta%d]\nsmtp-source-host = 127.0.1.%d m%d.stoker.example\n\n", i, i, i);
+		fprintf(
+		    f, "[virtual-mta vmta%d]\nsmtp-source-host = 127.0.1.%d m%d.stoker.example\n\n",
+		    i, i, i);
 	fprintf(f, "[virtual-mta-pool pool-a]\nmembers = vmta1:2, vmta2\n\n"
 		   "[virtual-mta-pool pool-b]\nmembers = vmta3, vmta4\n\n"
 		   "[provider yahoo]\nmx = *.yahoodns.net\nmax-smtp-out = 4\nmax-msg-rate = 3/s\n\n"
-		   "[provider microsoft-consumer]\nmx = *.olc.protection.outlook.com\nmax-smtp-out = 8\nmax-msg-rate = 6/s\n\n"
+		   "[provider microsoft-consumer]\nmx = *.olc.protection.outlook.com\nmax-smtp-out "
+		   "= 8\nmax-msg-rate = 6/s\n\n"
 		   "[provider t-online]\nmx = *.t-online.de\nprovider-max-msg-rate = 4/s\n\n"
 		   "[domain web.de]\nmax-msg-rate = 60/min\n\n"
 		   "[domain *]\nallow-private-mx = yes\nmax-smtp-out = 10\n"
@@ -114,7 +133,9 @@ static void write_conf(const char *path, const char *dir, uint16_t port)
 static bool port_free(uint16_t port)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	bool ok = bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
 	close(fd);
@@ -202,7 +223,8 @@ static void wait_for_end(void)
 static void say_where(const char *dir, const char *conf, uint16_t port)
 {
 	printf("Stoker's demo lives in %s until it ends; configuration %s\n"
-	       "hand in mail:  swaks --server 127.0.0.1 --port %u --from you@sender.example --to someone@gmail.com\n"
+	       "hand in mail:  swaks --server 127.0.0.1 --port %u --from you@sender.example --to "
+	       "someone@gmail.com\n"
 	       "another shell: STOKER_SOCKET=%s/stoker.sock stoker queues\n",
 	       dir, conf, port, dir);
 	fflush(stdout);

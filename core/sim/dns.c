@@ -9,7 +9,15 @@
 #include "core/base/buf.h"
 #include "core/sim/world.h"
 
-enum { DNS_HEADER = 12, DNS_MAX = 1232, TYPE_A = 1, TYPE_MX = 15, CLASS_IN = 1, PORTS_TO_TRY = 50, ANSWER_TTL = 300 };
+enum {
+	DNS_HEADER = 12,
+	DNS_MAX = 1232,
+	TYPE_A = 1,
+	TYPE_MX = 15,
+	CLASS_IN = 1,
+	PORTS_TO_TRY = 50,
+	ANSWER_TTL = 300
+};
 enum { RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
 
 struct sim_dns {
@@ -138,14 +146,16 @@ static void readable(struct ev_loop *loop, ev_io *w, int events)
 	(void)loop;
 	(void)events;
 	for (int i = 0; i < 64; i++) {
-		ssize_t n = recvfrom(d->fd, q, sizeof q, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+		ssize_t n =
+		    recvfrom(d->fd, q, sizeof q, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
 		if (n <= 0)
 			return;
 		struct buf out;
 		buf_init(&out);
 		answer(q, (size_t)n, &out);
 		if (out.n)
-			(void)!sendto(d->fd, out.p, out.n, MSG_DONTWAIT, (struct sockaddr *)&from, len);
+			(void)!sendto(d->fd, out.p, out.n, MSG_DONTWAIT, (struct sockaddr *)&from,
+				      len);
 		buf_free(&out);
 	}
 }
@@ -154,7 +164,8 @@ struct sim_dns *sim_dns_start(struct loop *l, uint16_t *port)
 {
 	struct sim_dns *d = calloc(1, sizeof *d);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	for (int i = 0; d && fd >= 0 && i < PORTS_TO_TRY; i++, (*port)++) {
 		at.sin_port = htons(*port);
 		if (bind(fd, (struct sockaddr *)&at, sizeof at))

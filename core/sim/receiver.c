@@ -9,7 +9,12 @@
 #include "core/sim/world.h"
 #include "core/smtp/framing.h"
 
-enum { PORTS_TO_TRY = 50, LINE_MAX_BYTES = 2048, SESSION_MAX_BYTES = 64 * 1024 * 1024, RECEIVERS_MAX = 64 };
+enum {
+	PORTS_TO_TRY = 50,
+	LINE_MAX_BYTES = 2048,
+	SESSION_MAX_BYTES = 64 * 1024 * 1024,
+	RECEIVERS_MAX = 64
+};
 
 static const us_t SESSION_IDLE = 5 * US_PER_MIN;
 
@@ -82,7 +87,8 @@ static void reply(struct session *s, const char *text)
 	buf_addz(&s->replies, text);
 	buf_addz(&s->replies, "\r\n");
 	if (!s->timer.due)
-		timer_set(s->r->all->l, &s->timer, loop_now(s->r->all->l) + temper(s)->latency_ms * US_PER_MS);
+		timer_set(s->r->all->l, &s->timer,
+			  loop_now(s->r->all->l) + temper(s)->latency_ms * US_PER_MS);
 }
 
 static void replies_due(struct timer *t, void *arg)
@@ -142,7 +148,9 @@ static void do_ehlo(struct session *s, struct str arg)
 {
 	char text[256];
 	(void)arg;
-	snprintf(text, sizeof text, "250-%s\r\n250-SIZE 50000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n%s250 ENHANCEDSTATUSCODES",
+	snprintf(text, sizeof text,
+		 "250-%s\r\n250-SIZE 50000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n%s250 "
+		 "ENHANCEDSTATUSCODES",
 		 s->r->def->mx[0], temper(s)->no_pipelining ? "" : "250-PIPELINING\r\n");
 	reply(s, text);
 }
@@ -210,7 +218,8 @@ static void do_rcpt(struct session *s, struct str arg)
 		return;
 	}
 	if (greylisted(s, rcpt)) {
-		reply(s, "450 4.2.0 Recipient address rejected: Greylisted, please come back later");
+		reply(s,
+		      "450 4.2.0 Recipient address rejected: Greylisted, please come back later");
 		return;
 	}
 	s->rcpts++;
@@ -409,7 +418,8 @@ struct sim_receivers *sim_receivers_start(struct loop *l, uint16_t *port)
 			continue;
 		for (int i = 0; i < all->n; i++)
 			if (fds[i] >= 0)
-				all->r[i].listener = listener_start(l, fds[i], accepted, &all->r[i]);
+				all->r[i].listener =
+				    listener_start(l, fds[i], accepted, &all->r[i]);
 		return all;
 	}
 	free(all);

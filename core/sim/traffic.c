@@ -23,12 +23,29 @@ static const struct {
 	const char *domain;
 	unsigned weight;
 } targets[] = {
-	{ "gmail.com", 34 },	 { "yahoo.com", 9 },	   { "aol.com", 3 },	       { "hotmail.com", 8 },
-	{ "outlook.com", 6 },	 { "live.com", 2 },	   { "icloud.com", 6 },	       { "gmx.net", 3 },
-	{ "web.de", 3 },	 { "orange.fr", 3 },	   { "grey.example", 2 },      { "university.example", 2 },
-	{ "slow.example", 1 },	 { "dead.example", 1 },	   { "oldlist.example", 2 },   { "comcast.net", 3 },
-	{ "t-online.de", 3 },	 { "corp.example", 2 },	   { "web.example", 3 },       { "smallshop.hosted.example", 2 },
-	{ "club.hosted.example", 2 }, { "lostdns.example", 1 }, { "no-such-domain.invalid", 1 },
+	{ "gmail.com", 34 },
+	{ "yahoo.com", 9 },
+	{ "aol.com", 3 },
+	{ "hotmail.com", 8 },
+	{ "outlook.com", 6 },
+	{ "live.com", 2 },
+	{ "icloud.com", 6 },
+	{ "gmx.net", 3 },
+	{ "web.de", 3 },
+	{ "orange.fr", 3 },
+	{ "grey.example", 2 },
+	{ "university.example", 2 },
+	{ "slow.example", 1 },
+	{ "dead.example", 1 },
+	{ "oldlist.example", 2 },
+	{ "comcast.net", 3 },
+	{ "t-online.de", 3 },
+	{ "corp.example", 2 },
+	{ "web.example", 3 },
+	{ "smallshop.hosted.example", 2 },
+	{ "club.hosted.example", 2 },
+	{ "lostdns.example", 1 },
+	{ "no-such-domain.invalid", 1 },
 };
 
 struct feed { /* one user's connection */
@@ -36,7 +53,7 @@ struct feed { /* one user's connection */
 	const struct traffic_user *u;
 	struct io *io;
 	struct timer timer;
-	double owed;	     /* messages that should have been handed in by now */
+	double owed; /* messages that should have been handed in by now */
 	us_t last;
 	unsigned outstanding; /* replies due */
 	unsigned long long sent;
@@ -73,11 +90,14 @@ static const char *pick_domain(struct traffic *t)
 
 static void add_body(struct feed *f, struct buf *b)
 {
-	static const char line[] = "This is simulated mail; it never leaves this machine. 0123456789\r\n";
+	static const char line[] =
+	    "This is simulated mail; it never leaves this machine. 0123456789\r\n";
 	char date[CLOCK_RFC5322_SIZE];
 	clock_rfc5322(loop_now(f->t->l), date);
-	buf_addf(b, "From: %s <%s@%s>\r\nTo: undisclosed-recipients:;\r\nDate: %s\r\nSubject: %s number %llu\r\n\r\n", f->u->name,
-		 f->u->name, f->u->sender, date, f->u->name, f->sent);
+	buf_addf(b,
+		 "From: %s <%s@%s>\r\nTo: undisclosed-recipients:;\r\nDate: %s\r\nSubject: %s "
+		 "number %llu\r\n\r\n",
+		 f->u->name, f->u->name, f->u->sender, date, f->u->name, f->sent);
 	for (unsigned n = 0; n < f->u->bytes; n += sizeof line - 1)
 		buf_addz(b, line);
 	buf_addz(b, ".\r\n");
@@ -90,8 +110,8 @@ static void send_envelope(struct feed *f)
 	buf_init(&b);
 	buf_addf(&b, "MAIL FROM:<bounce+%llu@%s>\r\n", f->sent, f->u->sender);
 	for (unsigned i = 0; i < f->u->rcpts; i++)
-		buf_addf(&b, "RCPT TO:<user%llu@%s>\r\n", (unsigned long long)rng_below(&f->t->rng, 100000),
-			 pick_domain(f->t));
+		buf_addf(&b, "RCPT TO:<user%llu@%s>\r\n",
+			 (unsigned long long)rng_below(&f->t->rng, 100000), pick_domain(f->t));
 	buf_addz(&b, "DATA\r\n");
 	f->outstanding = 2 + f->u->rcpts;
 	io_write(f->io, buf_str(&b));
@@ -178,7 +198,8 @@ static void feed_timer(struct timer *tm, void *arg)
 	us_t now = loop_now(f->t->l);
 	double owed = f->owed + (double)(now - f->last) / 1e6 * f->u->per_s;
 	f->last = now;
-	f->owed = owed > 5000 ? 5000 : owed; /* what a long refusal held back does not come as a flood */
+	f->owed =
+	    owed > 5000 ? 5000 : owed; /* what a long refusal held back does not come as a flood */
 	if (!f->io)
 		feed_connect(f);
 	else

@@ -1,4 +1,5 @@
-/* Steady traffic for the demo: several users, each handing in mail of its own jobs at its own pace. */
+/* Steady traffic for the demo: several users, each handing in mail of its own jobs at its own pace.
+ */
 #ifndef STOKER_SIM_TRAFFIC_H
 #define STOKER_SIM_TRAFFIC_H
 
@@ -6,13 +7,13 @@
 #include "core/net/loop.h"
 
 struct traffic_user {
-	const char *name;      /* [source NAME] */
-	const char *listen;    /* its listener's address, 127.0.3.x */
-	const char *sender;    /* domain of the envelope sender */
-	double per_s;          /* messages a second */
-	unsigned burst;        /* handed in at once at the start: a campaign */
-	unsigned rcpts;        /* recipients a message */
-	unsigned bytes;        /* of a body */
+	const char *name;   /* [source NAME] */
+	const char *listen; /* its listener's address, 127.0.3.x */
+	const char *sender; /* domain of the envelope sender */
+	double per_s;	    /* messages a second */
+	unsigned burst;	    /* handed in at once at the start: a campaign */
+	unsigned rcpts;	    /* recipients a message */
+	unsigned bytes;	    /* of a body */
 };
 const struct traffic_user *traffic_users(int *n);
 
