@@ -1,5 +1,5 @@
-/* What the DNS says of a domain, as plain data: the resolver makes it, the scheduler owns and frees it.
- * No I/O in this file (core/sched includes it). */
+/* What the DNS says of a domain, as plain data: the resolver makes it, the scheduler owns and frees
+ * it. No I/O in this file (core/sched includes it). */
 #ifndef STOKER_NET_DNS_ANSWER_H
 #define STOKER_NET_DNS_ANSWER_H
 
@@ -7,7 +7,7 @@
 #include "core/base/clock.h"
 
 enum dns_status {
-	DNS_OK,       /* hosts follow */
+	DNS_OK,	      /* hosts follow */
 	DNS_NXDOMAIN, /* the domain does not exist: 5.1.2 */
 	DNS_NO_HOST,  /* it exists, with neither MX nor address: 5.1.2 */
 	DNS_NULL_MX,  /* RFC 7505: 5.1.10 */
@@ -17,19 +17,19 @@ enum dns_status {
 
 struct dns_host {
 	int preference;
-	char *name;                /* normal form */
-	struct endpoint *address;  /* port 0 */
-	int naddresses;            /* 0: this host did not resolve; `failed` says why */
-	bool failed;               /* its address look-up failed temporarily */
+	char *name;		  /* normal form */
+	struct endpoint *address; /* port 0 */
+	int naddresses;		  /* 0: this host did not resolve; `failed` says why */
+	bool failed;		  /* its address look-up failed temporarily */
 };
 
 struct dns_answer {
 	enum dns_status status;
-	bool implicit; /* no MX: the domain's own address (RFC 5321 5.1) */
-	bool authentic; /* DNSSEC-validated */
+	bool implicit;		/* no MX: the domain's own address (RFC 5321 5.1) */
+	bool authentic;		/* DNSSEC-validated */
 	struct dns_host *hosts; /* by preference, then name */
 	int nhosts;
-	us_t expires; /* by the smallest TTL, at least 60 s and at most a day from now */
+	us_t expires;	/* by the smallest TTL, at least 60 s and at most a day from now */
 	char text[160]; /* for DNS_TEMPFAIL: "SERVFAIL for example.com MX" */
 };
 

@@ -1,0 +1,85 @@
+/* The end of an io whose owner has gone: what is left is written, our side is shut down, and the
+ * peer's own end is awaited for a moment. */
+#include <sys/socket.h>
+
+#include "core/base/log.h"
+#include "core/net/io_priv.h"
+
+static const us_t LINGER_MAX = US_PER_S;
+
+void io_linger_forget(struct io *io)
+{
+	if (!io->linger)
+		return;
+	if (io->linger_prev)
+		io->linger_prev->linger_next = io->linger_next;
+	else
+		io->hub->lingering = io->linger_next;
+	if (io->linger_next)
+		io->linger_next->linger_prev = io->linger_prev;
+	io->linger = false;
+}
+
+/* All is written: say so to the peer and wait, briefly, for its end. */
+static void linger_written(struct io *io)
+{
+	us_t at_most = loop_now(io->hub->loop) + LINGER_MAX;
+
+	if (io->eof || shutdown(io->fd, SHUT_WR) != 0) {
+		io_close(io);
+		return;
+	}
+	if (at_most < io->deadline.due && !timer_set(io->hub->loop, &io->deadline, at_most))
+		io_close(io);
+}
+
+static void linger_event(struct io *io, enum io_event ev, void *arg)
+{
+	(void)arg;
+	switch (ev) {
+	case IO_DRAINED:
+		linger_written(io);
+		break;
+	case IO_EOF:
+		if (!io->out_bytes)
+			io_close(io);
+		break;
+	case IO_TIMEOUT:
+	case IO_ERROR:
+		io_close(io);
+		break;
+	case IO_CONNECTED:
+	case IO_DATA:
+		break;
+	}
+}
+
+void io_close_after_flush(struct io *io, us_t within)
+{
+	struct io_hub *h = io->hub;
+
+	OBJ_CHECK(io, IO_MAGIC);
+	if (io->closed)
+		return;
+	if (io->dead || io->error || io->connecting ||
+	    !timer_set(h->loop, &io->deadline, loop_now(h->loop) + within)) {
+		io_close(io);
+		return;
+	}
+	io->fn = linger_event;
+	io->arg = NULL;
+	io->linger = true;
+	io->linger_prev = NULL;
+	io->linger_next = h->lingering;
+	if (h->lingering)
+		h->lingering->linger_prev = io;
+	h->lingering = io;
+	io->sink = NULL;
+	io->bytes_in = 0;
+	buf_free(&io->in);
+	io->in_off = 0;
+	io_set_low_water(io, 0);
+	io_want_read(io);
+	/* At the end of the pass: what is left is written, and then, or at once, linger_written. */
+	io_attend(io, io->out_bytes ? ATTEND_FLUSH : ATTEND_DRAINED);
+}
