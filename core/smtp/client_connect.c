@@ -121,7 +121,7 @@ static const char *connect_error(int error)
 	case ENFILE:
 		return "no more file descriptors";
 	default:
-		return strerror(error);
+		return io_error_words(error);
 	}
 }
 
