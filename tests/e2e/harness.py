@@ -351,7 +351,7 @@ remote-control:
 
 
 class Postfix:
-    """A Postfix of its own folder: smtpd on ip:25, everything for `domains` into one mailbox file of user `nobody`."""
+    """A Postfix of its own folder: smtpd on ip:25, everything for `domains` into one Maildir of user `nobody`."""
 
     def __init__(self, scene, ip="127.0.2.1", domains=("test.example",), main="", name="postfix", chroot=False):
         self.dir = scene.path(name)
@@ -362,7 +362,7 @@ class Postfix:
         nobody = pwd.getpwnam("nobody")
         os.chown(f"{self.dir}/data", user.pw_uid, user.pw_gid)
         os.chown(f"{self.dir}/mail", nobody.pw_uid, nobody.pw_gid)
-        self.mbox = f"{self.dir}/mail/all"
+        self.maildir = f"{self.dir}/mail/all/new"
         with open(f"{self.dir}/conf/main.cf", "w") as f:
             f.write(f"""compatibility_level = 3.6
 queue_directory = {self.dir}/queue
@@ -377,7 +377,7 @@ inet_interfaces = {ip}
 inet_protocols = ipv4
 virtual_mailbox_domains = {' '.join(domains)}
 virtual_mailbox_base = {self.dir}/mail
-virtual_mailbox_maps = static:all
+virtual_mailbox_maps = static:all/
 virtual_minimum_uid = 1
 virtual_uid_maps = static:{nobody.pw_uid}
 virtual_gid_maps = static:{nobody.pw_gid}
@@ -426,23 +426,14 @@ maillog_file_prefixes = {self.dir}
         self.run("stop")
 
     def messages(self):
-        """Header and body bytes of each message in the mailbox, as stored."""
-        if not os.path.exists(self.mbox):
-            return []
-        with open(self.mbox, "rb") as f:
-            data = f.read()
-        parts = re.split(rb"(?:^|\n)From [^\n]*\n(?=Return-Path: |X-Original-To: |Delivered-To: )", data)
-        return [p for p in parts if p.strip()]
+        """Each message in the mailbox as stored: LF line ends, Postfix's headers in front."""
+        if os.path.isdir(self.maildir):
+            for name in os.listdir(self.maildir):
+                with open(os.path.join(self.maildir, name), "rb") as f:
+                    yield f.read()
 
     def count(self):
-        if not os.path.exists(self.mbox):
-            return 0
-        n = 0
-        with open(self.mbox, "rb") as f:
-            for line in f:
-                if line.startswith(b"Delivered-To: "):
-                    n += 1
-        return n
+        return len(os.listdir(self.maildir)) if os.path.isdir(self.maildir) else 0
 
 
 def connects(ip, port):

@@ -1,0 +1,201 @@
+"""What an operator does holds at once, holds over a restart, and can be undone."""
+from harness import *
+
+LANES = 20
+
+
+def crowd():
+    """Twenty lanes: 5 domains with sites of their own at 4 virtual MTAs of one pool."""
+    conf = "".join(f"[virtual-mta v{i}]\nsmtp-source-host = 127.0.1.{i} m{i}.test.example\n" for i in range(1, 5))
+    return conf + "[virtual-mta-pool p]\nmembers = v1, v2, v3, v4\n[mta]\nthreads = 2\ndefault-virtual-mta = p\n"
+
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+def start_crowd(s, extra=""):
+    dns = Nsd(s, {"test.example": zone({d: f"127.0.2.{i + 1}" for i, d in enumerate(NAMES)})})
+    rs = [Receiver(s, f"127.0.2.{i + 1}") for i in range(len(NAMES))]
+    m = Stoker(s, crowd() + extra, mta=dns.mta).start()
+    return rs, m
+
+
+class Feeder:
+    """Keeps mail for all domains coming until stopped."""
+
+    def __init__(self, m, sessions=4):
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(m, k), daemon=True) for k in range(sessions)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, m, k):
+        c = Smtp("127.0.0.1", m.port)
+        n = 0
+        while not self.stopping.is_set():
+            n += 1
+            try:
+                c.send(f"a{k}@source.example", [f"u{n}@{NAMES[n % len(NAMES)]}.test.example"], b"Subject: x\r\n\r\ny\r\n")
+            except (OSError, ConnectionError):
+                return
+            self.stopping.wait(0.002)
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join()
+
+
+def trial(rs, m, act, undo, affected):
+    """When the last MAIL for the target was written after the command's answer, in seconds (0: none)."""
+    m.do(*act)
+    answered = time.monotonic()
+    threading.Event().wait(0.35)
+    late = 0.0
+    for r in affected:
+        for t in r.times("MAIL"):
+            if t > answered:
+                late = max(late, t - answered)
+    m.do(*undo)
+    return late
+
+
+def judge(lates, what):
+    bad100 = sum(1 for x in lates if x > 0.1)
+    expect(max(lates) <= 0.3, f"{what}: MAIL written {max(lates) * 1000:.0f} ms after the answer")
+    expect(bad100 <= max(1, len(lates) // 20), f"{what}: over 100 ms in {bad100} of {len(lates)} trials")
+    return f"{what}: worst {max(lates) * 1000:.0f} ms in {len(lates)} trials"
+
+
+@test(flavours=("plain",))
+def pause_and_disable_hold_at_once(full):
+    trials = 100 if full else 6
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        f = Feeder(m)
+        for r in rs:
+            wait_for("traffic", lambda r=r: r.times("MAIL"))
+        found = []
+        lates = [trial(rs, m, ("pause", "a.test.example"), ("resume", "a.test.example"), rs[:1]) for _ in range(trials)]
+        found.append(judge(lates, "pause of a domain"))
+        lates = [trial(rs, m, ("pause", "all"), ("resume", "all"), rs) for _ in range(trials)]
+        found.append(judge(lates, "pause all"))
+        lates = []
+        for _ in range(trials):
+            m.do("disable", "vmta:v2")
+            answered = time.monotonic()
+            threading.Event().wait(0.35)
+            late = 0.0
+            for r in rs:
+                with r.lock:
+                    late = max([late] + [t - answered for t, ip, v, _ in r.commands if v == "MAIL" and ip == "127.0.1.2" and t > answered])
+            lates.append(late)
+            m.do("enable", "vmta:v2")
+        found.append(judge(lates, "disable of a virtual MTA"))
+        f.stop()
+        return "; ".join(found)
+
+
+@test(flavours=("plain",))
+def a_lower_rate_holds_at_once(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        f = Feeder(m)
+        wait_for("traffic", lambda: len(rs[0].times("RCPT")) > 50)
+        m.do("rate", "a.test.example", "2/s")
+        answered = time.monotonic()
+        threading.Event().wait(3)
+        late = [t for t in rs[0].times("RCPT") if t > answered + 0.1]
+        f.stop()
+        expect(len(late) <= 8, f"{len(late)} attempts in 3 s at 2/s together")
+        q = m.rows("queues", "--filter", "a.test.example")[0]
+        expect(q["why"]["code"] in ("rate", "in-flight"), f"why {q['why']}")
+        expect("override" in q["why"].get("origin", "") or q["why"]["code"] == "in-flight", f"origin {q['why']}")
+        return f"{len(late)} attempts in 3 s at 2/s"
+
+
+@test()
+def overrides_survive_a_restart_and_undo_ends_them(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        out = m.do("pause", "a.test.example", "for", "2h", "because", "their MX is being moved")
+        expect("a.test.example" in out, out)
+        m.do("rate", "b.test.example", "5/min", "for", "ever")
+        m.do("disable", "vmta:v3", "because", "ticket 4411")
+        before = m.rows("overrides")
+        expect(len(before) == 3, f"{len(before)} overrides")
+        m.kill9()
+        m.start()
+        after = m.rows("overrides")
+        expect([(o["id"], o["what"], o["target"], o.get("reason")) for o in before] ==
+               [(o["id"], o["what"], o["target"], o.get("reason")) for o in after], f"{before} became {after}")
+        c = Smtp("127.0.0.1", m.port)
+        expect(c.send("x@source.example", ["u@a.test.example"], b"Subject: x\r\n\r\ny\r\n").startswith("250"), "refused")
+        q = wait_for("the queue", lambda: m.rows("queues", "--filter", "a.test.example"))[0]
+        expect(q["state"] == "paused" and q["why"]["code"] == "paused", str(q))
+        expect("2h" in q["why"]["text"] or "left" in q["why"]["text"] or "paused" in q["why"]["text"], str(q["why"]))
+        rc, out, err = m.cli("pause", "a.test.example")
+        expect("already" in out + err, f"pausing twice says: {out}{err}")
+        m.do("resume", "a.test.example")
+        wait_for("the message", lambda: rs[0].messages)
+        m.do("end", str(after[-1]["id"]))
+        live = [o for o in m.rows("overrides") if "ended_at" not in o]
+        expect(len(live) == 1, f"{len(live)} left: {live}")
+        return "3 overrides with who, why and until over kill -9; resume and end work"
+
+
+@test()
+def bad_words_get_plain_answers(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        for args, word in ((("pause", "gmial.con"), ""), (("rate", "a.test.example", "10"), "10/s"), (("pause",), ""),
+                           (("end", "99999"), ""), (("frobnicate",), ""), (("pause", "vmta:nosuch"), "vmta"),
+                           (("queues", "--filter", "queued>abc"), ""), (("settings", "a..b"), "")):
+            rc, out, err = m.cli(*args)
+            expect(rc in (1, 2) and err.strip(), f"{args}: exit {rc}, {out!r} {err!r}")
+            expect(word in err, f"{args}: {err!r} does not say {word!r}")
+        rc, out, err = m.cli("status", "--check")
+        expect(rc in (0, 1, 2), f"status --check: {rc}")
+        p = subprocess.run([binary(), "--socket", s.path("nothing.sock"), "status"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        expect(p.returncode == 3, f"no running stoker: exit {p.returncode}")
+        return "wrong words are refused with a sentence; exit codes 1, 2, 3"
+
+
+@test()
+def every_json_name_is_there(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        c = Smtp("127.0.0.1", m.port)
+        for i in range(50):
+            c.send("x@source.example", [f"u{i}@a.test.example"], b"Subject: x\r\n\r\ny\r\n")
+        m.wait_drained()
+        st = m.status()
+        for name in ("version hostname uptime state config in out accepted delivered deferred bounced expired removed queued maybe_twice "
+                     "queue_limit spool memory loops operators alarms").split():
+            expect(name in st or name == "queue_limit", f"status lacks {name}")
+        for listing, names in {"queues": "name domain route site state queued due in_flight why rate connections delivered deferred bounced trend",
+                               "sites": "name domains lanes state queued", "lanes": "name site virtual_mta source_ip state rate connections delivered",
+                               "sources": "virtual_mta source_ip hostname pools state connections rate", "jobs": "name user state queued delivered"}.items():
+            row = wait_for(listing, lambda: m.rows(listing))[0]
+            for name in names.split():
+                expect(name in row, f"{listing} rows lack {name}: {row}")
+        return "status and the lists have the names scripts rely on"
+
+
+@test()
+def delete_and_bounce_take_exactly_what_was_shown(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        m.do("pause", "all")
+        c = Smtp("127.0.0.1", m.port)
+        for i in range(30):
+            c.send("x@source.example", [f"u{i}@{NAMES[i % 2]}.test.example"], b"Subject: x\r\n\r\ny\r\n")
+        wait_for("30 queued", lambda: m.status()["queued"] == 30)
+        rc, out, err = m.cli("delete", "a.test.example")
+        expect(rc == 1 and m.status()["queued"] == 30, f"delete without --yes: {rc} {out}{err}")
+        m.do("delete", "a.test.example", "--yes")
+        wait_for("15 left", lambda: m.status()["queued"] == 15)
+        expect(m.status()["removed"] == 15, str(m.status()))
+        m.do("bounce", "b.test.example", "--yes")
+        wait_for("15 bounced", lambda: m.status()["bounced"] == 15)
+        return "15 deleted, 15 bounced; nothing without --yes"

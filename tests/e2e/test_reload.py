@@ -1,0 +1,69 @@
+"""A reload is all or nothing, and holds nobody up."""
+from harness import *
+
+from test_control import Feeder, start_crowd
+
+
+@test()
+def a_file_with_errors_changes_nothing_and_lists_them_all(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        number = m.status()["config"]["number"]
+        good = m.conf
+        m.write_conf(good + "\n[domain x.example]\nmax-smtp-ou = 5\nmax-msg-rate = 10\n[domian y]\nmax-smtp-out = 1\n")
+        rc, out, err = m.cli("reload")
+        text = out + err
+        expect(rc == 2 or rc == 1, f"exit {rc}")
+        for piece in ('"max-smtp-out"', "max-msg-rate", "domian", "stoker.ini:"):
+            expect(piece in text, f"reload's errors lack {piece}: {text}")
+        expect(m.status()["config"]["number"] == number, "the configuration changed")
+        m.write_conf(good + "\n[domain a.test.example]\nmax-msg-rate = 7/s\n")
+        text = m.do("reload", "--dry-run")
+        expect("max-msg-rate" in text and m.status()["config"]["number"] == number, f"dry run: {text}")
+        m.do("reload")
+        expect(m.status()["config"]["number"] == number + 1, "not applied")
+        out = m.do("settings", "a.test.example")
+        expect("7/s" in out and "stoker.ini:" in out, out)
+        m.do("reload", "--to", str(number))
+        expect("7/s" not in m.do("settings", "a.test.example"), "going back did not")
+        expect(m.status()["config"]["number"] == number + 2, "going back has a number of its own")
+        return "3 errors at once with file:line; dry run, apply, back"
+
+
+@test(flavours=("plain",))
+def ten_thousand_sections_reload_under_load(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        f = Feeder(m)
+        wait_for("traffic", lambda: rs[0].times("MAIL"))
+        idle = Smtp("127.0.0.1", m.port)
+        many = "".join(f"[domain d{i}.example]\nmax-smtp-out = {i % 50 + 1}\nmax-msg-rate = {i % 90 + 1}/s\n" for i in range(10000))
+        m.write_conf(m.conf + many)
+        started = time.monotonic()
+        m.do("reload")
+        took = time.monotonic() - started
+        for i in range(3 if full else 1):
+            m.do("reload")
+        expect(idle.cmd("NOOP").startswith("250"), "an idle session was dropped")
+        f.stop()
+        m.wait_drained()
+        loops = {l["name"]: l["cpu_ms"] for l in m.status()["loops"] if not l["name"].startswith("worker")}
+        worst = max(loops, key=loops.get)
+        expect(loops[worst] <= 5.0, f"a pass of {worst} took {loops[worst]} ms of CPU")
+        return f"10,000 sections applied {took * 1000:.0f} ms after the command; longest pass {loops[worst]} ms ({worst})"
+
+
+@test()
+def listeners_and_sources_come_and_go(full):
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        port2 = free_port()
+        m.write_conf(m.conf + f"\n[listener 127.0.0.1:{port2}]\nsource = test\n")
+        m.do("reload")
+        c = Smtp("127.0.0.1", port2)
+        expect(c.send("x@source.example", ["u@a.test.example"], b"Subject: x\r\n\r\ny\r\n").startswith("250"), "new listener")
+        m.wait_drained()
+        m.write_conf(m.conf.replace(f"\n[listener 127.0.0.1:{port2}]\nsource = test\n", ""))
+        m.do("reload")
+        wait_for("the listener to be gone", lambda: not connects("127.0.0.1", port2))
+        return "a listener opened and closed by reload"
