@@ -1,6 +1,7 @@
-/* The SMTP server of one io thread: sessions driven by a table {verb, check, proceed}, every state change through one function.
- * It takes envelope and bytes, adds Received, checks limits, and answers 250 only when the spool has called back.
- * PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES, SMTPUTF8, DSN, CHUNKING. All on its loop's thread. */
+/* The SMTP server of one io thread: sessions driven by a table {verb, check, proceed}, every state
+ * change through one function. It takes envelope and bytes, adds Received, checks limits, and
+ * answers 250 only when the spool has called back. PIPELINING, 8BITMIME, SIZE, ENHANCEDSTATUSCODES,
+ * SMTPUTF8, DSN, CHUNKING. All on its loop's thread. */
 #ifndef STOKER_SMTP_SERVER_H
 #define STOKER_SMTP_SERVER_H
 
@@ -8,7 +9,8 @@
 #include "core/net/io.h"
 #include "core/spool/spool.h"
 
-/* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids; answers for the dead are dropped. */
+/* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids;
+ * answers for the dead are dropped. */
 struct server_env {
 	void *arg;
 	/* A number for the next message (spool_new_id). */
@@ -18,14 +20,18 @@ struct server_env {
 	void (*credit_give)(void *arg); /* unused after all */
 	/* Hands a message to the spool (uses up the credit). Answer: server_committed. */
 	void (*submit)(void *arg, uint64_t session, struct message *m);
-	/* Large bodies, through workers: create, at most two chunks (BODY_CHUNK each) outstanding, finish or abort. Answers: server_large. */
+	/* Large bodies, through workers: create, at most two chunks (BODY_CHUNK each) outstanding,
+	 * finish or abort. Answers: server_large. */
 	void (*large_create)(void *arg, uint64_t session, uint64_t message_id);
-	void (*large_write)(void *arg, uint64_t session, struct buf *chunk); /* takes over the memory */
+	void (*large_write)(void *arg, uint64_t session,
+			    struct buf *chunk); /* takes over the memory */
 	void (*large_finish)(void *arg, uint64_t session, bool dot_line, bool eightbit);
 	void (*large_abort)(void *arg, uint64_t session);
-	/* A refused recipient or message: an event, at most some a second (may be dropped). Slices are valid during the call. */
+	/* A refused recipient or message: an event, at most some a second (may be dropped). Slices
+	 * are valid during the call. */
 	void (*rejected)(void *arg, const struct event *e);
-	/* Rate of a [source] over all its clients and threads: true if one more message may start now (process-wide atomics). */
+	/* Rate of a [source] over all its clients and threads: true if one more message may start
+	 * now (process-wide atomics). */
 	bool (*source_rate)(void *arg, const struct conf *c, int source, us_t now);
 	/* A connection ended (for the caps, which the accepting thread counts). */
 	void (*closed)(void *arg, const struct endpoint *peer, int listener);
@@ -33,17 +39,18 @@ struct server_env {
 
 /* Why new mail is held back at MAIL, set by main from any thread's news (on this loop). */
 enum server_hold {
-	SERVER_HOLD_FLOOR = 1,   /* 452 4.3.1 insufficient system storage */
-	SERVER_HOLD_MEMORY = 2,  /* 452 4.3.1 */
-	SERVER_HOLD_STALL = 4,   /* commits take over 10 s: MAIL waits for its answer (RFC 1047) */
-	SERVER_HOLD_FAILED = 8,  /* LMDB commit failed: 451 4.3.0 */
-	SERVER_HOLD_DRAIN = 16,  /* 421 4.3.2 at connect and MAIL */
+	SERVER_HOLD_FLOOR = 1,	/* 452 4.3.1 insufficient system storage */
+	SERVER_HOLD_MEMORY = 2, /* 452 4.3.1 */
+	SERVER_HOLD_STALL = 4,	/* commits take over 10 s: MAIL waits for its answer (RFC 1047) */
+	SERVER_HOLD_FAILED = 8, /* LMDB commit failed: 451 4.3.0 */
+	SERVER_HOLD_DRAIN = 16, /* 421 4.3.2 at connect and MAIL */
 };
 
 struct server;
 struct server *server_new(struct loop *l, const struct server_env *env);
 void server_free(struct server *s); /* closes all sessions */
-/* New sessions use this snapshot (a reference is taken); running ones keep theirs until their next MAIL. */
+/* New sessions use this snapshot (a reference is taken); running ones keep theirs until their next
+ * MAIL. */
 void server_conf(struct server *s, struct conf *c);
 void server_hold(struct server *s, unsigned holds); /* bits of enum server_hold */
 /* A connection accepted for listener index `listener` of the snapshot. Owns fd. */
@@ -54,8 +61,14 @@ void server_refuse(int fd, const char *text);
 /* Answers. `err` NULL: durable. */
 void server_committed(struct server *s, uint64_t session, const struct err *err);
 void server_credit(struct server *s); /* credits are back: waiting sessions go on, in order */
-enum server_large_what { SERVER_LARGE_CREATED, SERVER_LARGE_WRITTEN, SERVER_LARGE_FINISHED, SERVER_LARGE_FAILED };
-void server_large(struct server *s, uint64_t session, enum server_large_what what, struct body *body);
+enum server_large_what {
+	SERVER_LARGE_CREATED,
+	SERVER_LARGE_WRITTEN,
+	SERVER_LARGE_FINISHED,
+	SERVER_LARGE_FAILED
+};
+void server_large(struct server *s, uint64_t session, enum server_large_what what,
+		  struct body *body);
 /* Body memory may be free again: sessions that stopped reading go on. */
 void server_memory(struct server *s);
 
@@ -63,7 +76,8 @@ void server_memory(struct server *s);
 void server_shutdown(struct server *s, us_t within);
 
 struct server_stats {
-	uint64_t connections, accepted_messages, accepted_recipients, refused, protocol_errors, smuggling_refused;
+	uint64_t connections, accepted_messages, accepted_recipients, refused, protocol_errors,
+	    smuggling_refused;
 };
 void server_stats(const struct server *s, struct server_stats *out);
 

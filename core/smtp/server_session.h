@@ -1,0 +1,211 @@
+/* Inside of the SMTP server: one session and the steps that its files share. Included by server*.c
+ * only.
+ *
+ * A session has a state (what the protocol allows next) and at most one wait (what holds it back).
+ * A command that has to wait is not consumed: it stays in the input and is run again, from its
+ * check, when the wait is over. */
+#ifndef STOKER_SMTP_SERVER_SESSION_H
+#define STOKER_SMTP_SERVER_SESSION_H
+
+#include "core/base/hash.h"
+#include "core/base/pool.h"
+#include "core/smtp/address.h"
+#include "core/smtp/framing.h"
+#include "core/smtp/server.h"
+
+enum {
+	HELO_MAX = 255,	  /* RFC 5321 4.5.3.1.2 */
+	REPLY_LINE = 512, /* RFC 5321 4.5.3.1.5 */
+	LARGE_OUTSTANDING = 2,
+	HEAD_RESERVE = 2048, /* what we put in front of a message is shorter */
+	IN_MEMORY_MAX = BODY_MEMORY_MAX - HEAD_RESERVE
+};
+
+enum server_state {
+	SV_CONNECTED,	 /* before EHLO */
+	SV_READY,	 /* no transaction */
+	SV_MAIL,	 /* a sender, no recipient yet */
+	SV_RCPT,	 /* at least one recipient */
+	SV_DATA,	 /* receiving behind 354 */
+	SV_BDAT,	 /* between two chunks */
+	SV_CHUNK,	 /* receiving a chunk */
+	SV_BDAT_REFUSED, /* a chunk was refused: RSET or a LAST comes next */
+	SV_SKIP,	 /* reading a refused chunk away */
+	SV_COMMIT,	 /* all bytes are here; the spool has not answered */
+	SV_CLOSED,
+	SV_STATES
+};
+/* The same words in logs and traces. */
+extern const char *const server_state_words[SV_STATES];
+
+enum server_wait {
+	WAIT_NONE,
+	WAIT_STALL,  /* MAIL, until commits are fast again */
+	WAIT_CREDIT, /* DATA or BDAT, for a spool credit */
+	WAIT_MEMORY, /* DATA, BDAT or the message's bytes, for room in the body budget */
+	WAIT_LARGE,  /* for a worker that writes our chunks */
+	WAIT_COMMIT, /* for the spool */
+	WAIT_OUTPUT, /* for the peer to read its replies */
+};
+
+struct session_list {
+	struct session *first, *last;
+};
+
+struct server {
+	uint32_t magic;
+	struct loop *loop;
+	struct server_env env;
+	struct conf *conf;
+	struct pool pool;
+	struct idmap by_id;
+	struct session_list all, for_credit, for_memory;
+	uint64_t next_id;
+	unsigned holds; /* bits of enum server_hold */
+	bool closing;	/* server_shutdown */
+	struct timer shutdown;
+	struct server_stats stats;
+	char text[REPLY_LINE]; /* a reply that is being worded */
+};
+
+struct session_link {
+	struct session *next, *prev;
+};
+
+struct session {
+	uint32_t magic;
+	uint64_t id;
+	struct server *srv;
+	struct io *io;
+	struct conf *conf; /* one reference */
+	struct session_link in_all, in_wait;
+	struct session_list *waits_in; /* which list in_wait is in; NULL: none */
+
+	struct endpoint peer;
+	char ip[ENDPOINT_SIZE];
+	int accepted_at; /* listener index of the snapshot at accept: what `closed` is told */
+	int listener;	 /* in `conf` */
+	int source;	 /* in `conf`; CONF_NONE */
+	bool relay;	 /* the source may relay */
+	int64_t size_limit;
+
+	enum server_state state;
+	enum server_wait wait;
+	us_t wait_since;
+	bool waited_out;  /* the wait's time is over: refuse instead of waiting again */
+	bool driving;	  /* drive() is on the stack */
+	bool eof;	  /* the peer will send nothing more */
+	bool flush;	  /* SV_CLOSED: say what is still to be said */
+	us_t line_since;  /* since when a command is awaited */
+	us_t deadline;	  /* as given to the io */
+	struct buf *sink; /* as given to the io */
+	unsigned errors;  /* since the last accepted message */
+
+	struct buf in; /* what came behind a message, and what follows it until this is empty */
+	size_t in_off; /* bytes of it that are consumed */
+
+	char helo[HELO_MAX + 1]; /* sanitised */
+	bool esmtp;
+
+	uint64_t queued_id; /* SV_COMMIT: of the message that the spool has */
+	uint32_t queued_rcpts;
+
+	/* ---- the transaction: everything below is put back by tx_reset ---- */
+	struct message *m;
+	uint32_t rcpts_cap;
+	bool utf8;	      /* SMTPUTF8 was declared */
+	bool credit;	      /* a spool credit is held */
+	size_t declared_size; /* SIZE=; 0: not declared */
+	struct buf data; /* the message's bytes, or those of the current chunk of a large one */
+	size_t judged;	 /* bytes of `data` that were given to the scan */
+	size_t room;	 /* `data` may be filled up to here */
+	struct data_scan scan;
+	uint64_t charged; /* held against the body budget */
+	uint64_t wanted;  /* WAIT_MEMORY: what is to be charged */
+	uint64_t prepaid; /* of `charged`: what the wait for memory brought */
+	us_t data_since;  /* since when the peer is sending; moved on by the time we did not read */
+	const char *refusal; /* not NULL: the message is read and dropped, then this is said
+				(constant text) */
+	uint64_t chunk_left; /* SV_CHUNK, SV_SKIP: bytes of the chunk that have not come */
+	uint64_t chunk_size;
+	bool chunk_last;
+	enum server_state chunk_back; /* SV_SKIP: the state behind the chunk */
+	bool large, large_created, large_finishing;
+	struct buf large_head;
+	unsigned owed_n;		  /* chunks that a worker has */
+	uint64_t owed[LARGE_OUTSTANDING]; /* their charge, oldest first */
+};
+
+/* A command's arguments, parsed; slices point into the line. */
+struct command_args {
+	struct str text; /* behind the verb, trimmed */
+	struct address address;
+	int64_t size; /* SIZE= */
+	bool utf8;
+	uint8_t ret, notify;
+	struct str envid, orcpt;
+	uint64_t chunk; /* BDAT */
+	bool last;
+	unsigned seen; /* bits of the parameters met */
+};
+
+/* ---- server_session.c ---- */
+/* Takes over fd. NULL without memory (fd is closed). */
+struct session *session_open(struct server *srv, int fd, const struct endpoint *peer, int listener);
+/* Does all that can be done now. The session may be gone afterwards. */
+void session_drive(struct session *s);
+void enter_state(struct session *s, enum server_state to);
+/* One line of reply, without its CRLF. */
+void say(struct session *s, const char *line);
+void sayf(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same for an error that is the client's: too many of them end the session. */
+void say_error(struct session *s, const char *line);
+/* Says `line` (NULL: nothing) and ends the session. */
+void say_and_close(struct session *s, const char *line);
+/* Ends the session because of bytes that could smuggle a second message or command. */
+void close_for_bytes(struct session *s, const char *what);
+/* Holds the session, and the command that runs. False if it has waited long enough: refuse. */
+bool wait_for(struct session *s, enum server_wait w);
+void wait_over(struct session *s);
+/* The one way out of every transaction. Does not change the state. */
+void tx_reset(struct session *s);
+/* Tells the delivery log of a refusal. `reply` is a whole reply line. */
+void tell_rejected(struct session *s, struct str sender, struct str recipient, const char *reply);
+/* Takes over the server's newest snapshot. False if our listener is not in it. */
+bool session_conf(struct session *s);
+/* What the peer sent and we have not run: what came behind a message first, then the io's own
+ * buffer. */
+struct str session_input(const struct session *s);
+void session_consume(struct session *s, size_t n);
+
+/* ---- server_command.c ---- */
+/* Runs one command; false when there is none to run now. */
+bool command_step(struct session *s);
+
+/* ---- server_mail.c: MAIL and RCPT ---- */
+/* Checks return NULL or the reply that refuses. */
+const char *check_mail(struct session *s, struct command_args *a);
+const char *check_rcpt(struct session *s, struct command_args *a);
+void do_mail(struct session *s, struct command_args *a);
+void do_rcpt(struct session *s, struct command_args *a);
+
+/* ---- server_data.c: DATA, BDAT ---- */
+const char *check_bdat(struct session *s, struct command_args *a);
+void do_data(struct session *s, struct command_args *a);
+void do_bdat(struct session *s, struct command_args *a);
+/* One step of receiving (SV_DATA, SV_CHUNK, SV_SKIP, SV_COMMIT); false when there is nothing to do
+ * now. */
+bool data_step(struct session *s);
+/* When the peer must have sent more at the latest. */
+us_t data_deadline(const struct session *s);
+/* Where the socket may read to now: up to buf->n == *max. */
+struct buf *data_sink(struct session *s, size_t *max);
+/* The worker's answers; takes over the reference on `body`. */
+void data_large(struct session *s, enum server_large_what what, struct body *body);
+
+/* ---- server_header.c ---- */
+/* Judges the header block in s->data, removes what the source says, and writes what goes in front
+ * into `head`. NULL, or the reply that refuses the message. */
+const char *header_finish(struct session *s, struct buf *head);
+
+#endif
