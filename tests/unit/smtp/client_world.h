@@ -44,7 +44,7 @@ struct rconn {
 	int fd;
 	ev_io io;
 	struct buf in;
-	bool data, body_seen;
+	bool mail, data, body_seen;
 	struct buf rcpts; /* accepted ones, each followed by a blank */
 	struct rconn *next;
 };
@@ -96,6 +96,8 @@ struct world {
 	struct receiver *receivers[RECEIVERS_MAX];
 	int nreceivers;
 	uint64_t next_id;
+	uint64_t *given; /* ids of all transactions made */
+	size_t ngiven, capgiven;
 
 	/* the fake scheduler's ways */
 	uint32_t grant; /* permits given for each ASK; 0: none is answered */
@@ -358,8 +360,10 @@ static inline bool rconn_answer(struct rconn *c, struct str cmd, const char *usu
 	if (text) {
 		if (code)
 			*code = atoi(text);
-		rconn_say(c, text, strlen(text));
-		rconn_say(c, "\r\n", 2);
+		char whole[2048];
+		int n = snprintf(whole, sizeof whole, "%s\r\n", text);
+
+		rconn_say(c, whole, (size_t)n);
 	} else if (code) {
 		*code = 0;
 	}
@@ -381,12 +385,16 @@ static inline bool rconn_command(struct rconn *c, struct str line)
 		return rconn_answer(c, line, r->ehlo, NULL);
 	if (str_istarts(line, "MAIL") || str_istarts(line, "RSET")) {
 		buf_clear(&c->rcpts);
-		return rconn_answer(c, line, "250 2.1.0 Ok", NULL);
+		if (!rconn_answer(c, line, "250 2.1.0 Ok", &code))
+			return false;
+		c->mail = code == 250 && str_istarts(line, "MAIL");
+		return true;
 	}
 	if (str_istarts(line, "RCPT")) {
 		const char *end = memchr(line.p, '>', line.n);
 
-		if (!rconn_answer(c, line, "250 2.1.5 Ok", &code))
+		if (!rconn_answer(c, line, c->mail ? "250 2.1.5 Ok" : "503 5.5.1 MAIL first",
+				  &code))
 			return false;
 		if (code / 100 == 2 && end) {
 			buf_add(&c->rcpts, line.p + 9, (size_t)(end - line.p) - 9);
@@ -641,6 +649,7 @@ static inline void world_free(struct world *w)
 		receiver_free(w->receivers[i]);
 	log_clear(w);
 	free(w->log);
+	free(w->given);
 	body_unref(w->body);
 	buf_free(&w->file);
 	loop_free(w->loop);
@@ -722,6 +731,13 @@ static inline struct transaction *txn_new(struct world *w, const char *rcpts)
 		fatal("test: no memory");
 	t->id = ++w->next_id;
 	t->message = t->id + 1000000;
+	if (w->ngiven == w->capgiven) {
+		w->capgiven = w->capgiven ? w->capgiven * 2 : 64;
+		w->given = realloc(w->given, w->capgiven * sizeof *w->given);
+		if (!w->given)
+			fatal("test: no memory");
+	}
+	w->given[w->ngiven++] = t->id;
 	t->sender = arena_str(&t->arena, STR_LIT("from@here.example"));
 	t->body = body_of(BODY_HEAD, STR_LIT(BODY_DATA));
 	t->size = ((struct body *)t->body)->size;
@@ -836,6 +852,57 @@ static inline struct transaction *wait_done(struct world *w, uint64_t txn)
 {
 	world_wait(w, is_done, &txn);
 	return the_txn(w, txn);
+}
+
+/* Any receiver has accepted a message for this address. Addresses must be unique for that. */
+static inline int times_got(struct world *w, struct str address)
+{
+	char word[300];
+	int n = snprintf(word, sizeof word, "%.*s ", (int)address.n, address.p), times = 0;
+
+	for (int i = 0; i < w->nreceivers; i++) {
+		const struct buf *b = &w->receivers[i]->got;
+		const char *p = b->p, *end = b->p + b->n;
+
+		while (p && (p = memmem(p, (size_t)(end - p), word, (size_t)n)))
+			times++, p += n;
+	}
+	return times;
+}
+
+/* Nothing is lost and nothing is told twice: each transaction came back once, before its session's
+ * DOWN, and each recipient has one result or none; it got the message if its result says so, and
+ * maybe_twice is the only doubt. */
+static inline void check_ledger(struct world *w)
+{
+	for (size_t g = 0; g < w->ngiven; g++) {
+		const struct transaction *t = NULL;
+
+		for (size_t i = 0; i < w->nlog; i++) {
+			struct from_io *m = &w->log[i];
+
+			if (m->type != FROM_IO_DONE || m->number != w->given[g])
+				continue;
+			if (t)
+				fail_msg("transaction %d came back twice", (int)w->given[g]);
+			t = m->txn;
+		}
+		if (!t)
+			fail_msg("transaction %d is lost", (int)w->given[g]);
+		for (uint32_t i = 0; t && i < t->nrcpts; i++) {
+			const struct txn_rcpt *r = &t->rcpts[i];
+			bool ok = r->tried && r->verdict.class == CLASS_OK;
+			int got = times_got(w, r->address);
+
+			if (!r->tried && (r->reply || r->maybe_twice))
+				fail_msg("%s: untried with a result", r->address.p);
+			if (r->tried && (!r->reply || !r->verdict.rule || !r->verdict.enhanced[0]))
+				fail_msg("%s: a result without words", r->address.p);
+			if (got > 1 || (ok && !got) || (!ok && got && !r->maybe_twice))
+				fail_msg("%s: got %d times, told %s", r->address.p, got,
+					 r->tried ? r->reply->text : "untried");
+		}
+	}
 }
 
 #define said_all(r) buf_z(&(r)->said)
