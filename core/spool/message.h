@@ -40,6 +40,7 @@ struct spool_where {
 	uint64_t body_offset; /* of the body in the segment; or 0 with `large` */
 	uint64_t body_bytes;
 	bool large; /* the body is in a file of its own, named by the message id */
+	bool dot_line, eightbit; /* of the body, for when it is read again */
 };
 
 struct message {

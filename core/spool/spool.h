@@ -19,7 +19,7 @@ struct spool_opts {
 	const char *state_dir;  /* [mta] state */
 	uint64_t segment_bytes; /* 0: 64 MB */
 	uint64_t min_free;      /* spool-min-free, bytes; hysteresis 1.25 */
-	uint64_t events_max;    /* bytes of events kept for slow readers */
+	uint64_t events_max;    /* bytes of events kept for slow readers; 0: 1 GB */
 	uint64_t map_bytes;     /* LMDB map size; 0: 64 GB (sparse), grown when full */
 };
 
@@ -35,15 +35,19 @@ const struct err *spool_open(const struct spool_opts *o, struct spool **out, str
 /* Syncs what is buffered, closes. */
 void spool_close(struct spool *s);
 
-/* Any thread: a number never used before, over all restarts (a ceiling ahead of it is on disk). */
+/* Any thread: a number never used before, over all restarts (a ceiling ahead of it is on disk). 0: no number
+ * is reserved any more, because commits have been failing for long; answer 451. */
 uint64_t spool_new_id(struct spool *s);
 
 /* ---- accept: add …, then one flush for all ---- */
 /* Buffers a record; keeps the message (the caller gets it back from flush). A large body must be synced already
- * (spool_large_*). False: no memory or the batch is full (flush first). */
+ * (spool_large_*). False: the batch is full (flush first) or there is no memory; false with an empty batch: this
+ * message can't be taken (no memory, no id, no recipients, or a file body that is not its own large one). */
 bool spool_add(struct spool *s, struct message *m);
 /* Writes and syncs the batch. NULL: all are durable; answer 250, then hand them to the scheduler. Otherwise none is (their
- * segment is poisoned and replaced). `done` is called for each message of the batch, in order, and owns it. */
+ * segment is poisoned and replaced). `done` is called for each message of the batch, in order, and owns it; it must
+ * not add to the next batch. EVENT_RECEIVED of each message is made here, so that it is in the commit that indexes
+ * it: callers do not make one. A report on recipients whose RCPT_REPORT is not durable yet commits that first. */
 const struct err *spool_flush(struct spool *s, us_t now, void (*done)(void *arg, struct message *m, const struct err *err),
 			      void *arg, struct errbuf *e);
 size_t spool_batch_count(const struct spool *s);
@@ -69,13 +73,17 @@ struct outcome {
 	struct str reply;
 	const char *enhanced;
 };
-/* `ev` may be NULL (no event). Copies what it needs. An unknown message or recipient is a broken invariant of the caller: logged, ignored. */
+/* `ev` may be NULL (no event). Copies what it needs. An unknown message or recipient, or one that is not waiting
+ * for such an outcome, is a broken invariant of the caller: logged, ignored with its event. False: no memory,
+ * nothing is recorded. */
 bool spool_outcome(struct spool *s, const struct outcome *o, const struct event *ev);
 bool spool_event(struct spool *s, const struct event *ev);
-/* True when something is buffered for LMDB (outcomes, events, index). */
+/* True when something is buffered for LMDB (outcomes, events, index), or the last commit is not durable yet. */
 bool spool_dirty(const struct spool *s);
-/* One commit of index, outcomes, events, totals; `sync`: mdb_env_sync follows. Events get their numbers here. On failure
- * nothing is lost in memory: call again (the caller stops new mail and hand-outs meanwhile). */
+/* One commit of index, outcomes, events, totals; `sync`: mdb_env_sync follows. Without it the commit is durable with
+ * the next one; so call it every 20 ms while spool_dirty: with nothing buffered it does that sync alone. Events get
+ * their numbers here. On failure nothing is lost in memory: call again, the environment is then opened anew (the
+ * caller stops new mail and hand-outs meanwhile). */
 const struct err *spool_commit(struct spool *s, us_t now, bool sync, struct errbuf *e);
 
 struct spool_totals { /* recipients over the life of the spool; queued = accepted - the rest */
@@ -91,7 +99,8 @@ bool spool_load(struct spool *s, unsigned max, void (*fn)(void *arg, struct mess
 double spool_load_progress(const struct spool *s, uint64_t *rcpts_left);
 
 /* ---- bodies ---- */
-/* A counted descriptor and range for a body; the reference keeps its segment (or large file) from recycling. NULL: gone. */
+/* A counted descriptor and range for a body; the reference keeps its segment (or large file) from recycling. `w` may
+ * be as old as the message: if compaction has moved it since, the index is asked. NULL: gone. */
 struct body *spool_body(struct spool *s, uint64_t message, const struct spool_where *w);
 /* Any thread: reads a file body of up to BODY_MEMORY_MAX into memory (CRC checked), as a new body; or an error. */
 const struct err *spool_body_load(struct body *file_body, struct body **out, struct errbuf *e);
@@ -102,7 +111,8 @@ struct message *spool_message(struct spool *s, uint64_t id);
 
 /* ---- upkeep, in steps of at most 2 ms: zero-filling ahead, recycling, compaction, event trimming. True: more to do. ---- */
 bool spool_step(struct spool *s, us_t now);
-/* Zero-filling is I/O of 64 MB: a worker calls this (any thread) when spool_wants_segment() says so. */
+/* What takes long is a worker's: zero-filling a segment (I/O of 64 MB), recycling one, removing dead segments and large
+ * bodies. It calls this (any thread), one piece of work a call, while spool_wants_segment() says so. */
 bool spool_wants_segment(const struct spool *s);
 const struct err *spool_prepare_segment(struct spool *s, struct errbuf *e);
 
@@ -122,7 +132,8 @@ void spool_stats(struct spool *s, us_t now, struct spool_stats *out);
 
 /* ---- readers of events: any thread, each with its own read transactions ---- */
 struct event_reader;
-/* Starts behind the saved position of that name (first time: at the oldest event there is). */
+/* Starts behind the saved position of that name (first time: at the oldest event there is). NULL: no memory, or the
+ * index is not readable now. Close it before the spool. Events are seen once their commit is durable. */
 struct event_reader *event_reader_open(struct spool *s, const char *name);
 void event_reader_close(struct event_reader *r);
 /* Reads up to `max` events after the last one read; returns how many. Slices are valid during the call only. */
@@ -131,13 +142,15 @@ uint64_t event_reader_position(const struct event_reader *r); /* id of the last 
 uint64_t event_reader_missed(const struct event_reader *r);   /* events that were trimmed before it read them */
 /* Spool thread: saves a reader's position with the next commit; events behind all positions are trimmed. */
 void spool_reader_position(struct spool *s, const char *name, uint64_t id);
+/* Spool thread: that reader is configured no more; it holds nothing back from now on. */
+void spool_reader_forget(struct spool *s, const char *name);
 
 /* ---- state environment: small durable tables (overrides, configuration history, histories, lanes) ---- */
-/* Buffered until spool_state_commit; a NULL value deletes. */
+/* Buffered until spool_state_commit; a NULL value deletes. False: no memory, or table and key are over 510 bytes. */
 bool spool_state_put(struct spool *s, const char *table, struct str key, struct str value);
 bool spool_state_del(struct spool *s, const char *table, struct str key);
 const struct err *spool_state_commit(struct spool *s, struct errbuf *e); /* durable when it returns */
-/* Before threads start, or on the spool thread: all rows of a table in key order. */
+/* Before threads start, or on the spool thread: all committed rows of a table in key order. */
 void spool_state_each(struct spool *s, const char *table, void (*fn)(void *arg, struct str key, struct str value), void *arg);
 
 #endif
