@@ -6,7 +6,6 @@
 #include "conf/conf.h"
 #include "core/control/commands.h"
 #include "core/net/loop.h"
-#include "core/sched/sched.h"
 #include "core/spool/spool.h"
 
 /* What control needs from the rest; every call is a message to another thread, answers come back by
@@ -21,8 +20,7 @@ struct control_env {
 			     const struct target *t); /* answer: control_text (JSON) */
 	/* Recipients: a page of JSON rows from `cursor`; filter is applied here on the JSON names
 	 * afterwards. answer: control_text with
-	 * {"total":N (left out if unknown),"cursor":"NEXT" ("0" at the end),"rows":[…]};
-	 * messages_json() makes it */
+	 * {"total":N (left out if unknown),"cursor":"NEXT" ("0" at the end),"rows":[…]} */
 	void (*sched_messages)(void *arg, uint64_t id, const struct target *t, uint64_t cursor,
 			       int max);
 	void (*message)(
@@ -47,22 +45,14 @@ struct control_env {
 	void (*status)(void *arg, struct buf *json_fields);
 	void (*audit)(void *arg, struct str line); /* to the audit log */
 };
-/* The answer to sched_messages, made on the scheduler's thread: start, then one call a row, then
- * end. */
-struct messages_json {
-	struct buf *out;
-	bool any;
-};
-void messages_json_start(struct messages_json *j, struct buf *out);
-void messages_json_row(struct messages_json *j, const struct message_row *r);
-void messages_json_end(struct messages_json *j, int64_t total, uint64_t cursor);
-
 struct control;
 struct control *control_new(struct loop *l, const struct control_env *env, struct conf *c);
 void control_free(struct control *c);
 /* Binds the socket (mode 0660, group); an error names path and cure. */
 const struct err *control_listen(struct control *c, struct errbuf *e);
+/* The snapshot now in force (a reference is taken); differs: the files on disk no longer hold it. */
 void control_conf(struct control *c, struct conf *conf, bool differs);
+struct mirror *control_mirror(struct control *c);
 void control_phase(struct control *c, const char *state,
 		   double load_progress); /* "starting", "running", "draining", "stopping" */
 

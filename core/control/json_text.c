@@ -25,7 +25,7 @@ static bool scalar_text(json_t *v, struct buf *out)
 		buf_addf(out, "%lld", (long long)json_integer_value(v));
 		return true;
 	case JSON_REAL:
-		buf_addf(out, "%.3g", json_real_value(v));
+		buf_addf(out, "%.*f", json_real_value(v) < 1 ? 3 : 1, json_real_value(v));
 		return true;
 	case JSON_TRUE:
 		buf_addz(out, "yes");

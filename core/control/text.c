@@ -142,3 +142,18 @@ void page_text(const struct page *p, us_t now, int columns, struct buf *out)
 		table_row(&t, &p->rows[i], now, out);
 	table_rest(p->rest_rows, p->rest_recipients, out);
 }
+
+void clean_lines(struct str text, struct buf *out)
+{
+	struct str line;
+
+	while (text.n) {
+		const char *end = memchr(text.p, '\n', text.n);
+
+		line = (struct str){ text.p, end ? (size_t)(end - text.p) : text.n };
+		clean_add(out, line, false);
+		buf_addc(out, '\n');
+		text.p += line.n + (end ? 1 : 0);
+		text.n -= line.n + (end ? 1 : 0);
+	}
+}

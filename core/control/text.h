@@ -27,6 +27,8 @@ void add_grouped(int64_t n, struct buf *out);
  * one. */
 void add_cell(struct str text, int width, bool right, bool clip, bool last, struct buf *out);
 
+/* Lines of a text made elsewhere, each cleaned. */
+void clean_lines(struct str text, struct buf *out);
 /* Any JSON for the eye: "name  value" lines, arrays of objects as tables, members of objects
  * indented. Clean. False if it is no JSON. */
 bool json_text(struct str json, int columns, struct buf *out);

@@ -1,0 +1,197 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/control/private.h"
+
+enum { RING_EVENTS = 100000 };
+/* Of a loop pass, for lists and logs that are being written. */
+static const us_t pump_budget = 2 * US_PER_MS;
+static const us_t header_every = 250 * US_PER_MS, upkeep_every = US_PER_S;
+
+us_t control_now(const struct control *c)
+{
+	return loop_now(c->loop);
+}
+
+static bool before_sleep(void *arg)
+{
+	return requests_pump(arg, pump_budget);
+}
+
+static void on_header(struct timer *t, void *arg)
+{
+	struct control *c = arg;
+
+	link_header(c);
+	timer_set(c->loop, t, control_now(c) + header_every);
+}
+
+static void on_upkeep(struct timer *t, void *arg)
+{
+	struct control *c = arg;
+
+	requests_expire(c, control_now(c));
+	alarms_upkeep(c, control_now(c));
+	timer_set(c->loop, t, control_now(c) + upkeep_every);
+}
+
+struct control *control_new(struct loop *l, const struct control_env *env, struct conf *conf)
+{
+	struct control *c = calloc(1, sizeof *c);
+
+	if (!c)
+		fatal("no memory for control");
+	c->magic = CONTROL_MAGIC;
+	c->loop = l;
+	c->env = *env;
+	c->conf = conf_ref(conf);
+	c->mirror = mirror_new();
+	c->ring = logring_new(RING_EVENTS);
+	c->started = loop_now(l);
+	c->runnable_tail = &c->runnable;
+	snprintf(c->phase, sizeof c->phase, "starting");
+	idmap_init(&c->requests);
+	idmap_init(&c->notes);
+	timer_init(&c->header_timer, on_header, c);
+	timer_init(&c->upkeep_timer, on_upkeep, c);
+	timer_set(l, &c->header_timer, c->started + header_every);
+	timer_set(l, &c->upkeep_timer, c->started + upkeep_every);
+	loop_add_before_sleep(l, before_sleep, c);
+	return c;
+}
+
+void control_free(struct control *c)
+{
+	if (!c)
+		return;
+	OBJ_CHECK(c, CONTROL_MAGIC);
+	timer_stop(c->loop, &c->header_timer);
+	timer_stop(c->loop, &c->upkeep_timer);
+	if (c->listener)
+		listener_stop(c->listener);
+	sessions_free(c);
+	c->answer = NULL; /* the console may be gone */
+	c->echo = NULL;
+	requests_free(c);
+	alarms_free(c);
+	logring_free(c->ring);
+	mirror_free(c->mirror);
+	conf_unref(c->conf);
+	c->magic = 0;
+	free(c);
+}
+
+const struct err *control_listen(struct control *c, struct errbuf *e)
+{
+	int fd = listener_bind_unix(c->conf->mta.control_socket, c->conf->mta.control_group, e);
+
+	if (fd < 0)
+		return &err_io;
+	c->listener = listener_start(c->loop, fd, session_accepted, c);
+	if (c->listener)
+		return NULL;
+	errbuf_set(e, "no memory for the control socket");
+	return &err_no_memory;
+}
+
+/* ---- what the rest of the process tells ---- */
+
+void control_say(struct control *c, const char *fmt, ...)
+{
+	struct buf text;
+	va_list ap;
+
+	buf_init(&text);
+	va_start(ap, fmt);
+	buf_vaddf(&text, fmt, ap);
+	va_end(ap);
+	if (c->echo) {
+		struct rstr *line = rstr_new(buf_str(&text));
+
+		if (line)
+			c->echo(c->link_arg, line);
+	}
+	buf_free(&text);
+}
+
+void control_conf(struct control *c, struct conf *conf, bool differs)
+{
+	OBJ_CHECK(c, CONTROL_MAGIC);
+	conf_ref(conf);
+	conf_unref(c->conf);
+	c->conf = conf;
+	c->differs = differs;
+}
+
+struct mirror *control_mirror(struct control *c)
+{
+	return c->mirror;
+}
+
+void control_phase(struct control *c, const char *state, double load_progress)
+{
+	snprintf(c->phase, sizeof c->phase, "%s", state);
+	c->load_progress = load_progress;
+}
+
+void control_row(struct control *c, struct row *r)
+{
+	if (r->kind == ROW_ALARM)
+		alarms_row(c, r);
+	mirror_row(c->mirror, r);
+}
+
+void control_totals(struct control *c, const struct sched_totals *t)
+{
+	mirror_totals(c->mirror, t, control_now(c));
+}
+
+void control_sched_reply(struct control *c, const struct sched_reply *reply)
+{
+	struct request *r = request_by_id(c, reply->id);
+
+	if (r && r->on_reply) {
+		r->asked_at = 0;
+		r->on_reply(r, reply);
+	}
+	rstr_unref(reply->text);
+}
+
+void control_text(struct control *c, uint64_t id, int exit, struct rstr *text)
+{
+	struct request *r = request_by_id(c, id);
+
+	if (!r || !r->on_text) {
+		rstr_unref(text);
+		return;
+	}
+	r->asked_at = 0;
+	r->on_text(r, exit, text);
+}
+
+void control_echo(struct control *c, struct rstr *text)
+{
+	c->env.audit(c->env.arg, rstr_str(text));
+	if (c->echo)
+		c->echo(c->link_arg, text);
+	else
+		rstr_unref(text);
+}
+
+void control_events(struct control *c, uint64_t first_id, struct rstr *encoded, int n)
+{
+	logring_add(c->ring, first_id, encoded, n);
+	log_wake(c);
+}
+
+void control_set_link(struct control *c, void (*answer)(void *arg, struct link_answer *a),
+		      void (*echo)(void *arg, struct rstr *text),
+		      void (*header)(void *arg, const struct sched_totals *t,
+				     struct rstr *status_json),
+		      void *arg)
+{
+	c->answer = answer;
+	c->echo = echo;
+	c->header = header;
+	c->link_arg = arg;
+}
