@@ -105,7 +105,7 @@ struct world {
 	struct body *body; /* what load_body answers; NULL: an error */
 	bool hold_bodies;  /* load_body and read_chunk are not answered */
 	struct buf file;   /* what read_chunk reads */
-	size_t chunks_out, chunks_max;
+	size_t chunks_out, chunks_max, chunks_asked;
 	void (*on_message)(struct world *w, const struct from_io *m);
 	struct rng rng;
 	void *user;
@@ -157,6 +157,7 @@ static inline void read_chunk(void *arg, uint64_t session, uint64_t txn, struct 
 {
 	struct world *w = arg;
 
+	w->chunks_asked++;
 	if (++w->chunks_out > w->chunks_max)
 		w->chunks_max = w->chunks_out;
 	world_post(w, (struct job){ .type = JOB_CHUNK,
