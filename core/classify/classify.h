@@ -1,6 +1,6 @@
-/* The class of a receiver's reply, from its basic code, its enhanced code and a first small pattern list. Runs on
- * io threads; the compiled rules are immutable and shared. PCRE2 with JIT and match limits, so hostile
- * text costs bounded time. */
+/* The class of a receiver's reply, from its basic code, its enhanced code and a first small pattern
+ * list. Runs on io threads; the compiled rules are immutable and shared. PCRE2 with JIT and match
+ * limits, so hostile text costs bounded time. */
 #ifndef STOKER_CLASSIFY_CLASSIFY_H
 #define STOKER_CLASSIFY_CLASSIFY_H
 
@@ -8,25 +8,30 @@
 #include "core/base/str.h"
 
 enum reply_class {
-	CLASS_OK,         /* 2xx, 3xx */
-	CLASS_MAILBOX,    /* 4xx about this one recipient (full, unknown for now, receiving too fast): never slows a lane */
-	CLASS_GREYLIST,   /* come back soon: never counts as a failure */
-	CLASS_THROTTLE,   /* slower, please: 421 and the like */
-	CLASS_TRANSIENT,  /* any other 4xx: counts towards the lane's rest */
-	CLASS_PERMANENT,  /* 5xx about this recipient or message */
-	CLASS_POLICY,     /* 5xx about us (blocked, reputation): bounces the recipient; counts as a lane failure */
+	CLASS_OK,	/* 2xx, 3xx */
+	CLASS_MAILBOX,	/* 4xx about this one recipient (full, unknown for now, receiving too fast):
+			   never slows a lane */
+	CLASS_GREYLIST, /* come back soon: never counts as a failure */
+	CLASS_THROTTLE, /* slower, please: 421 and the like */
+	CLASS_TRANSIENT, /* any other 4xx: counts towards the lane's rest */
+	CLASS_PERMANENT, /* 5xx about this recipient or message */
+	CLASS_POLICY, /* 5xx about us (blocked, reputation): bounces the recipient; counts as a lane
+			 failure */
 	CLASS_CONNECTION, /* no reply: refused, reset, time-out, closed */
 };
 const char *reply_class_name(enum reply_class c);
 
 struct reply_verdict {
 	enum reply_class class;
-	bool permanent;    /* the recipient bounces */
-	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0") */
-	const char *rule;  /* "code 4xx", "enhanced x.2.2", or the pattern's "file:line"-like name; static text */
+	bool permanent;	   /* the recipient bounces */
+	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0");
+			    * "4.4.2" for no reply, "4.5.0" for what is no reply line. At RCPT a
+			    * 552's 5 becomes 4 */
+	const char *rule;  /* why: "code 4xx", "enhanced x.2.2", "text greylisting"; static text */
 };
 
-/* Which step of the dialogue got the reply: 421 before MAIL on a used connection is no throttling. */
+/* Which step of the dialogue got the reply: 421 before MAIL on a used connection is no throttling.
+ */
 enum smtp_step {
 	STEP_CONNECT,
 	STEP_GREETING,
@@ -44,8 +49,12 @@ struct classifier;
 /* Compiles the built-in list. NULL with a sentence if a pattern is wrong (start or reload only). */
 struct classifier *classifier_new(struct errbuf *e);
 void classifier_free(struct classifier *c);
-/* reply: all its lines, joined by \n, each with its code ("421-4.7.0 text\n421 4.7.0 more"). An empty reply
- * is CLASS_CONNECTION. 552 at RCPT counts as 452 (RFC 5321 4.5.3.1.10). Safe from any number of threads. */
-void classify(const struct classifier *c, enum smtp_step step, struct str reply, struct reply_verdict *out);
+/* reply: all its lines, joined by \n, each with its code ("421-4.7.0 text\n421 4.7.0 more"). An
+ * empty reply is CLASS_CONNECTION; one that does not begin with a code is CLASS_TRANSIENT. 552 at
+ * RCPT counts as 452 (RFC 5321 4.5.3.1.10). Of a reply over 2 KB the first 1.5 KB and the end are
+ * looked at. The basic code alone says whether the recipient bounces; code, enhanced code, text and
+ * step say what it means for the lane. Any number of threads. */
+void classify(const struct classifier *c, enum smtp_step step, struct str reply,
+	      struct reply_verdict *out);
 
 #endif

@@ -1,0 +1,326 @@
+#include "core/classify/classify.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/classify/rules.h"
+
+enum {
+	CLASSIFIER_MAGIC = 0x434c5346,
+	/* Steps of one match; a usual reply takes some hundreds. */
+	MATCH_LIMIT = 20000,
+	DEPTH_LIMIT = 1000,
+	HEAP_LIMIT_KB = 256,
+	LOOK_AT = 2048, /* bytes of a reply, the last LOOK_AT_END of them from its end */
+	LOOK_AT_END = 512,
+};
+
+struct classifier {
+	uint32_t magic;
+	pcre2_code **codes; /* one for each of text_rules */
+	pcre2_match_context *limits;
+};
+
+/* A reply as the rules see it. */
+struct view {
+	int code;	     /* 552 at RCPT: 452 */
+	unsigned when;	     /* one bit of enum rule_when */
+	bool no_rcpt;	     /* before RCPT no reply can be about a mailbox */
+	int subject, detail; /* of the enhanced code; -1: none */
+	struct str text;
+};
+
+const char *reply_class_name(enum reply_class c)
+{
+	static const char *const names[] = {
+		[CLASS_OK] = "ok",
+		[CLASS_MAILBOX] = "mailbox",
+		[CLASS_GREYLIST] = "greylist",
+		[CLASS_THROTTLE] = "throttle",
+		[CLASS_TRANSIENT] = "transient",
+		[CLASS_PERMANENT] = "permanent",
+		[CLASS_POLICY] = "policy",
+		[CLASS_CONNECTION] = "connection",
+	};
+
+	return (size_t)c < sizeof names / sizeof *names ? names[c] : "unknown";
+}
+
+const char *smtp_step_name(enum smtp_step s)
+{
+	static const char *const names[] = {
+		[STEP_CONNECT] = "connect",  [STEP_GREETING] = "greeting", [STEP_EHLO] = "EHLO",
+		[STEP_MAIL] = "MAIL FROM",   [STEP_RCPT] = "RCPT TO",	   [STEP_DATA] = "DATA",
+		[STEP_BODY] = "end of DATA", [STEP_RSET] = "RSET",	   [STEP_QUIT] = "QUIT",
+	};
+
+	return (size_t)s < sizeof names / sizeof *names ? names[s] : "unknown";
+}
+
+/* ---- the classifier ---- */
+
+static pcre2_code *compile(const struct text_rule *rule, struct errbuf *e)
+{
+	PCRE2_UCHAR text[256];
+	PCRE2_SIZE at = 0;
+	int error = 0;
+	pcre2_code *code =
+	    pcre2_compile((PCRE2_SPTR)rule->pattern, PCRE2_ZERO_TERMINATED,
+			  PCRE2_CASELESS | PCRE2_EXTENDED | PCRE2_MULTILINE, &error, &at, NULL);
+
+	if (!code) {
+		pcre2_get_error_message(error, text, sizeof text);
+		errbuf_set(e, "the pattern of \"%s\" is wrong at byte %zu: %s", rule->name,
+			   (size_t)at, (const char *)text);
+		return NULL;
+	}
+	/* Where the processor or a policy forbids JIT, the interpreter gives the same answers. */
+	(void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+	return code;
+}
+
+static bool compile_all(struct classifier *c, struct errbuf *e)
+{
+	c->limits = pcre2_match_context_create(NULL);
+	c->codes = calloc((size_t)ntext_rules, sizeof *c->codes);
+	if (!c->limits || !c->codes) {
+		errbuf_set(e, "no memory for the reply patterns");
+		return false;
+	}
+	pcre2_set_match_limit(c->limits, MATCH_LIMIT);
+	pcre2_set_depth_limit(c->limits, DEPTH_LIMIT);
+	pcre2_set_heap_limit(c->limits, HEAP_LIMIT_KB);
+	for (int i = 0; i < ntext_rules; i++) {
+		c->codes[i] = compile(&text_rules[i], e);
+		if (!c->codes[i])
+			return false;
+	}
+	return true;
+}
+
+struct classifier *classifier_new(struct errbuf *e)
+{
+	struct classifier *c = calloc(1, sizeof *c);
+
+	if (!c) {
+		errbuf_set(e, "no memory for the reply patterns");
+		return NULL;
+	}
+	c->magic = CLASSIFIER_MAGIC;
+	if (!compile_all(c, e)) {
+		classifier_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void classifier_free(struct classifier *c)
+{
+	if (!c)
+		return;
+	OBJ_CHECK(c, CLASSIFIER_MAGIC);
+	for (int i = 0; c->codes && i < ntext_rules; i++)
+		pcre2_code_free(c->codes[i]);
+	free(c->codes);
+	pcre2_match_context_free(c->limits);
+	c->magic = 0;
+	free(c);
+}
+
+/* ---- codes ---- */
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* The basic code, or 0 for what is no reply line. */
+static int basic_code(struct str s)
+{
+	if (s.n < 3 || s.p[0] < '2' || s.p[0] > '5' || !is_digit(s.p[1]) || !is_digit(s.p[2]))
+		return 0;
+	if (s.n > 3 && s.p[3] != ' ' && s.p[3] != '-' && s.p[3] != '\n')
+		return 0;
+	return (s.p[0] - '0') * 100 + (s.p[1] - '0') * 10 + (s.p[2] - '0');
+}
+
+/* One to three digits at *at; -1: none or more. */
+static int number(struct str s, size_t *at)
+{
+	int v = 0, digits = 0;
+
+	for (; *at < s.n && is_digit(s.p[*at]) && digits < 4; ++*at, digits++)
+		v = v * 10 + (s.p[*at] - '0');
+	return digits >= 1 && digits <= 3 ? v : -1;
+}
+
+/* An enhanced code at s.p[at] that is not part of a longer number, an address or a version. Its
+ * length; 0: none. */
+static size_t enhanced_at(struct str s, size_t at, int *subject, int *detail)
+{
+	size_t i = at;
+
+	if (s.p[i] != '2' && s.p[i] != '4' && s.p[i] != '5')
+		return 0;
+	if (at > 0 && (is_digit(s.p[at - 1]) || s.p[at - 1] == '.'))
+		return 0;
+	if (++i >= s.n || s.p[i++] != '.')
+		return 0;
+	*subject = number(s, &i);
+	if (*subject < 0 || i >= s.n || s.p[i++] != '.')
+		return 0;
+	*detail = number(s, &i);
+	if (*detail < 0 || (i + 1 < s.n && s.p[i] == '.' && is_digit(s.p[i + 1])))
+		return 0;
+	return i - at;
+}
+
+/* Where RFC 2034 puts it, behind the code of a line; else anywhere in the text, as "(#5.1.1)",
+ * where it must agree with the basic code's class. */
+static bool find_enhanced(struct view *v, char out[12])
+{
+	struct str s = v->text;
+	size_t n = 0;
+
+	for (size_t i = 4; i < s.n; i++) {
+		bool proper = i == 4 || (i >= 5 && s.p[i - 5] == '\n');
+
+		if (!proper)
+			continue;
+		n = enhanced_at(s, i, &v->subject, &v->detail);
+		if (n) {
+			memcpy(out, s.p + i, n);
+			out[n] = '\0';
+			return true;
+		}
+	}
+	for (size_t i = 4; i < s.n; i++) {
+		if (s.p[i] != s.p[0] || !(n = enhanced_at(s, i, &v->subject, &v->detail)))
+			continue;
+		memcpy(out, s.p + i, n);
+		out[n] = '\0';
+		return true;
+	}
+	v->subject = v->detail = -1;
+	return false;
+}
+
+/* ---- the verdict ---- */
+
+static void conclude(struct reply_verdict *out, enum reply_class class, const char *rule)
+{
+	out->class = class;
+	out->rule = rule;
+}
+
+static bool applies(const struct view *v, unsigned when, enum reply_class class)
+{
+	return (when & v->when) && !(class == CLASS_MAILBOX && v->no_rcpt);
+}
+
+/* What a peer wrote is matched as bytes, so no text is ill-formed; a match that hits a limit is no
+ * match. */
+static bool by_text(const struct classifier *c, const struct view *v, struct reply_verdict *out)
+{
+	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	bool found = false;
+
+	if (!data)
+		return false;
+	for (int i = 0; i < ntext_rules && !found; i++) {
+		if (!applies(v, text_rules[i].when, text_rules[i].class) ||
+		    pcre2_match(c->codes[i], (PCRE2_SPTR)v->text.p, v->text.n, 0, 0, data,
+				c->limits) < 0)
+			continue;
+		conclude(out, text_rules[i].class, text_rules[i].name);
+		found = true;
+	}
+	pcre2_match_data_free(data);
+	return found;
+}
+
+static bool by_enhanced(const struct view *v, struct reply_verdict *out)
+{
+	for (int i = 0; i < nenhanced_rules; i++) {
+		const struct enhanced_rule *r = &enhanced_rules[i];
+
+		if (!applies(v, r->when, r->class) || r->subject != v->subject ||
+		    v->detail < r->first || v->detail > r->last)
+			continue;
+		conclude(out, r->class, r->name);
+		return true;
+	}
+	return false;
+}
+
+static void by_code(const struct view *v, enum smtp_step step, struct reply_verdict *out)
+{
+	if (v->when == WHEN_421)
+		conclude(out, CLASS_THROTTLE, "code 421");
+	else if (v->when == WHEN_4XX)
+		conclude(out, CLASS_TRANSIENT, "code 4xx");
+	else if (v->code == 521)
+		conclude(out, CLASS_POLICY, "code 521"); /* RFC 7504; AOL's "not from you" */
+	else if (step <= STEP_EHLO)
+		conclude(out, CLASS_POLICY,
+			 "code 5xx before MAIL"); /* nothing but us is known yet */
+	else
+		conclude(out, CLASS_PERMANENT, "code 5xx");
+}
+
+static void judge(const struct classifier *c, enum smtp_step step, const struct view *v,
+		  struct reply_verdict *out)
+{
+	/* A goodbye: a connection that has done its work is over. */
+	if (v->when == WHEN_421 && (step == STEP_RSET || step == STEP_QUIT))
+		conclude(out, CLASS_TRANSIENT, "code 421 between messages");
+	else if (!by_text(c, v, out) && !by_enhanced(v, out))
+		by_code(v, step, out);
+}
+
+/* The reply itself, or its two ends put together in mem. */
+static struct str look_at(struct str reply, char mem[LOOK_AT])
+{
+	if (reply.n <= LOOK_AT)
+		return reply;
+	memcpy(mem, reply.p, LOOK_AT - LOOK_AT_END);
+	memcpy(mem + LOOK_AT - LOOK_AT_END, reply.p + reply.n - LOOK_AT_END, LOOK_AT_END);
+	return str_mem(mem, LOOK_AT);
+}
+
+void classify(const struct classifier *c, enum smtp_step step, struct str reply,
+	      struct reply_verdict *out)
+{
+	struct view v = { .code = basic_code(reply), .subject = -1, .detail = -1 };
+	char mem[LOOK_AT];
+
+	OBJ_CHECK(c, CLASSIFIER_MAGIC);
+	*out = (struct reply_verdict){ .class = CLASS_CONNECTION, .rule = "no reply" };
+	strcpy(out->enhanced, "4.4.2");
+	if (!reply.n)
+		return;
+	if (!v.code) {
+		conclude(out, CLASS_TRANSIENT, "no reply code");
+		strcpy(out->enhanced, "4.5.0");
+		return;
+	}
+	v.text = look_at(reply, mem);
+	if (!find_enhanced(&v, out->enhanced))
+		snprintf(out->enhanced, sizeof out->enhanced, "%d.0.0",
+			 v.code < 400 ? 2 : v.code / 100);
+	if (v.code < 400) {
+		conclude(out, CLASS_OK, v.code < 300 ? "code 2xx" : "code 3xx");
+		return;
+	}
+	if (v.code == 552 && step == STEP_RCPT) {
+		v.code = 452;
+		out->enhanced[0] = '4';
+	}
+	v.no_rcpt = step < STEP_RCPT;
+	v.when = v.code == 421 ? WHEN_421 : v.code < 500 ? WHEN_4XX : WHEN_5XX;
+	out->permanent = v.code >= 500;
+	judge(c, step, &v, out);
+}
