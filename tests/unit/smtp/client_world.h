@@ -45,6 +45,7 @@ struct rconn {
 	ev_io io;
 	struct buf in;
 	bool mail, data, body_seen;
+	bool dead;	  /* answers nothing any more */
 	struct buf rcpts; /* accepted ones, each followed by a blank */
 	struct rconn *next;
 };
@@ -62,7 +63,11 @@ struct receiver {
 	struct buf body;  /* the last message, still stuffed, without the final dot */
 	int connections, open, messages, rcpts;
 	size_t read_max; /* bytes a read */
-	/* Instead of the rules: everything that comes is given here. */
+	/* Instead of the rules: the whole answer to a command; *took: the message counts as
+	 * accepted whatever is said. */
+	int (*answer)(struct rconn *c, struct str cmd, const char *usual, char out[1024],
+		      bool *took);
+	/* Instead of everything: all that comes is given here. */
 	void (*chaos)(struct rconn *c);
 	struct rconn *conns;
 };
@@ -107,6 +112,7 @@ struct world {
 	struct buf file;   /* what read_chunk reads */
 	size_t chunks_out, chunks_max, chunks_asked;
 	void (*on_message)(struct world *w, const struct from_io *m);
+	void (*before_job)(struct world *w, struct job *j);
 	struct rng rng;
 	void *user;
 };
@@ -186,6 +192,8 @@ static inline void do_chunk(struct world *w, struct job *j)
 
 static inline void do_job(struct world *w, struct job *j)
 {
+	if (w->before_job)
+		w->before_job(w, j);
 	switch (j->type) {
 	case JOB_TO_IO:
 		client_to_io(w->client, &j->to_io);
@@ -347,9 +355,29 @@ static inline struct rule *rule_for(struct receiver *r, struct str cmd)
 	return NULL;
 }
 
+static inline bool rconn_answer_freely(struct rconn *c, struct str cmd, const char *usual,
+				       int *code)
+{
+	char text[1024] = "";
+	bool took = false;
+	int what = c->r->answer(c, cmd, usual, text, &took);
+
+	if (code)
+		*code = took ? 250 : atoi(text);
+	rconn_say(c, text, strlen(text));
+	c->dead = what & DO_HOLD;
+	if (what & (DO_CLOSE | DO_RESET)) {
+		rconn_drop(c, what & DO_RESET);
+		return false;
+	}
+	return !c->dead;
+}
+
 /* False: the connection is gone. */
 static inline bool rconn_answer(struct rconn *c, struct str cmd, const char *usual, int *code)
 {
+	if (c->r->answer)
+		return rconn_answer_freely(c, cmd, usual, code);
 	struct rule *u = rule_for(c->r, cmd);
 	const char *text = u && u->reply ? u->reply : usual;
 	int what = u ? u->what : DO_REPLY;
@@ -412,7 +440,7 @@ static inline bool rconn_command(struct rconn *c, struct str line)
 		c->body_seen = false;
 		return true;
 	}
-	if (str_istarts(line, "QUIT")) {
+	if (str_istarts(line, "QUIT") && !r->answer) {
 		struct rule *u = rule_for(r, line);
 
 		if (!u || !(u->what & DO_HOLD)) {
@@ -513,6 +541,8 @@ static inline void rconn_readable(struct ev_loop *ev, ev_io *io, int revents)
 		rconn_drop(c, false);
 		return;
 	}
+	if (c->dead)
+		return;
 	buf_add(&c->in, bytes, (size_t)n);
 	if (c->r->chaos) {
 		c->r->chaos(c);
