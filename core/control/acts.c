@@ -23,7 +23,7 @@ static void refused(struct request *r, const struct sched_reply *reply)
 	struct buf text;
 
 	buf_init(&text);
-	buf_adds(&text, str_trim(rstr_str(reply->text)));
+	buf_adds(&text, text_chomp(rstr_str(reply->text)));
 	if (r->inv.has_target)
 		names_near(r->c->mirror, &r->inv.sched.target, &text);
 	request_fail(r, reply->exit, "%s", buf_z(&text));
@@ -39,7 +39,7 @@ static void on_done(struct request *r, const struct sched_reply *reply)
 		return;
 	}
 	buf_init(&text);
-	clean_add(&text, str_trim(rstr_str(reply->text)), false);
+	clean_add(&text, text_chomp(rstr_str(reply->text)), false);
 	buf_addc(&text, '\n');
 	request_out(r, buf_str(&text));
 	buf_free(&text);

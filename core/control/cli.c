@@ -8,6 +8,7 @@
 #include "core/base/clean.h"
 #include "core/base/jsonw.h"
 #include "core/control/wire.h"
+#include "core/control/text.h"
 #include "core/sched/command.h"
 
 enum { GOES_ON = -1, MAX_TYPED = 64 };
@@ -55,10 +56,7 @@ static int question(int fd, struct str payload)
 	buf_free(&prompt);
 	if (!fgets(typed, sizeof typed, stdin))
 		putchar('\n');
-	answer = str_trim(str_of(typed));
-	if (answer.n && answer.p[answer.n - 1] == '\n')
-		answer.n--;
-	answer = str_trim(answer);
+	answer = text_chomp(str_of(typed));
 	yes = word && *word && str_eqz(answer, word);
 	json_decref(q);
 	if (yes)

@@ -16,6 +16,7 @@
 #include "core/control/cli.h"
 #include "core/control/tty.h"
 #include "core/control/wire.h"
+#include "core/control/text.h"
 #include "core/sched/command.h"
 
 enum { CTRL_Z = 0x1a, CTRL_L = 0x0c, TERM_MAX = 64 };
@@ -49,7 +50,7 @@ static void on_leave(int sig)
 	_exit(128 + sig);
 }
 
-static void catch (int sig, void (*fn)(int sig))
+static void handle(int sig, void (*fn)(int sig))
 {
 	struct sigaction sa = { .sa_handler = fn };
 
@@ -61,13 +62,13 @@ static void signals_take(sigset_t *while_polling)
 {
 	sigset_t block;
 
-	catch (SIGWINCH, on_flag);
-	catch (SIGTSTP, on_flag);
-	catch (SIGTERM, on_leave);
-	catch (SIGHUP, on_leave);
-	catch (SIGINT, on_leave);
-	catch (SIGQUIT, on_leave);
-	catch (SIGPIPE, SIG_IGN);
+	handle(SIGWINCH, on_flag);
+	handle(SIGTSTP, on_flag);
+	handle(SIGTERM, on_leave);
+	handle(SIGHUP, on_leave);
+	handle(SIGINT, on_leave);
+	handle(SIGQUIT, on_leave);
+	handle(SIGPIPE, SIG_IGN);
 	sigemptyset(&block);
 	sigaddset(&block, SIGWINCH);
 	sigaddset(&block, SIGTSTP);
@@ -195,14 +196,14 @@ static void suspend(struct attached *a)
 	sigset_t stop, kept;
 
 	tty_restore();
-	catch (SIGTSTP, SIG_DFL);
+	handle(SIGTSTP, SIG_DFL);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTSTP);
 	raise(SIGTSTP);
 	/* It is delivered here, and we go on when the shell says so. */
 	sigprocmask(SIG_UNBLOCK, &stop, &kept);
 	sigprocmask(SIG_SETMASK, &kept, NULL);
-	catch (SIGTSTP, on_flag);
+	handle(SIGTSTP, on_flag);
 	suspended = 0;
 	back_on_terminal(a);
 }
@@ -278,13 +279,13 @@ static void run_editor(const char *path, long long line)
 	snprintf(at, sizeof at, "+%lld", line > 0 ? line : 1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	catch (SIGINT, SIG_DFL);
-	catch (SIGQUIT, SIG_DFL);
-	catch (SIGTERM, SIG_DFL);
-	catch (SIGHUP, SIG_DFL);
-	catch (SIGTSTP, SIG_DFL);
-	catch (SIGPIPE, SIG_DFL);
-	catch (SIGWINCH, SIG_DFL);
+	handle(SIGINT, SIG_DFL);
+	handle(SIGQUIT, SIG_DFL);
+	handle(SIGTERM, SIG_DFL);
+	handle(SIGHUP, SIG_DFL);
+	handle(SIGTSTP, SIG_DFL);
+	handle(SIGPIPE, SIG_DFL);
+	handle(SIGWINCH, SIG_DFL);
 	execl("/bin/sh", "sh", "-c", script, "sh", at, path, (char *)NULL);
 	_exit(127);
 }
@@ -300,8 +301,8 @@ static void edit_file(struct attached *a, json_t *o)
 		return;
 	tty_restore();
 	/* ^C is the editor's while it runs. */
-	catch (SIGINT, SIG_IGN);
-	catch (SIGQUIT, SIG_IGN);
+	handle(SIGINT, SIG_IGN);
+	handle(SIGQUIT, SIG_IGN);
 	pid = fork();
 	if (pid == 0)
 		run_editor(path, line);
@@ -311,8 +312,8 @@ static void edit_file(struct attached *a, json_t *o)
 		;
 	if (pid > 0 && (!WIFEXITED(status) || WEXITSTATUS(status)))
 		error = "the editor failed";
-	catch (SIGINT, on_leave);
-	catch (SIGQUIT, on_leave);
+	handle(SIGINT, on_leave);
+	handle(SIGQUIT, on_leave);
 	back_on_terminal(a);
 	put_result(a, "edit", path, error);
 }
@@ -320,7 +321,7 @@ static void edit_file(struct attached *a, json_t *o)
 static void keep_goodbye(struct attached *a, struct str text)
 {
 	buf_clear(&a->goodbye);
-	clean_add(&a->goodbye, str_trim(text), false);
+	clean_add(&a->goodbye, text_chomp(text), false);
 }
 
 static void on_frame(struct attached *a, char type, struct str payload)
@@ -342,8 +343,6 @@ static void on_frame(struct attached *a, char type, struct str payload)
 		edit_file(a, o);
 		break;
 	case 'E':
-		while (payload.n && payload.p[payload.n - 1] == '\n')
-			payload.n--;
 		keep_goodbye(a, payload);
 		break;
 	case 'X':

@@ -4,6 +4,7 @@
 
 #include "core/base/arena.h"
 #include "core/control/private.h"
+#include "core/control/text.h"
 #include "core/report/delivery_log.h"
 
 enum { TEXT_MAX = 256 * 1024, LINES_MAX = 2000, EVENTS_A_STEP = 512, COMPLETIONS_MAX = 60 };
@@ -92,7 +93,7 @@ static void link_done(struct request *r, int exit)
 	bool failed = exit != EXIT_DONE && k->err.n;
 
 	k->a->exit = exit;
-	k->a->text = rstr_new(str_trim(buf_str(failed ? &k->err : &k->out)));
+	k->a->text = rstr_new(text_chomp(buf_str(failed ? &k->err : &k->out)));
 	send_answer(c, k->a);
 	buf_free(&k->out);
 	buf_free(&k->err);

@@ -292,7 +292,7 @@ static void on_page(struct request *r, int exit, struct rstr *text)
 
 		buf_init(&words);
 		buf_adds(&words, exit == EXIT_DONE ? STR_LIT("the page of recipients can't be read")
-						   : str_trim(t));
+						   : text_chomp(t));
 		if (r->inv.has_target)
 			names_near(r->c->mirror, &r->inv.sched.target, &words);
 		request_fail(r, exit == EXIT_DONE ? EXIT_REFUSED : exit, "%s", buf_z(&words));

@@ -1,4 +1,5 @@
 #include "core/control/parse.h"
+#include "core/control/text.h"
 
 #include <stdlib.h>
 
@@ -530,7 +531,7 @@ bool invocation_parse(const struct str *words, int n, struct arena *mem, us_t no
 	if (!out->cmd) {
 		buf_init(&help);
 		command_help(words[0], &help);
-		errbuf_set(e, "%.*s", (int)str_trim(buf_str(&help)).n, buf_z(&help));
+		errbuf_set(e, "%.*s", (int)text_chomp(buf_str(&help)).n, buf_z(&help));
 		buf_free(&help);
 		return false;
 	}

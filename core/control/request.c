@@ -2,6 +2,7 @@
 
 #include "core/base/clean.h"
 #include "core/control/private.h"
+#include "core/control/text.h"
 
 enum { REQUEST_MAGIC = 0x72657175, FIRST_BLOCK = 1024, RESULT_MAX = 300, CHUNK = 64 * 1024 };
 /* A worker that reads a configuration takes 100 ms, a DNS look-up some seconds. */
@@ -153,7 +154,7 @@ static void audit(struct request *r, int exit)
 		buf_addz(&line, quote ? "\"" : "");
 	}
 	buf_addf(&line, " -> %s: ", exit == EXIT_DONE ? "done" : "refused");
-	clean_add(&line, str_trim(buf_str(&r->result)), false);
+	clean_add(&line, text_chomp(buf_str(&r->result)), false);
 	r->c->env.audit(r->c->env.arg, buf_str(&line));
 	buf_free(&line);
 }
@@ -182,7 +183,7 @@ void request_cancel(struct request *r)
 
 static void remember(struct request *r, struct str text)
 {
-	text = str_trim(text);
+	text = text_chomp(text);
 	if (!text.n)
 		return;
 	buf_clear(&r->result);
@@ -220,7 +221,7 @@ void request_fail(struct request *r, int exit, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vaddf(&text, fmt, ap);
 	va_end(ap);
-	clean_add(&clean, str_trim(buf_str(&text)), false);
+	clean_add(&clean, text_chomp(buf_str(&text)), false);
 	remember(r, buf_str(&clean));
 	if (r->owner)
 		r->sink->err(r, buf_str(&clean));
@@ -347,7 +348,7 @@ void request_confirm(struct request *r, struct str typed)
 	r->on_confirm = NULL;
 	if (!go)
 		return;
-	if (str_eq(str_trim(typed), r->confirm_word))
+	if (str_eq(text_chomp(typed), r->confirm_word))
 		go(r);
 	else
 		request_fail(r, EXIT_REFUSED, "nothing was done");

@@ -45,7 +45,7 @@ static void on_detail(struct request *r, int exit, struct rstr *text)
 		return;
 	}
 	buf_init(&words);
-	buf_adds(&words, str_trim(rstr_str(text)));
+	buf_adds(&words, text_chomp(rstr_str(text)));
 	names_near(r->c->mirror, &r->inv.sched.target, &words);
 	request_fail(r, exit, "%s", buf_z(&words));
 	buf_free(&words);

@@ -143,6 +143,20 @@ void page_text(const struct page *p, us_t now, int columns, struct buf *out)
 	table_rest(p->rest_rows, p->rest_recipients, out);
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+struct str text_chomp(struct str s)
+{
+	while (s.n && is_space(s.p[s.n - 1]))
+		s.n--;
+	for (; s.n && is_space(s.p[0]); s.n--)
+		s.p++;
+	return s;
+}
+
 void clean_lines(struct str text, struct buf *out)
 {
 	struct str line;

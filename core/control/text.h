@@ -27,6 +27,8 @@ void add_grouped(int64_t n, struct buf *out);
  * one. */
 void add_cell(struct str text, int width, bool right, bool clip, bool last, struct buf *out);
 
+/* Without blanks and line ends at both ends. */
+struct str text_chomp(struct str s);
 /* Lines of a text made elsewhere, each cleaned. */
 void clean_lines(struct str text, struct buf *out);
 /* Any JSON for the eye: "name  value" lines, arrays of objects as tables, members of objects
