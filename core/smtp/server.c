@@ -11,6 +11,17 @@
 
 #define SERVER_MAGIC 0x73727672u
 
+/* RFC 5321 4.5.3.2 says how long clients wait: 5 min for MAIL's answer, 2 for 354's, 3 for a block
+ * of data to be taken. We refuse before they give up. */
+static const struct server_times usual_times = {
+	.command = 5 * US_PER_MIN,
+	.data = 5 * US_PER_MIN,
+	.stall = 4 * US_PER_MIN,
+	.credit = 90 * US_PER_S,
+	.memory = 100 * US_PER_S,
+	.last_line = 10 * US_PER_S,
+};
+
 static void shutdown_due(struct timer *t, void *arg);
 
 struct server *server_new(struct loop *l, const struct server_env *env)
@@ -22,6 +33,7 @@ struct server *server_new(struct loop *l, const struct server_env *env)
 	srv->magic = SERVER_MAGIC;
 	srv->loop = l;
 	srv->env = *env;
+	srv->times = usual_times;
 	pool_init(&srv->pool, "smtp-in", sizeof(struct session));
 	idmap_init(&srv->by_id);
 	timer_init(&srv->shutdown, shutdown_due, srv);

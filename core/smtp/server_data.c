@@ -15,10 +15,8 @@ enum {
 	LAST_CRLF = 2,	      /* kept free for data_scan_last */
 	SHRINK_MIN = 2048,    /* memory that is worth giving back before a body is sealed */
 	DROPPED_MAX = 64 * 1024 * 1024, /* of a refused message; who sends more is cut off */
-	MIN_BYTES_PER_S = 2048		/* over the whole message, beyond the first GRACE_US */
+	MIN_BYTES_PER_S = 2048		/* over the whole message, beyond the first times.data */
 };
-
-static const us_t GRACE_US = 5 * US_PER_MIN; /* RFC 5321 4.5.3.2.7 */
 
 static const char no_memory[] = "452 4.3.1 Out of memory for new mail, try again later";
 static const char too_big[] = "552 5.3.4 Message too big";
@@ -145,8 +143,7 @@ static void large_write(struct session *s, struct buf *chunk)
 
 static void large_begin(struct session *s)
 {
-	const char *no = s->scan.header_done ? header_finish(s, &s->large_head)
-					     : "554 5.6.0 The header is too big";
+	const char *no = header_finish(s, &s->large_head, false);
 
 	if (no) {
 		refuse_message(s, no);
@@ -236,7 +233,7 @@ static void seal(struct session *s)
 	const char *no;
 
 	buf_init(&head);
-	no = header_finish(s, &head);
+	no = header_finish(s, &head, true);
 	if (!no) {
 		shrink(s);
 		s->m->body = body_new_memory(&head, &s->data, s->charged, s->scan.dot_line,
@@ -352,14 +349,14 @@ static bool receive(struct session *s)
 	struct str after;
 	size_t fresh;
 
-	if (s->data.n >= s->room && (s->state == SV_DATA || s->chunk_left)) {
+	take_input(s);
+	fresh = s->data.n - s->judged;
+	if (!fresh && (s->state == SV_DATA || s->chunk_left)) {
+		if (s->data.n < s->room)
+			return false;
 		make_room(s);
 		return true;
 	}
-	take_input(s);
-	fresh = s->data.n - s->judged;
-	if (!fresh && !(s->state == SV_CHUNK && !s->chunk_left))
-		return false;
 	if (s->state == SV_CHUNK)
 		s->chunk_left -= fresh;
 	res = data_scan(&s->scan, &s->data, &after);
@@ -413,7 +410,7 @@ us_t data_deadline(const struct session *s)
 {
 	uint64_t bytes = s->state == SV_SKIP ? s->chunk_size - s->chunk_left : s->scan.total;
 
-	return s->data_since + GRACE_US + (us_t)(bytes / MIN_BYTES_PER_S) * US_PER_S;
+	return s->data_since + s->srv->times.data + (us_t)(bytes / MIN_BYTES_PER_S) * US_PER_S;
 }
 
 void data_large(struct session *s, enum server_large_what what, struct body *body)

@@ -7,6 +7,7 @@ struct header_facts {
 	bool date, message_id;
 	bool utf8;	/* a byte over 127 */
 	bool no_header; /* the message begins with something else */
+	bool open;	/* its end was not met */
 	size_t kept;	/* bytes of the block that stay */
 };
 
@@ -95,6 +96,7 @@ static void judge_header(struct session *s, struct header_facts *f)
 	size_t looked = walk_header(s, b->p, n, f), gone = looked - f->kept;
 
 	f->no_header = !looked && b->n && !(s->scan.header_done && !n);
+	f->open = !s->scan.header_done && looked == b->n;
 	if (s->utf8)
 		f->utf8 = has_eightbit(str_mem(b->p, n));
 	if (!gone)
@@ -141,11 +143,13 @@ static bool add_head(struct session *s, const struct header_facts *f, struct buf
 	return !buf_failed(head);
 }
 
-const char *header_finish(struct session *s, struct buf *head)
+const char *header_finish(struct session *s, struct buf *head, bool all)
 {
 	struct header_facts f = { 0 };
 
 	judge_header(s, &f);
+	if (!all && f.open)
+		return "554 5.6.0 The header is too big";
 	if (f.received >= s->conf->mta.max_hops)
 		return "554 5.4.6 Too many hops (Received fields): this looks like a mail loop";
 	/* A client that declares SMTPUTF8 always must not make plain mail undeliverable. */

@@ -16,12 +16,6 @@ enum {
 	ERRORS_MAX = 20	       /* since the last accepted message */
 };
 
-static const us_t COMMAND_US = 5 * US_PER_MIN;	   /* RFC 5321 4.5.3.2.7; for the whole line */
-static const us_t STALL_WAIT_US = 4 * US_PER_MIN;  /* clients wait 5 min for MAIL's answer */
-static const us_t CREDIT_WAIT_US = 90 * US_PER_S;  /* clients wait 2 min for 354 */
-static const us_t MEMORY_WAIT_US = 100 * US_PER_S; /* clients wait 3 min for a block to be taken */
-static const us_t FLUSH_US = 10 * US_PER_S;	   /* a last reply */
-
 const char *const server_state_words[SV_STATES] = {
 	"connected", "ready",	      "mail", "rcpt",	"data",	  "bdat",
 	"chunk",     "chunk-refused", "skip", "commit", "closed",
@@ -258,18 +252,20 @@ static bool receiving(const struct session *s)
 
 static us_t next_deadline(const struct session *s)
 {
+	const struct server_times *t = &s->srv->times;
+
 	switch (s->wait) {
 	case WAIT_NONE:
 		return receiving(s) || s->state == SV_SKIP ? data_deadline(s)
-							   : s->line_since + COMMAND_US;
+							   : s->line_since + t->command;
 	case WAIT_STALL:
-		return s->wait_since + STALL_WAIT_US;
+		return s->wait_since + t->stall;
 	case WAIT_CREDIT:
-		return s->wait_since + CREDIT_WAIT_US;
+		return s->wait_since + t->credit;
 	case WAIT_MEMORY:
-		return s->wait_since + MEMORY_WAIT_US;
+		return s->wait_since + t->memory;
 	case WAIT_OUTPUT:
-		return s->wait_since + COMMAND_US;
+		return s->wait_since + t->command;
 	case WAIT_LARGE:
 	case WAIT_COMMIT:
 		break;
@@ -305,7 +301,7 @@ static void session_free(struct session *s)
 	tx_reset(s);
 	io_set_sink(s->io, NULL, 0);
 	if (s->flush)
-		io_close_after_flush(s->io, FLUSH_US);
+		io_close_after_flush(s->io, srv->times.last_line);
 	else
 		io_close(s->io);
 	idmap_del(&srv->by_id, s->id);

@@ -52,6 +52,16 @@ struct session_list {
 	struct session *first, *last;
 };
 
+/* How long a session may wait; spans in microseconds. In one place so that tests can be short. */
+struct server_times {
+	us_t command;	/* for a whole command line */
+	us_t data;	/* for a message, beyond what its bytes earn at MIN_BYTES_PER_S */
+	us_t stall;	/* MAIL held back by slow commits */
+	us_t credit;	/* DATA, for a spool credit */
+	us_t memory;	/* for room in the body budget */
+	us_t last_line; /* for the peer to take our last reply */
+};
+
 struct server {
 	uint32_t magic;
 	struct loop *loop;
@@ -64,6 +74,7 @@ struct server {
 	unsigned holds; /* bits of enum server_hold */
 	bool closing;	/* server_shutdown */
 	struct timer shutdown;
+	struct server_times times;
 	struct server_stats stats;
 	char text[REPLY_LINE]; /* a reply that is being worded */
 };
@@ -205,7 +216,8 @@ void data_large(struct session *s, enum server_large_what what, struct body *bod
 
 /* ---- server_header.c ---- */
 /* Judges the header block in s->data, removes what the source says, and writes what goes in front
- * into `head`. NULL, or the reply that refuses the message. */
-const char *header_finish(struct session *s, struct buf *head);
+ * into `head`. `all`: s->data is the whole message, not only its front. NULL, or the reply that
+ * refuses the message. */
+const char *header_finish(struct session *s, struct buf *head, bool all);
 
 #endif
