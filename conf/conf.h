@@ -1,9 +1,9 @@
-/* The configuration: an immutable, counted snapshot with a number (CONFIG.md is the language, DESIGN.md
- * "Control" its life). Read by a worker or before threads start; afterwards any thread may read a
- * snapshot that it holds a reference on. Nothing here changes after conf_read.
+/* The configuration: an immutable, counted snapshot with a number (CONFIG.md is the language,
+ * DESIGN.md "Control" its life). Read by a worker or before threads start; afterwards any thread
+ * may read a snapshot that it holds a reference on. Nothing here changes after conf_read.
  *
- * conf/schema.c is the one table of directives: reader, check, settings, reload's difference, importer
- * and manual are made from it. */
+ * conf/schema.c is the one table of directives: reader, check, settings, reload's difference,
+ * importer and manual are made from it. */
 #ifndef STOKER_CONF_CONF_H
 #define STOKER_CONF_CONF_H
 
@@ -39,11 +39,12 @@ enum { CONF_NONE = -1 }; /* no index */
 
 /* ---- what a snapshot holds; arrays and indexes into them, all fixed ---- */
 
-struct conf_vmta { /* [virtual-mta NAME], or default1, default2 … made from [mta] smtp-source-host */
+struct conf_vmta { /* [virtual-mta NAME], or default1, default2 … made from [mta] smtp-source-host
+		    */
 	const char *name;
 	struct endpoint ip4, ip6;  /* port 0 */
 	const char *host4, *host6; /* EHLO names */
-	int max_smtp_out;          /* 0: no limit here */
+	int max_smtp_out;	   /* 0: no limit here */
 	struct rate max_msg_rate;  /* n 0: no limit here */
 	bool cold;
 	struct origin origin, origin_max_smtp_out, origin_max_msg_rate;
@@ -74,7 +75,7 @@ struct conf_provider {
 	int nmx;
 	const char **domains;
 	int ndomains;
-	int max_smtp_out;         /* provider-max-smtp-out, 0: none */
+	int max_smtp_out;	  /* provider-max-smtp-out, 0: none */
 	struct rate max_msg_rate; /* provider-max-msg-rate */
 	struct origin origin, origin_max_smtp_out, origin_max_msg_rate;
 };
@@ -85,7 +86,7 @@ struct conf_source { /* [source CIDR or NAME] */
 	struct endpoint net; /* is_cidr */
 	int prefix;
 	bool always_allow_relaying;
-	int default_route; /* CONF_NONE */
+	int default_route;	  /* CONF_NONE */
 	int64_t max_message_size; /* 0: [mta]'s */
 	int max_rcpt_per_message;
 	struct rate max_msg_rate;
@@ -98,11 +99,11 @@ struct conf_source { /* [source CIDR or NAME] */
 
 struct conf_listener { /* [listener ADDRESS:PORT] */
 	struct endpoint at;
-	const char *name; /* as written */
-	int source;        /* CONF_NONE */
-	int default_route; /* CONF_NONE */
+	const char *name;			     /* as written */
+	int source;				     /* CONF_NONE */
+	int default_route;			     /* CONF_NONE */
 	int max_connections, max_connections_per_ip; /* per_ip: loopback unlimited unless written */
-	const char *banner; /* NULL: the default */
+	const char *banner;			     /* NULL: the default */
 	struct origin origin;
 };
 
@@ -126,7 +127,7 @@ struct conf_mta {
 	int64_t log_rotate_size;
 	us_t log_keep;
 	const char *audit_log, *error_log; /* error_log NULL: stderr */
-	const char **name_servers; /* `IP` or `IP@PORT`; empty: the machine's resolv.conf */
+	const char **name_servers;	   /* `IP` or `IP@PORT`; empty: the machine's resolv.conf */
 	int nname_servers;
 };
 
@@ -146,7 +147,7 @@ struct conf_file { /* a source text, kept for the history and for going back */
 
 struct conf {
 	uint32_t magic;
-	uint32_t refs; /* atomic */
+	uint32_t refs;	 /* atomic */
 	uint64_t number; /* set by conf_set_number before it is shared */
 	us_t loaded_at;
 	const char *path;
@@ -181,22 +182,22 @@ int conf_provider_find(const struct conf *c, struct str name);
 int conf_source_find(const struct conf *c, struct str name);
 /* The longest CIDR that holds the address; CONF_NONE. */
 int conf_source_for(const struct conf *c, const struct sockaddr *peer);
-/* The provider that all these best-preference MX hosts (normal form) belong to, or that names the domain; CONF_NONE. */
+/* The provider that all these best-preference MX hosts (normal form) belong to, or that names the
+ * domain; CONF_NONE. */
 int conf_provider_for(const struct conf *c, struct str domain, const struct str *hosts, int nhosts);
 
 /* ---- reading ---- */
 
 struct conf_problem {
 	const char *file;
-	int line; /* 0: the file as a whole */
+	int line;   /* 0: the file as a whole */
 	bool error; /* else a warning */
 	const char *text;
 };
 struct conf_problems {
 	struct conf_problem *v;
 	int n, errors, warnings;
-	struct arena_block *mem;
-	struct conf_problems_private *priv;
+	struct conf_problems_private *priv; /* texts */
 };
 void conf_problems_init(struct conf_problems *p);
 void conf_problems_free(struct conf_problems *p);
@@ -205,21 +206,23 @@ void conf_problems_print(const struct conf_problems *p, struct buf *out);
 
 struct conf_read_opts {
 	const char *shipped_dir; /* conf/ of this installation; NULL: none */
-	/* For going back to a stored configuration: read these texts instead of files of those paths. NULL: the disk. */
+	/* For going back to a stored configuration: read these texts instead of files of those
+	 * paths. NULL: the disk. */
 	const struct conf_file *stored;
 	int nstored;
 };
-/* Reads a configuration with its includes. NULL if there is any error; every error and warning is in
- * `problems` either way. Takes up to some 100 ms: a worker's or start's job. */
-struct conf *conf_read(const char *path, const struct conf_read_opts *opts, struct conf_problems *problems);
+/* Reads a configuration with its includes. NULL if there is any error; every error and warning is
+ * in `problems` either way. Takes up to some 100 ms: a worker's or start's job. */
+struct conf *conf_read(const char *path, const struct conf_read_opts *opts,
+		       struct conf_problems *problems);
 
 /* True if the files on disk no longer hold what this snapshot was read from. A worker's job. */
 bool conf_differs_from_disk(const struct conf *c);
 
 /* One line of a reload's difference. */
 struct conf_change {
-	char sign;           /* '+' section or value new, '-' gone, '~' changed */
-	const char *section; /* "[domain yahoo.com]" */
+	char sign;	       /* '+' section or value new, '-' gone, '~' changed */
+	const char *section;   /* "[domain yahoo.com]" */
 	const char *directive; /* NULL: the whole section */
 	const char *was, *now; /* as written; NULL where there is none */
 };
@@ -230,7 +233,8 @@ struct conf_diff {
 };
 void conf_diff_make(const struct conf *was, const struct conf *now, struct conf_diff *out);
 void conf_diff_free(struct conf_diff *d);
-/* Directives of `now` that need a restart to take effect (spool, state, threads …), as a sentence each in `out`. */
+/* Directives of `now` that need a restart to take effect (spool, state, threads …), as a sentence
+ * each in `out`. */
 void conf_diff_restart(const struct conf *was, const struct conf *now, struct buf *out);
 
 /* The manual's and help's source: every directive with kind, type, range, default and help. */

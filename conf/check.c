@@ -1,0 +1,6 @@
+#include "conf/reading.h"
+
+void check(struct reading *r)
+{
+	(void)r;
+}

@@ -1,0 +1,13 @@
+/* Parsers of values that are lists. */
+#ifndef STOKER_CONF_VALUE_LIST_H
+#define STOKER_CONF_VALUE_LIST_H
+
+#include "conf/value.h"
+
+const struct err *value_parse_durations(struct value_in *in, struct value *out);
+const struct err *value_parse_members(struct value_in *in, struct value *out);
+const struct err *value_parse_route(struct value_in *in, struct value *out);
+/* Every type of `const char **, int`. */
+const struct err *value_parse_names(struct value_in *in, struct value *out);
+
+#endif
