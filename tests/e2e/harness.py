@@ -373,7 +373,7 @@ mail_owner = postfix
 setgid_group = postdrop
 myhostname = mx.{domains[0]}
 mydestination =
-inet_interfaces = {ip}
+inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 virtual_mailbox_domains = {' '.join(domains)}
 virtual_mailbox_base = {self.dir}/mail
@@ -387,8 +387,9 @@ message_size_limit = 104857600
 smtpd_client_connection_rate_limit = 0
 smtpd_client_message_rate_limit = 0
 smtpd_client_connection_count_limit = 200
-smtpd_recipient_restrictions = permit
-smtpd_relay_restrictions = permit
+smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+mynetworks = 127.0.0.0/8
 smtpd_recipient_limit = 5000
 smtpd_peername_lookup = no
 default_process_limit = 200
@@ -414,6 +415,8 @@ maillog_file_prefixes = {self.dir}
                 continue
             if len(words) >= 8 and words[1] in ("inet", "unix", "fifo", "pass", "unix-dgram"):
                 words[4] = "n"  # no chroot: the folder is ours
+                if words[0] == "smtp" and words[1] == "inet":
+                    words[0] = f"{self.ip}:{self.port}"
                 out.append(" ".join(words) + "\n")
         with open(f"{self.dir}/conf/master.cf", "w") as f:
             f.writelines(out)

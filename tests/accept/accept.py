@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+"""make accept: each "Done when" line at its full count: what was asked, what was found, pass or fail.
+accept.py [NAME…] runs the lines whose name holds one of the words; --list names them."""
+import os
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "tests", "bench")]
+import harness  # noqa: E402
+from harness import Failure, expect  # noqa: E402
+
+
+def e2e(name, flavour="plain"):
+    def run():
+        harness.use_flavour(flavour)
+        try:
+            found = [f"{n.split('.')[-1]}: {t(full=True)}" for n, t in harness.collect([name]) if n.endswith(name)]
+        finally:
+            harness.use_flavour("plain")
+        expect(found, f"no test is named {name}")
+        return "; ".join(found)
+    return run
+
+
+def unit(name, flavour="plain", **env):
+    def run():
+        binary = os.path.join(ROOT, "build", flavour, "tests/unit", name)
+        p = subprocess.run([binary], cwd=ROOT, env=dict(os.environ, STOKER_FULL="1", **env), stdin=subprocess.DEVNULL,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=5400)
+        out = p.stdout.decode("utf-8", "replace")
+        figures = [l.strip() for l in out.splitlines() if l.startswith("# ")]
+        expect(p.returncode == 0, f"{name} failed:\n{out[-2000:]}")
+        return f"{name}: passed" + (": " + "; ".join(f[2:] for f in figures) if figures else "")
+    return run
+
+
+def bench():
+    import postfix
+    stoker, other, direct, cpu = postfix.compare()
+    ratio = stoker / other
+    text = (f"Stoker {stoker:.0f}/s, Postfix {other:.0f}/s: {ratio:.1f} times; {stoker / direct * 100:.0f} % of direct; CPU a message "
+            + ", ".join(f"{k} {v:.0f} us" for k, v in cpu.items() if v >= 0.5))
+    expect(ratio >= 8, text)
+    return text
+
+
+LINES = [
+    ("mail", "10,000 messages arrive byte for byte, each once, through Postfix and NSD", [
+        e2e("smtp_source_and_swaks_mail_arrives_once"), e2e("varied_mail_arrives_byte_for_byte"), e2e("bounces_come_back_as_dsn")]),
+    ("large", "20 of 40 MB at once while small ones flow", [e2e("large_mail_flows_beside_small")]),
+    ("kill", "kill -9 at 200 random moments: nothing lost, doubles only as designed", [e2e("kill_9_loses_nothing")]),
+    ("replay", "crash replayer: every prefix up to 300 operations, 10,000 random ones", [unit("spool/test_crash")]),
+    ("limits", "100/s for 60 s: 5,880 to 6,010 attempts, at most 103 in a sliding second; stall, provider, domains, pool", [
+        e2e("one_lane_keeps_its_rate"), e2e("a_stalled_receiver_is_not_made_up_for"), e2e("four_lanes_share_a_provider_rate"),
+        e2e("two_domains_keep_their_own_limits_in_one_lane"), e2e("a_pool_keeps_its_limit_at_each_virtual_mta"),
+        e2e("never_more_connections_than_allowed")]),
+    ("pause", "pause, rate, disable: no MAIL later than 100 ms after the answer in 95 of 100 trials, 300 ms always", [
+        e2e("pause_and_disable_hold_at_once"), e2e("a_lower_rate_holds_at_once"), e2e("overrides_survive_a_restart_and_undo_ends_them")]),
+    ("fairness", "500,000 wait at 20/s: another sender within 1 s, within two tokens at 1/s; postgrey at the second attempt", [
+        e2e("a_small_sender_is_not_starved"), e2e("greylisted_mail_arrives_at_its_second_attempt")]),
+    ("reload", "10,000 [domain] sections under 300 ms off the loops, errors change nothing", [
+        e2e("ten_thousand_sections_reload_under_load"), e2e("a_file_with_errors_changes_nothing_and_lists_them_all")]),
+    ("smuggling", "no variant ends DATA or reaches the wire; framing independent of chunks; outbound property", [
+        e2e("no_other_line_end_ends_data"), unit("smtp/test_framing")]),
+    ("console", "the console costs nothing; an act never hits another row", [e2e("console_costs_nothing"), e2e("acts_hit_their_row")]),
+    ("scale", "100,000 domains and 1,000,000 recipients: memory, frame, restart", [
+        e2e("a_million_recipients_in_a_hundred_thousand_domains")]),
+    ("why", "each why code from its real cause", [e2e("rate_connections_total_and_flight"), e2e("dns_connect_and_no_source"),
+                                                   e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"),
+                                                   unit("sched/test_why")]),
+    ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
+    ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
+    ("throughput", "at least 8 times Postfix, durable before 250, five interleaved rounds", [bench]),
+]
+
+
+def main():
+    words = sys.argv[1:]
+    if "--list" in words:
+        for name, asked, _ in LINES:
+            print(f"{name}: {asked}")
+        return 0
+    passed = failed = 0
+    for name, asked, checks in LINES:
+        if words and not any(w in name for w in words):
+            continue
+        print(f"\n{name}: {asked}", flush=True)
+        for check in checks:
+            started = time.monotonic()
+            try:
+                found, ok = check(), True
+            except Exception as e:
+                found, ok = str(e) or repr(e), False
+                harness.show_failure(e)
+            passed += ok
+            failed += not ok
+            print(f"  {'pass' if ok else 'FAIL'}  {found}  ({time.monotonic() - started:.0f} s)", flush=True)
+    print(f"\n{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Each reason for not sending, made from its real cause, read as JSON and on the screen."""
+from harness import *
+
+ONE = "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
+
+
+def why(m, name="test.example"):
+    rows = m.rows("queues", "--filter", name)
+    return rows[0]["why"] if rows else {}
+
+
+def send(m, n=5, at="test.example"):
+    c = Smtp("127.0.0.1", m.port)
+    for i in range(n):
+        expect(c.send("a@source.example", [f"u{i}@{at}"], b"Subject: x\r\n\r\ny\r\n").startswith("250"), "refused")
+    c.close()
+
+
+def expect_why(m, code, name="test.example", timeout=20, fields=()):
+    w = {}
+
+    def there():
+        nonlocal w
+        w = why(m, name)
+        return w.get("code") == code
+    try:
+        wait_for(code, there, timeout)
+    except Failure:
+        raise Failure(f"why is {w}, wanted {code}")
+    expect(w.get("text"), f"no words: {w}")
+    for f in fields:
+        expect(f in w, f"why {code} lacks {f}: {w}")
+    screen = m.do("queues")
+    expect(w["text"].split(",")[0][:12] in screen or code in screen, f"the list does not show {w['text']!r}:\n{screen}")
+    return w
+
+
+def scene(conf, script=None, zones=None, broken=(), receiver=True, mta="", **kw):
+    s = Scene()
+    dns = Nsd(s, zones or {"test.example": zone({"": "127.0.2.1"})}, broken)
+    r = Receiver(s, script=script) if receiver else None
+    m = Stoker(s, conf, mta=dns.mta + "\n" + mta, **kw)
+    return s, r, m
+
+
+@test()
+def rate_connections_total_and_flight(full):
+    found = []
+
+    def slow(se, verb, arg):
+        if verb == "BODY":
+            threading.Event().wait(1.5)
+        return None
+    s, r, m = scene(ONE + "[domain test.example]\nmax-msg-rate = 6/min\n")
+    with s:
+        m.start()
+        send(m)
+        w = expect_why(m, "rate", fields=("limit", "counts", "origin"))
+        expect("stoker.ini:" in w["origin"], str(w))
+        found.append("rate")
+    s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 1\n", slow)
+    with s:
+        m.start()
+        send(m, 20)
+        expect_why(m, "connections", fields=("limit", "counts", "origin"))
+        found.append("connections")
+    s, r, m = scene(ONE, slow, mta="total-max-smtp-out = 1")
+    with s:
+        m.start()
+        send(m, 20)
+        w = expect_why(m, "total", fields=("limit",))
+        found.append("total")
+    s, r, m = scene(ONE, slow)
+    with s:
+        m.start()
+        send(m, 1)
+        expect_why(m, "in-flight")
+        found.append("in-flight")
+    return ", ".join(found)
+
+
+@test()
+def dns_connect_and_no_source(full):
+    found = []
+    s, r, m = scene(ONE, broken=("broken.example",))
+    with s:
+        m.start()
+        send(m, 2, "broken.example")
+        w = expect_why(m, "dns", "broken.example")
+        expect("SERVFAIL" in w["text"] or "SERVFAIL" in json.dumps(w), str(w))
+        found.append("dns (SERVFAIL)")
+    s, r, m = scene(ONE, receiver=False, defaults="[domain *]\nallow-private-mx = yes\nmin-backoff = 30s\nretry-recipients-after = 1s\n")
+    with s:
+        m.start()
+        send(m, 2)
+        w = expect_why(m, "connect", timeout=30)
+        expect("refused" in w["text"], str(w))
+        found.append("connect (closed port)")
+    s, r, m = scene("[virtual-mta v1]\nsmtp-source-host = 203.0.113.7 m1.test.example\n")
+    with s:
+        m.start()
+        send(m, 2)
+        expect_why(m, "no-source")
+        expect(m.rows("sources")[0]["state"] == "down", str(m.rows("sources")))
+        found.append("no-source (address not here)")
+    return ", ".join(found)
+
+
+@test()
+def paused_resting_and_retry_wait(full):
+    found = []
+    s, r, m = scene(ONE)
+    with s:
+        m.start()
+        m.do("pause", "test.example", "for", "1h")
+        send(m)
+        w = expect_why(m, "paused", fields=("until", "origin"))
+        expect("override" in w["origin"], str(w))
+        found.append("paused")
+        m.do("resume", "test.example")
+        m.wait_drained()
+        m.do("drain")
+        expect(m.status()["state"] == "draining", str(m.status()["state"]))
+        found.append("draining (status)")
+    s, r, m = scene(ONE, lambda se, v, a: "450 4.2.1 mailbox busy" if v == "RCPT" else None,
+                    defaults="[domain *]\nallow-private-mx = yes\nretry-recipients-after = 1h\n")
+    with s:
+        m.start()
+        send(m, 2)
+        expect_why(m, "retry-wait", fields=("until",))
+        found.append("retry-wait")
+    s, r, m = scene(ONE, lambda se, v, a: "451 4.3.0 system trouble, all of it" if v == "MAIL" else None,
+                    defaults="[domain *]\nallow-private-mx = yes\nretry-recipients-after = 1s\nmin-backoff = 1h\nmax-smtp-out = 2\n")
+    with s:
+        m.start()
+        send(m, 30)
+        w = expect_why(m, "resting", timeout=60, fields=("until",))
+        m.do("retry", "test.example")
+        found.append("resting")
+    return ", ".join(found)
+
+
+@test(flavours=("plain",))
+def a_full_small_file_system(full):
+    with Scene() as s:
+        dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"})})
+        Receiver(s)
+        disk = s.path("disk")
+        os.makedirs(disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], check=True)
+        s.enders.append(lambda: subprocess.run(["umount", "-l", disk], check=True))
+        m = Stoker(s, ONE, mta=dns.mta, spool=disk + "/spool").start()
+        m.do("pause", "all")
+        send(m, 3)
+        filler = open(disk + "/filler", "wb")
+        free = os.statvfs(disk)
+        filler.write(b"\0" * max(0, free.f_bavail * free.f_frsize - 8 * 1024 * 1024))
+        filler.flush()
+        c = Smtp("127.0.0.1", m.port)
+        wait_for("452", lambda: c.cmd("MAIL FROM:<a@source.example>").startswith("452") or c.cmd("RSET") and None, 20, 0.2)
+        st = m.status()
+        expect(any(a["code"] == "disk-floor" for a in st["alarms"]), f"alarms: {st['alarms']}")
+        m.do("resume", "all")
+        m.wait_drained()
+        filler.close()
+        os.unlink(disk + "/filler")
+        c2 = Smtp("127.0.0.1", m.port)
+        wait_for("250 again", lambda: c2.cmd("MAIL FROM:<a@source.example>").startswith("250") or c2.cmd("RSET") and None, 20, 0.2)
+        return "below the floor: 452 4.3.1 and an alarm, deliveries go on; above it again: 250"
