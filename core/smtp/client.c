@@ -224,8 +224,14 @@ static void to_io_txn(struct session *s, struct transaction *t)
 
 	if (k->t)
 		k = &s->slot[!s->cur];
-	if (k->t || s->state == STATE_QUIT || s->closing) {
+	if (k->t || s->closing) {
 		give_back(s->c, s->id, t);
+		return;
+	}
+	if (s->state == STATE_QUIT) {
+		/* Goes back when the session is down: at once, it would be handed to us again at
+		 * once. */
+		*k = (struct slot){ .t = t };
 		return;
 	}
 	client_txn_hold(s, k, t);

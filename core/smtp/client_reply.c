@@ -84,6 +84,16 @@ struct rstr *client_words_lost(const struct session *s, const char *error)
 
 /* ---- states ---- */
 
+/* The receiver has a time-out too, and recipients it has accepted wait for those that lack a
+ * permit. */
+static us_t permit_wait(const struct session *s)
+{
+	us_t half = s->spec->command_timeout / 2;
+	bool some = s->slot[s->cur].accepted > 0;
+
+	return some && half > CLIENT_MORE_PERMITS_WAIT ? CLIENT_MORE_PERMITS_WAIT : half;
+}
+
 static us_t time_allowed(const struct session *s, enum state state)
 {
 	const struct session_spec *p = s->spec;
@@ -103,7 +113,7 @@ static us_t time_allowed(const struct session *s, enum state state)
 	case STATE_IDLE:
 		return p->idle_timeout;
 	case STATE_PERMIT:
-		return s->slot[s->cur].accepted ? CLIENT_MORE_PERMITS_WAIT : p->command_timeout / 2;
+		return permit_wait(s);
 	case STATE_BODY: /* with the dot in the output, the end may be out already */
 		if (s->expect_n && p->data_done_timeout < p->data_timeout)
 			return p->data_done_timeout;
@@ -234,7 +244,9 @@ static void farewell(struct session *s, const struct reply *r)
 
 	e.polite = s->finished && before_mail;
 	e.planned = e.polite || where == STATE_IDLE;
-	if (!s->finished && before_mail && !s->expect_n)
+	if (e.polite)
+		e.step = STEP_RSET; /* between messages */
+	else if (before_mail && !s->expect_n)
 		e.step = STEP_EHLO; /* it had not served yet: this is about our coming */
 	classify(s->c->classifier, e.step, r->text, &e.verdict);
 	e.reply = rstr_new(r->text);

@@ -27,7 +27,7 @@ enum {
 	CLIENT_DATA_BYTES_PER_S =
 	    512, /* a receiver that takes less, over a whole data-timeout, is given up */
 };
-#define CLIENT_QUIT_WAIT (5 * US_PER_S) /* for the 221 */
+#define CLIENT_QUIT_WAIT (2 * US_PER_S) /* for the 221: a courtesy that holds a slot */
 #define CLIENT_MORE_PERMITS_WAIT                                                                   \
 	(10 * US_PER_S) /* with recipients accepted: then what there is gets delivered */
 

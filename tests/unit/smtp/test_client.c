@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 
-#include "tests/unit/smtp/client_world.h"
+#include "tests/unit/smtp/test_client_world.h"
 
 static void one_message_is_delivered_with_the_remotes_words(void **state)
 {
@@ -261,6 +261,39 @@ static void odd_but_legal_replies_are_understood(void **state)
 	world_free(w);
 }
 
+static bool some_passes(struct world *w, const void *left)
+{
+	(void)w;
+	return !--*(int *)(uintptr_t)left;
+}
+
+static void replies_may_come_in_any_pieces(void **state)
+{
+	static const char *const pieces[] = { "2",	 "50",	"-2.1.",
+					      "0 one\r", "\n2", "50 2.1.0 two\r",
+					      "\n" };
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct transaction *t = txn_new(w, "a@x");
+	uint64_t id = t->id;
+
+	(void)state;
+	r->ehlo = EHLO_NONE;
+	receiver_rule(r, (struct rule){ "MAIL", NULL, DO_HOLD, 0, 0 });
+	open_session(w, spec_new(w), t);
+	world_wait(w, was_said, "MAIL");
+	for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+		int left = 4;
+
+		assert_null(strstr(said_all(r), "RCPT"));
+		rconn_say(r->conns, pieces[i], strlen(pieces[i]));
+		r->conns->mail = true;
+		world_wait(w, some_passes, &left);
+	}
+	assert_int_equal(wait_done(w, id)->rcpts[0].verdict.class, CLASS_OK);
+	world_free(w);
+}
+
 static void what_the_receiver_did_not_offer_is_not_used(void **state)
 {
 	struct world *w = world_new();
@@ -488,6 +521,7 @@ int main(void)
 		cmocka_unit_test(ehlo_refused_leads_to_helo),
 		cmocka_unit_test(over_ipv6_it_gives_the_name_for_ipv6),
 		cmocka_unit_test(odd_but_legal_replies_are_understood),
+		cmocka_unit_test(replies_may_come_in_any_pieces),
 		cmocka_unit_test(what_the_receiver_did_not_offer_is_not_used),
 		cmocka_unit_test(what_it_offered_is_passed_on),
 		cmocka_unit_test(what_a_receiver_cannot_take_is_refused_without_trying),

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <setjmp.h>
 
-#include "tests/unit/smtp/client_world.h"
+#include "tests/unit/smtp/test_client_world.h"
 
 enum { SESSIONS = 4000, AT_ONCE = 150, IDS = 400000, RCPTS = 400000 };
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 
-#include "tests/unit/smtp/client_world.h"
+#include "tests/unit/smtp/test_client_world.h"
 
 /* ---- one fault in a session with two transactions ---- */
 
@@ -93,8 +93,8 @@ static void a_421_at_any_stage_closes_the_connection(void **state)
 		{ R421(".", 1), false, false, "ddd", "u", false, STEP_BODY, "421" },
 		{ R421(".", 1), true, false, "ddd", "u", false, STEP_BODY, "421" },
 		/* a connection that has served: it is the receiver's way of saying enough */
-		{ R421("MAIL", 2), false, false, "ooo", "u", true, STEP_MAIL, "421" },
-		{ R421("MAIL", 2), true, false, "ooo", "u", true, STEP_MAIL, "421" },
+		{ R421("MAIL", 2), false, false, "ooo", "u", true, STEP_RSET, "421" },
+		{ R421("MAIL", 2), true, false, "ooo", "u", true, STEP_RSET, "421" },
 		{ R421("RCPT TO:<b", 1), true, false, "ooo", "d", false, STEP_RCPT, "421" },
 	};
 

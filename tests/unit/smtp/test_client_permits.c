@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 
-#include "tests/unit/smtp/client_world.h"
+#include "tests/unit/smtp/test_client_world.h"
 
 static const size_t ONE = 1, TWO = 2;
 
@@ -143,6 +143,35 @@ static void a_session_without_permits_for_the_next_does_not_write_ahead(void **s
 	assert_null(strstr(said_all(r), "b@x"));
 	grant(w, session, b_id, 1, soon());
 	wait_done(w, b_id);
+	check_ledger(w);
+	world_free(w);
+}
+
+static void permits_that_do_not_come_do_not_hold_up_those_who_have_theirs(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct session_spec *p = spec_new(w);
+	struct transaction *t = limited(w, "a@x b@x c@x", 1, soon()), *next = txn_new(w, "d@x");
+	uint64_t id = t->id, next_id = next->id, session;
+
+	(void)state;
+	p->command_timeout = 100 * US_PER_MS;
+	session = open_session(w, p, t);
+	give(w, session, next);
+	t = wait_done(w, id);
+	assert_int_equal(t->rcpts[0].verdict.class, CLASS_OK);
+	assert_false(t->rcpts[1].tried || t->rcpts[2].tried);
+	wait_done(w, next_id);
+	assert_string_equal(got_all(r), "a@x ;d@x ;");
+	/* and with nobody accepted, everything goes back */
+	receiver_rule(r, (struct rule){ "RCPT TO:<e", "550 5.1.1 no", 0, 0, 0 });
+	t = limited(w, "e@x f@x", 1, soon());
+	id = t->id;
+	give(w, session, t);
+	t = wait_done(w, id);
+	assert_true(t->rcpts[0].verdict.permanent);
+	assert_false(t->rcpts[1].tried);
 	check_ledger(w);
 	world_free(w);
 }
@@ -328,6 +357,44 @@ static void close_finishes_what_is_held(void **state)
 	late_id = late->id;
 	give(w, session, late);
 	assert_false(the_txn(w, late_id)->rcpts[0].tried);
+	check_ledger(w);
+	world_free(w);
+}
+
+static void a_transaction_for_a_session_that_says_goodbye_waits_for_its_end(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct transaction *a = txn_new(w, "a@x"), *b = txn_new(w, "b@x");
+	uint64_t a_id = a->id, b_id = b->id, session = open_session(w, spec_new(w), a);
+
+	(void)state;
+	receiver_rule(r, (struct rule){ "QUIT", NULL, DO_HOLD, 0, 0 });
+	wait_done(w, a_id);
+	close_session(w, session);
+	world_wait(w, was_said, "QUIT");
+	/* as the scheduler does that has not heard of it yet: here it even asked for the end itself
+	 */
+	give(w, session, b);
+	assert_non_null(find_msg(w, FROM_IO_DONE, b_id));
+	wait_down(w, session);
+	w->receivers[0]->nrules = 0;
+	check_ledger(w);
+	world_free(w);
+
+	w = world_new();
+	r = receiver_new(w);
+	receiver_rule(r, (struct rule){ "QUIT", NULL, DO_HOLD, 0, 0 });
+	struct session_spec *p = spec_new(w);
+	p->max_msg_per_connection = 1;
+	session = open_session(w, p, txn_new(w, "a@x"));
+	world_wait(w, was_said, "QUIT");
+	b = txn_new(w, "b@x");
+	b_id = b->id;
+	give(w, session, b);
+	assert_null(find_msg(w, FROM_IO_DONE, b_id));
+	rconn_drop(r->conns, false);
+	assert_true(wait_down(w, session)->planned);
 	check_ledger(w);
 	world_free(w);
 }
@@ -564,6 +631,7 @@ int main(void)
 		cmocka_unit_test(expired_permits_write_nothing),
 		cmocka_unit_test(what_was_used_is_exactly_what_was_written),
 		cmocka_unit_test(a_session_without_permits_for_the_next_does_not_write_ahead),
+		cmocka_unit_test(permits_that_do_not_come_do_not_hold_up_those_who_have_theirs),
 		cmocka_unit_test(a_recall_while_connecting_ends_the_session),
 		cmocka_unit_test(a_recall_while_waiting_for_permits_gives_back_untried),
 		cmocka_unit_test(a_recall_while_the_body_is_loaded_gives_back_untried),
@@ -572,6 +640,7 @@ int main(void)
 		cmocka_unit_test(a_recall_inside_a_transaction_delivers_what_was_accepted),
 		cmocka_unit_test(nothing_recalled_before_a_fence_is_begun_after_it),
 		cmocka_unit_test(close_finishes_what_is_held),
+		cmocka_unit_test(a_transaction_for_a_session_that_says_goodbye_waits_for_its_end),
 		cmocka_unit_test(a_receiver_that_closes_an_idle_session_is_no_failure),
 		cmocka_unit_test(three_transactions_are_one_too_many),
 		cmocka_unit_test(a_body_is_loaded_before_mail),
