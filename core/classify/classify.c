@@ -2,7 +2,6 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/log.h"
@@ -308,9 +307,11 @@ void classify(const struct classifier *c, enum smtp_step step, struct str reply,
 		return;
 	}
 	v.text = look_at(reply, mem);
-	if (!find_enhanced(&v, out->enhanced))
-		snprintf(out->enhanced, sizeof out->enhanced, "%d.0.0",
-			 v.code < 400 ? 2 : v.code / 100);
+	if (!find_enhanced(&v, out->enhanced)) {
+		strcpy(out->enhanced, "2.0.0");
+		if (v.code >= 400)
+			out->enhanced[0] = reply.p[0];
+	}
 	if (v.code < 400) {
 		conclude(out, CLASS_OK, v.code < 300 ? "code 2xx" : "code 3xx");
 		return;

@@ -313,6 +313,7 @@ void loop_run(struct loop *l)
 		poll_once(l, more, wanted);
 	}
 	end_of_pass(l);
+	__atomic_store_n(&l->stopping, 0, __ATOMIC_SEQ_CST);
 }
 
 void loop_stop(struct loop *l)

@@ -39,7 +39,7 @@ void loop_set_tick(struct loop *l, us_t (*tick)(void *arg, us_t now), void *arg)
 void loop_add_before_sleep(struct loop *l, bool (*fn)(void *arg), void *arg);
 
 /* Runs until loop_stop. The caller is the owning thread. What hooks and ios still hold is flushed
- * before it returns. */
+ * before it returns; it may be called again. */
 void loop_run(struct loop *l);
 /* Any thread. */
 void loop_stop(struct loop *l);
