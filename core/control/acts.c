@@ -133,7 +133,8 @@ static const struct row *own_last(struct request *r)
 
 void act_undo(struct request *r)
 {
-	const struct row *last = r->tty && !r->inv.yes ? own_last(r) : NULL;
+	bool ask = r->tty && !r->inv.yes && !r->own_session;
+	const struct row *last = ask ? own_last(r) : NULL;
 	struct buf text;
 
 	if (!last) {

@@ -116,7 +116,8 @@ struct link_answer {
 			     lines */
 	/* LINK_COMMAND, irreversible: the operator must type this number first; repeat with `--yes
 	 * --expect N --shown-at US` */
-	int64_t confirm;
+	int64_t confirm; /* -1: nothing to confirm */
+	struct rstr *confirm_word; /* what is to be typed: the number, or for shutdown the host name */
 };
 void link_request_free(struct link_request *r);
 void link_answer_free(struct link_answer *a);

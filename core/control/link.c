@@ -25,6 +25,7 @@ void link_answer_free(struct link_answer *a)
 		return;
 	page_free(a->page);
 	rstr_unref(a->text);
+	rstr_unref(a->confirm_word);
 	for (int i = 0; i < a->nlines; i++)
 		rstr_unref(a->lines[i].text);
 	free(a->lines);
@@ -80,8 +81,8 @@ static void link_ask(struct request *r, int64_t count, struct str word, struct s
 {
 	struct collector *k = r->owner;
 
-	(void)word;
 	collect(&k->out, text);
+	k->a->confirm_word = rstr_new(word);
 	k->a->confirm = count >= 0 ? count : 0;
 	request_finish(r, EXIT_REFUSED);
 }
@@ -115,6 +116,7 @@ static struct request *link_start(struct control *c, const struct link_request *
 		buf_init(&k->out);
 		buf_init(&k->err);
 		r->tty = true;
+		r->own_session = true;
 		return r;
 	}
 	if (k)

@@ -122,6 +122,9 @@ enum event_field {
 	EF_JOB,
 	EF_USER,
 	EF_ATTEMPT,
+	EF_RECIPIENTS,
+	EF_NEXT_ATTEMPT,
+	EF_MAYBE_TWICE,
 	EF_COUNT
 };
 static const struct {
@@ -149,6 +152,9 @@ static const struct {
 	[EF_JOB] = { "job", V_TEXT, true },
 	[EF_USER] = { "user", V_TEXT, true },
 	[EF_ATTEMPT] = { "attempt", V_INT, false },
+	[EF_RECIPIENTS] = { "recipients", V_INT, false },
+	[EF_NEXT_ATTEMPT] = { "next_attempt", V_TIME, false },
+	[EF_MAYBE_TWICE] = { "maybe_twice", V_BOOL, false },
 };
 
 /* Texts that lie in the event as they are. */
@@ -173,28 +179,41 @@ static const struct str *event_str(const struct event *e, enum event_field f)
 	return texts[f];
 }
 
+/* Numbers; zero means that this kind of event has none. */
+static int64_t event_number(const struct event *e, enum event_field f)
+{
+	const int64_t numbers[EF_COUNT] = {
+		[EF_ID] = (int64_t)e->id,
+		[EF_AT] = e->at,
+		[EF_SECONDS] = e->seconds,
+		[EF_SIZE] = (int64_t)e->size,
+		[EF_ATTEMPT] = e->attempt,
+		[EF_RECIPIENTS] = e->type == EVENT_RECEIVED ? e->count : 0,
+		[EF_NEXT_ATTEMPT] = e->next_attempt,
+		[EF_MAYBE_TWICE] = e->maybe_twice,
+	};
+
+	return numbers[f];
+}
+
 static void event_value(const struct sieve_item *it, int field, struct value *out)
 {
 	struct event_item *ei = (struct event_item *)(uintptr_t)it->arg;
 	const struct event *e = ei->e;
 	const struct str *text = event_str(e, (enum event_field)field);
+	int64_t n;
 
-	if (text)
+	if (text) {
 		put_text(out, *text);
-	else if (field == EF_TYPE)
+	} else if (field == EF_TYPE) {
 		put_text(out, str_of(event_type_name(e->type)));
-	else if (field == EF_MESSAGE) {
+	} else if (field == EF_MESSAGE) {
 		snprintf(ei->hex, sizeof ei->hex, "%llx", (unsigned long long)e->message);
-		put_text(out, str_of(ei->hex));
-	} else if (field == EF_AT)
-		*out = (struct value){ .type = V_TIME, .i = e->at };
-	else if (field == EF_SECONDS)
-		*out = (struct value){ .type = V_SPAN, .i = e->seconds };
-	else if (field == EF_SIZE)
-		*out = (struct value){ .type = V_BYTES, .i = (int64_t)e->size };
-	else
-		*out = (struct value){ .type = V_INT,
-				       .i = field == EF_ID ? (int64_t)e->id : e->attempt };
+		put_text(out, str_of(e->message ? ei->hex : ""));
+	} else {
+		n = event_number(e, (enum event_field)field);
+		*out = (struct value){ .type = n ? event_fields[field].type : V_NONE, .i = n };
+	}
 }
 
 static bool event_text(const struct sieve_item *it, int i, struct str *out)

@@ -46,6 +46,7 @@ struct request {
 	struct rstr *who, *session;
 	enum role role;
 	bool tty;    /* somebody can type */
+	bool own_session; /* undo means what this session did; else what the user did */
 	int columns; /* 0: unlimited */
 	/* waiting for */
 	us_t asked_at; /* of another thread, 0: not waiting */
