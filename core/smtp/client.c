@@ -115,7 +115,18 @@ void client_quit(struct session *s)
 {
 	client_enter_state(s, STATE_QUIT);
 	client_expect(s, EXPECT_QUIT, NULL, 1, s->queued + 6);
-	client_send(s, STR_LIT("QUIT\r\n"));
+	(void)client_send(
+	    s, STR_LIT("QUIT\r\n")); /* if it does not go, the time for it ends the session */
+}
+
+/* Also when the connection ends or stalls instead: goodbye was said. */
+void client_on_quit(struct session *s, struct slot *k, const struct reply *r)
+{
+	struct session_end e = { .planned = true, .step = STEP_QUIT };
+
+	(void)k;
+	(void)r;
+	client_end(s, &e);
 }
 
 /* ---- what a session does next ---- */

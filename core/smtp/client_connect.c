@@ -195,8 +195,9 @@ static void say_hello(struct session *s, const char *verb, enum expect_kind kind
 	client_send(s, buf_str(out));
 }
 
-void client_on_greeting(struct session *s, const struct reply *r)
+void client_on_greeting(struct session *s, struct slot *k, const struct reply *r)
 {
+	(void)k;
 	if (reply_negative(r)) {
 		refused(s, r);
 	} else if (!reply_positive(r)) {
@@ -268,8 +269,9 @@ static void forget_offers(struct session *s)
 	s->size_max = 0;
 }
 
-void client_on_ehlo(struct session *s, const struct reply *r)
+void client_on_ehlo(struct session *s, struct slot *k, const struct reply *r)
 {
+	(void)k;
 	forget_offers(s);
 	if (r->code >= 500) {
 		client_enter_state(s, STATE_HELO);
@@ -284,8 +286,9 @@ void client_on_ehlo(struct session *s, const struct reply *r)
 	}
 }
 
-void client_on_helo(struct session *s, const struct reply *r)
+void client_on_helo(struct session *s, struct slot *k, const struct reply *r)
 {
+	(void)k;
 	if (reply_negative(r))
 		refused(s, r);
 	else if (!reply_positive(r))

@@ -8,25 +8,53 @@
 
 #include "core/base/log.h"
 
+#define ALLOWED(field) offsetof(struct session_spec, field)
 const struct state_words client_state_words[STATES] = {
-	[STATE_CONNECT] = { "connect", "connecting", "while connecting", STEP_CONNECT },
+	[STATE_CONNECT] = { "connect", "connecting", "while connecting", STEP_CONNECT,
+			    ALLOWED(connect_timeout) },
 	[STATE_GREETING] = { "greeting", "waiting for the greeting", "before the greeting",
-			     STEP_GREETING },
-	[STATE_EHLO] = { "EHLO", "waiting for the reply to EHLO", "after EHLO", STEP_EHLO },
-	[STATE_HELO] = { "HELO", "waiting for the reply to HELO", "after HELO", STEP_EHLO },
-	[STATE_IDLE] = { "idle", "between messages", "between messages", STEP_RSET },
-	[STATE_HOLD] = { "hold", "before MAIL FROM", "before MAIL FROM", STEP_RSET },
-	[STATE_MAIL] = { "MAIL", "waiting for the reply to MAIL FROM", "after MAIL FROM",
-			 STEP_MAIL },
-	[STATE_RCPT] = { "RCPT", "waiting for the reply to RCPT TO", "after RCPT TO", STEP_RCPT },
-	[STATE_PERMIT] = { "permit", "between RCPT TO", "between RCPT TO", STEP_RCPT },
-	[STATE_DATA] = { "DATA", "waiting for the reply to DATA", "after DATA", STEP_DATA },
-	[STATE_BODY] = { "body", "sending the message", "while sending the message", STEP_BODY },
+			     STEP_GREETING, ALLOWED(greeting_timeout) },
+	[STATE_EHLO] = { "EHLO", "waiting for the reply to EHLO", "after EHLO", STEP_EHLO,
+			 ALLOWED(command_timeout) },
+	[STATE_HELO] = { "HELO", "waiting for the reply to HELO", "after HELO", STEP_EHLO,
+			 ALLOWED(command_timeout) },
+	[STATE_IDLE] = { "idle", "between messages", "between messages", STEP_RSET,
+			 ALLOWED(idle_timeout) },
+	/* no limit: we wait for ourselves, and the receiver says when it has waited enough */
+	[STATE_HOLD] = { "hold", "before MAIL FROM", "before MAIL FROM", STEP_RSET, 0 },
+	[STATE_MAIL] = { "MAIL", "waiting for the reply to MAIL FROM", "after MAIL FROM", STEP_MAIL,
+			 ALLOWED(command_timeout) },
+	[STATE_RCPT] = { "RCPT", "waiting for the reply to RCPT TO", "after RCPT TO", STEP_RCPT,
+			 ALLOWED(command_timeout) },
+	[STATE_PERMIT] = { "permit", "between RCPT TO", "between RCPT TO", STEP_RCPT,
+			   ALLOWED(command_timeout) },
+	[STATE_DATA] = { "DATA", "waiting for the reply to DATA", "after DATA", STEP_DATA,
+			 ALLOWED(command_timeout) },
+	[STATE_BODY] = { "body", "sending the message", "while sending the message", STEP_BODY,
+			 ALLOWED(data_timeout) },
 	[STATE_DOT] = { "dot", "waiting for the reply to end of DATA", "after end of DATA",
-			STEP_BODY },
-	[STATE_RSET] = { "RSET", "waiting for the reply to RSET", "after RSET", STEP_RSET },
-	[STATE_QUIT] = { "QUIT", "waiting for the reply to QUIT", "after QUIT", STEP_QUIT },
-	[STATE_GONE] = { "gone", "after the end", "after the end", STEP_QUIT },
+			STEP_BODY, ALLOWED(data_done_timeout) },
+	[STATE_RSET] = { "RSET", "waiting for the reply to RSET", "after RSET", STEP_RSET,
+			 ALLOWED(command_timeout) },
+	[STATE_QUIT] = { "QUIT", "waiting for the reply to QUIT", "after QUIT", STEP_QUIT,
+			 ALLOWED(command_timeout) },
+	[STATE_GONE] = { "gone", "after the end", "after the end", STEP_QUIT, 0 },
+};
+
+/* What is due, the state that waits for it, and who takes it. */
+static const struct {
+	enum state state;
+	void (*take)(struct session *s, struct slot *k, const struct reply *r);
+} awaited[EXPECT_KINDS] = {
+	[EXPECT_GREETING] = { STATE_GREETING, client_on_greeting },
+	[EXPECT_EHLO] = { STATE_EHLO, client_on_ehlo },
+	[EXPECT_HELO] = { STATE_HELO, client_on_helo },
+	[EXPECT_RSET] = { STATE_RSET, client_on_rset },
+	[EXPECT_MAIL] = { STATE_MAIL, client_on_mail },
+	[EXPECT_RCPT] = { STATE_RCPT, client_on_rcpt },
+	[EXPECT_DATA] = { STATE_DATA, client_on_data },
+	[EXPECT_DOT] = { STATE_DOT, client_on_dot },
+	[EXPECT_QUIT] = { STATE_QUIT, client_on_quit },
 };
 
 /* ---- verdicts and words of our own ---- */
@@ -84,50 +112,23 @@ struct rstr *client_words_lost(const struct session *s, const char *error)
 
 /* ---- states ---- */
 
-/* The receiver has a time-out too, and recipients it has accepted wait for those that lack a
- * permit. */
-static us_t permit_wait(const struct session *s)
+static us_t least(us_t a, us_t b)
 {
-	us_t half = s->spec->command_timeout / 2;
-	bool some = s->slot[s->cur].accepted > 0;
-
-	return some && half > CLIENT_MORE_PERMITS_WAIT ? CLIENT_MORE_PERMITS_WAIT : half;
+	return a < b ? a : b;
 }
 
 static us_t time_allowed(const struct session *s, enum state state)
 {
-	const struct session_spec *p = s->spec;
+	size_t at = client_state_words[state].allowed;
+	us_t t = at ? *(const us_t *)(const void *)((const char *)s->spec + at) : US_NEVER;
 
-	switch (state) {
-	case STATE_CONNECT:
-		return p->connect_timeout;
-	case STATE_GREETING:
-		return p->greeting_timeout;
-	case STATE_EHLO:
-	case STATE_HELO:
-	case STATE_MAIL:
-	case STATE_RCPT:
-	case STATE_DATA:
-	case STATE_RSET:
-		return p->command_timeout;
-	case STATE_IDLE:
-		return p->idle_timeout;
-	case STATE_PERMIT:
-		return permit_wait(s);
-	case STATE_BODY: /* with the dot in the output, the end may be out already */
-		if (s->expect_n && p->data_done_timeout < p->data_timeout)
-			return p->data_done_timeout;
-		return p->data_timeout;
-	case STATE_DOT:
-		return p->data_done_timeout;
-	case STATE_QUIT:
-		return CLIENT_QUIT_WAIT;
-	case STATE_HOLD: /* our own doing; the receiver says when it has waited enough */
-	case STATE_GONE:
-	case STATES:
-		break;
-	}
-	return US_NEVER;
+	if (state == STATE_QUIT)
+		return least(t, CLIENT_QUIT_WAIT);
+	if (state == STATE_BODY && s->expect_n) /* the dot is in the output, or already out */
+		return least(t, s->spec->data_done_timeout);
+	if (state == STATE_PERMIT) /* the receiver has a time-out too, and those it accepted wait */
+		return s->slot[s->cur].accepted ? least(t / 2, CLIENT_MORE_PERMITS_WAIT) : t / 2;
+	return t;
 }
 
 void client_enter_state(struct session *s, enum state state)
@@ -152,19 +153,12 @@ bool client_dot_left(const struct session *s)
 
 enum state client_where(const struct session *s)
 {
-	static const uint8_t awaited[EXPECT_KINDS] = {
-		[EXPECT_GREETING] = STATE_GREETING, [EXPECT_EHLO] = STATE_EHLO,
-		[EXPECT_HELO] = STATE_HELO,	    [EXPECT_RSET] = STATE_RSET,
-		[EXPECT_MAIL] = STATE_MAIL,	    [EXPECT_RCPT] = STATE_RCPT,
-		[EXPECT_DATA] = STATE_DATA,	    [EXPECT_DOT] = STATE_DOT,
-		[EXPECT_QUIT] = STATE_QUIT,
-	};
 	const struct slot *k = &s->slot[s->cur];
 
 	if (s->state == STATE_QUIT || s->state == STATE_GONE || s->state == STATE_CONNECT)
 		return s->state;
 	if (s->expect_n) {
-		enum state st = awaited[s->expect[s->expect_head].kind];
+		enum state st = awaited[s->expect[s->expect_head].kind].state;
 
 		return st == STATE_DOT && !client_dot_left(s) ? STATE_BODY : st;
 	}
@@ -253,57 +247,17 @@ static void farewell(struct session *s, const struct reply *r)
 	client_end(s, &e);
 }
 
+/* Some say goodbye with 451 or 554 where 421 is meant. Where nobody's mail is concerned, or where
+ * we still send it, any refusal is taken for that. */
 static void unexpected(struct session *s, const struct reply *r)
 {
 	const struct slot *k = &s->slot[s->cur];
-	bool sending = k->t && k->phase == PHASE_BODY;
+	bool aside = !k->t || k->phase == PHASE_HELD || k->phase == PHASE_BODY;
 
-	if (r->code == 421 || (sending && reply_negative(r)))
+	if (r->code == 421 || (aside && s->up && reply_negative(r)))
 		farewell(s, r);
 	else
 		client_protocol_error(s, "a reply came before it was due", r->text);
-}
-
-static void dispatch(struct session *s, const struct expect *e, const struct reply *r)
-{
-	struct slot *k = &s->slot[e->slot];
-
-	switch ((enum expect_kind)e->kind) {
-	case EXPECT_GREETING:
-		client_on_greeting(s, r);
-		break;
-	case EXPECT_EHLO:
-		client_on_ehlo(s, r);
-		break;
-	case EXPECT_HELO:
-		client_on_helo(s, r);
-		break;
-	case EXPECT_RSET:
-		client_on_rset(s, r);
-		break;
-	case EXPECT_MAIL:
-		client_on_mail(s, k, r);
-		break;
-	case EXPECT_RCPT:
-		client_on_rcpt(s, k, r);
-		break;
-	case EXPECT_DATA:
-		client_on_data(s, k, r);
-		break;
-	case EXPECT_DOT:
-		client_on_dot(s, k, r);
-		break;
-	case EXPECT_QUIT:
-	case EXPECT_KINDS:
-		break;
-	}
-}
-
-static void quit_answered(struct session *s)
-{
-	struct session_end e = { .planned = true, .step = STEP_QUIT };
-
-	client_end(s, &e);
 }
 
 static void take_reply(struct session *s, const struct reply *r)
@@ -312,7 +266,7 @@ static void take_reply(struct session *s, const struct reply *r)
 	struct io *io = s->io;
 
 	if (s->state == STATE_QUIT) {
-		quit_answered(s);
+		client_on_quit(s, NULL, r);
 		return;
 	}
 	if (!s->expect_n) {
@@ -334,7 +288,7 @@ static void take_reply(struct session *s, const struct reply *r)
 	}
 	if (due->kind >= EXPECT_MAIL && due->kind <= EXPECT_DOT)
 		s->slot[due->slot].pending--;
-	dispatch(s, due, r);
+	awaited[due->kind].take(s, &s->slot[due->slot], r);
 	if (s->state == STATE_GONE || s->io != io)
 		return;
 	/* Only now: what it answered is where the session was while it was judged. */
@@ -419,7 +373,7 @@ static void lost(struct session *s, const char *error)
 				 .verdict = client_verdict_lost("4.4.2") };
 
 	if (s->state == STATE_QUIT) {
-		quit_answered(s);
+		client_on_quit(s, NULL, NULL);
 		return;
 	}
 	if (!s->up) {
@@ -480,7 +434,7 @@ static void timed_out(struct session *s)
 {
 	switch (s->state) {
 	case STATE_QUIT:
-		quit_answered(s);
+		client_on_quit(s, NULL, NULL);
 		break;
 	case STATE_IDLE:
 		client_quit(s);

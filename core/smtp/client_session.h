@@ -54,6 +54,7 @@ struct state_words {
 	const char *waiting; /* "timed out after 5m waiting for the reply to MAIL FROM" */
 	const char *lost;    /* "connection reset by peer after MAIL FROM" */
 	enum smtp_step step;
+	size_t allowed; /* where in struct session_spec its time is; 0: no limit */
 };
 extern const struct state_words client_state_words[STATES];
 
@@ -201,6 +202,7 @@ void client_fail(struct session *s, bool planned, const char *error);
 /* Everything the state machine can do now. */
 void client_work(struct session *s);
 void client_quit(struct session *s);
+void client_on_quit(struct session *s, struct slot *k, const struct reply *r);
 /* No further message may be begun on this connection. */
 bool client_used_up(const struct session *s);
 void client_tell(struct session *s, struct from_io *m);
@@ -210,9 +212,9 @@ void client_connect_next(struct session *s);
 void client_connected(struct session *s);
 /* This address did not give a session; the next one is tried. `reply` is taken over. */
 void client_address_failed(struct session *s, const struct reply_verdict *v, struct rstr *reply);
-void client_on_greeting(struct session *s, const struct reply *r);
-void client_on_ehlo(struct session *s, const struct reply *r);
-void client_on_helo(struct session *s, const struct reply *r);
+void client_on_greeting(struct session *s, struct slot *k, const struct reply *r);
+void client_on_ehlo(struct session *s, struct slot *k, const struct reply *r);
+void client_on_helo(struct session *s, struct slot *k, const struct reply *r);
 
 /* ---- client_txn.c ---- */
 /* Takes a step for the current transaction; true: something ended, look again. */
@@ -231,7 +233,7 @@ void client_txn_settle(struct slot *k, uint32_t from, uint32_t to, enum smtp_ste
 bool client_txn_over(struct session *s);
 /* Results for a session that ends. */
 void client_txn_lost(struct session *s, struct slot *k, bool current, const struct session_end *e);
-void client_on_rset(struct session *s, const struct reply *r);
+void client_on_rset(struct session *s, struct slot *k, const struct reply *r);
 void client_on_mail(struct session *s, struct slot *k, const struct reply *r);
 void client_on_rcpt(struct session *s, struct slot *k, const struct reply *r);
 void client_on_data(struct session *s, struct slot *k, const struct reply *r);

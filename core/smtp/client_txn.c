@@ -437,8 +437,9 @@ void client_txn_ahead(struct session *s)
 
 /* ---- replies ---- */
 
-void client_on_rset(struct session *s, const struct reply *r)
+void client_on_rset(struct session *s, struct slot *k, const struct reply *r)
 {
+	(void)k;
 	if (!reply_positive(r))
 		client_protocol_error(s, "wrong code",
 				      r->text); /* what the receiver still remembers is unknown */

@@ -346,6 +346,36 @@ static void each_step_has_one_deadline_and_says_which_it_was(void **state)
 		      "timed out after 80ms waiting for the reply to end of DATA", "tt");
 }
 
+static void a_connection_that_is_never_taken_times_out(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct session_spec *p = spec_new(w);
+	struct from_io *down;
+	uint64_t session;
+	int fill[16];
+
+	(void)state;
+	/* a full backlog: the kernel drops what comes on top */
+	ev_io_stop(loop_ev(w->loop), &r->io);
+	listen(r->fd, 0);
+	for (size_t i = 0; i < sizeof fill / sizeof *fill; i++) {
+		fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (connect(fill[i], &r->at.sa, r->at.len) && errno != EINPROGRESS)
+			fail_msg("connect: %s", strerror(errno));
+	}
+	p->connect_timeout = 80 * US_PER_MS;
+	session = open_session(w, p, txn_new(w, "a1@x"));
+	down = wait_down(w, session);
+	assert_string_equal(down->reply ? down->reply->text : "",
+			    "timed out after 80ms connecting");
+	assert_int_equal(down->step, STEP_CONNECT);
+	check_ledger(w);
+	for (size_t i = 0; i < sizeof fill / sizeof *fill; i++)
+		close(fill[i]);
+	world_free(w);
+}
+
 static void a_multi_line_reply_that_never_ends_ends_with_its_step(void **state)
 {
 	struct rule endless = { "MAIL", "250-one\r\n250-two", 0, 0, 0 };
@@ -549,6 +579,7 @@ int main(void)
 		cmocka_unit_test(with_everybody_refused_354_is_answered_by_an_empty_message),
 		cmocka_unit_test(a_refused_mail_with_rcpt_and_data_taken_sends_nothing),
 		cmocka_unit_test(each_step_has_one_deadline_and_says_which_it_was),
+		cmocka_unit_test(a_connection_that_is_never_taken_times_out),
 		cmocka_unit_test(a_multi_line_reply_that_never_ends_ends_with_its_step),
 		cmocka_unit_test(a_receiver_that_stops_reading_the_message_is_given_up),
 		cmocka_unit_test(addresses_are_tried_in_turn_and_each_failure_is_told),

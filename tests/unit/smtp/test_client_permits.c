@@ -415,6 +415,13 @@ static void a_receiver_that_closes_an_idle_session_is_no_failure(void **state)
 	r = receiver_new(w);
 	session = open_session(w, spec_new(w), NULL);
 	world_wait(w, is_up, &ONE);
+	rconn_say(r->conns, "451 timeout (#4.4.2)\r\n", 22);
+	assert_true(wait_down(w, session)->planned);
+	world_free(w);
+	w = world_new();
+	r = receiver_new(w);
+	session = open_session(w, spec_new(w), NULL);
+	world_wait(w, is_up, &ONE);
 	rconn_drop(r->conns, false);
 	assert_true(wait_down(w, session)->planned);
 	world_free(w);
