@@ -1,0 +1,88 @@
+/* A frame: header, title, the view, echo or prompt, key bar; a box over all. */
+#include <stdio.h>
+
+#include "tui/keymap.h"
+#include "tui/operator.h"
+
+enum { COMPACT_ROWS = 8, COMPACT_COLS = 40, BAR_ROWS = 10 };
+
+static void draw_title(struct operator* op, struct canvas *c, int y, us_t now)
+{
+	struct view *v = operator_view(op);
+	struct segs s;
+
+	segs_start(&s);
+	segs_add(&s, STYLE_TITLE, 0, "%s",
+		 op->depth_n > 1 ? op->stack[0]->ops->name : v->ops->name);
+	v->ops->title(v, &s, now);
+	if (op->frozen)
+		segs_right(&s, STYLE_BACK, 0, "FROZEN, Z goes on");
+	segs_draw(&s, c, y, 1, c->cols - 2, 1);
+}
+
+static void draw_echo(struct operator* op, struct canvas *c, int y, us_t now)
+{
+	struct view *v = operator_view(op);
+	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
+	struct segs s;
+
+	segs_start(&s);
+	if (op->echo.text[0] && now < op->echo.until) {
+		segs_add(&s, op->echo.style, 0, "%s", op->echo.text);
+		if (op->echo.override && op->echo.own) {
+			segs_right(&s, STYLE_KEY, 1, "u");
+			segs_right(&s, STYLE_KEY_TEXT, 1, "undo");
+			segs_right(&s, STYLE_KEY, 2, "=");
+			segs_right(&s, STYLE_KEY_TEXT, 2, "expiry, reason");
+		}
+	} else if (t && table_row(t)) {
+		const struct row *r = table_row(t);
+		const struct rstr *reply = NULL;
+		if (r->kind == ROW_SITE || r->kind == ROW_QUEUE)
+			reply = r->queue.last_reply;
+		if (reply && reply->len) {
+			segs_add(&s, STYLE_DIM, 0, "%s", rstr_str(r->name).p);
+			segs_add(&s, STYLE_TEXT, 0, "%s", reply->text);
+		} else if (r->why.origin && r->why.origin->len) {
+			segs_add(&s, STYLE_DIM, 0, "%s:", rstr_str(r->name).p);
+			segs_add(&s, STYLE_TEXT, 0, "%s", rstr_str(r->why.text).p);
+			segs_add(&s, STYLE_DIM, 1, "by %s", r->why.origin->text);
+		}
+	}
+	if (t && t->page && t->page->total)
+		segs_right(&s, STYLE_DIM, 3, "row %d/%lld", t->cursor_at + 1,
+			   (long long)t->page->total);
+	segs_draw(&s, c, y, 1, c->cols - 2, 1);
+}
+
+/* On the smallest screens every line is dear: the key bar goes first, then the header shrinks to
+ * one line. */
+void operator_draw(struct operator* op, us_t now)
+{
+	struct canvas *c = &op->canvas;
+	bool compact = c->rows < COMPACT_ROWS || c->cols < COMPACT_COLS;
+	bool bar = c->rows >= BAR_ROWS;
+	struct view *v = operator_view(op);
+	int y, bottom = c->rows - 1;
+
+	canvas_clear(c);
+	y = header_draw(op, c, now, compact);
+	if (c->rows > y + 3)
+		draw_title(op, c, y++, now);
+	if (bar)
+		keymap_bar(op, c, bottom--);
+	if (bottom > y) {
+		if (op->prompt.kind)
+			prompt_draw(op, c, bottom);
+		else
+			draw_echo(op, c, bottom, now);
+		bottom--;
+	}
+	if (bottom >= y)
+		v->ops->draw(v, c, (struct area){ y, 0, bottom - y + 1, c->cols }, now);
+	if (op->box.kind) {
+		box_draw(op, c, (struct area){ 0, 0, c->rows, c->cols });
+		if (!op->box.frame)
+			op->box.frame = op->frames;
+	}
+}

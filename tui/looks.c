@@ -1,0 +1,222 @@
+/* Keys that look elsewhere: settings, log and messages of a row, alarms, copy. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tui/acts.h"
+#include "tui/keymap.h"
+
+/* A site is no domain: its settings are those of one of its queues; that is said. */
+void look_settings(struct operator* op, int arg)
+{
+	struct table *t;
+	const struct row *r = act_row(op, &t);
+	struct buf line;
+	char title[TABLE_NAME + 16];
+
+	(void)arg;
+	if (!r)
+		return;
+	buf_init(&line);
+	if (r->kind == ROW_QUEUE) {
+		buf_addz(&line, "settings ");
+		quote_word(&line, rstr_str(r->queue.domain));
+		if (r->queue.route && r->queue.route->len) {
+			buf_addz(&line, " via ");
+			quote_word(&line, rstr_str(r->queue.route));
+		}
+	} else if (r->kind == ROW_SITE) {
+		operator_echo(op, STYLE_ECHO,
+			      "settings belong to domains: Enter, then e on one of its queues");
+	} else if (r->kind == ROW_LANE) {
+		operator_echo(op, STYLE_ECHO,
+			      "a lane takes its settings from its domains: Tab, then e on a queue");
+	} else {
+		operator_echo(op, STYLE_ECHO, "settings belong to domains; :settings DOMAIN via %s",
+			      t->cursor_name);
+	}
+	if (line.n) {
+		snprintf(title, sizeof title, "settings of %s", t->cursor_name);
+		operator_push(op, view_text_command(op, title, buf_str(&line)));
+	}
+	buf_free(&line);
+}
+
+/* The filter that finds a row's mail in the log. */
+static void log_filter(const struct table *t, const struct row *r, struct buf *out)
+{
+	switch (t->list) {
+	case LIST_SOURCES:
+		buf_addf(out, "virtual_mta:%s", t->cursor_name);
+		return;
+	case LIST_JOBS:
+		buf_addz(out, "job:");
+		quote_word(out, rstr_str(r->name));
+		return;
+	case LIST_LANES:
+		buf_addf(out, "virtual_mta:%s", rstr_str(r->lane.vmta).p);
+		return;
+	case LIST_QUEUES:
+		buf_addf(out, "recipient:%s", rstr_str(r->queue.domain).p);
+		return;
+	case LIST_SITES:
+	case LIST_OVERRIDES:
+	case LIST_ALARMS:
+	case LIST_COUNT:
+		buf_addz(out, t->cursor_name);
+		return;
+	}
+}
+
+void look_log(struct operator* op, int arg)
+{
+	struct table *t;
+	const struct row *r = act_row(op, &t);
+	struct view *v;
+	struct buf filter;
+
+	(void)arg;
+	if (!r)
+		return;
+	v = view_log_new(op);
+	buf_init(&filter);
+	log_filter(t, r, &filter);
+	if (operator_push(op, v)) {
+		v->ops->set_filter(v, buf_str(&filter));
+		operator_poll(op);
+	}
+	buf_free(&filter);
+}
+
+void look_messages(struct operator* op, int arg)
+{
+	struct table *t;
+	const struct row *r = act_row(op, &t);
+	struct buf target;
+
+	(void)arg;
+	if (!r)
+		return;
+	if (t->list == LIST_LANES) {
+		operator_echo(op, STYLE_ECHO,
+			      "messages wait in queues, not in lanes: Tab, then m on a queue");
+		return;
+	}
+	buf_init(&target);
+	target_of(t->list, rstr_str(r->name), &target);
+	operator_push(op, view_messages_new(op, buf_str(&target)));
+	buf_free(&target);
+}
+
+static void base64(struct str s, struct buf *out)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < s.n; i += 3) {
+		uint32_t v = 0;
+		for (size_t k = 0; k < 3; k++)
+			v = v << 8 | (i + k < s.n ? (uint8_t)s.p[i + k] : 0);
+		for (size_t k = 0; k < 4; k++)
+			buf_addc(out, k <= s.n - i ? digits[v >> (18 - 6 * k) & 63] : '=');
+	}
+}
+
+void look_copy(struct operator* op, int arg)
+{
+	struct view *v = operator_view(op);
+	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
+	struct buf b;
+
+	(void)arg;
+	if (!t || !t->cursor_name[0]) {
+		operator_echo(op, STYLE_ERROR, "nothing stands under the cursor");
+		return;
+	}
+	buf_init(&b);
+	buf_addz(&b, "\x1b]52;c;");
+	base64(str_of(t->cursor_name), &b);
+	buf_addz(&b, "\a");
+	if (b.n < sizeof op->copy)
+		snprintf(op->copy, sizeof op->copy, "%s", buf_z(&b));
+	buf_free(&b);
+	operator_echo(op, STYLE_GOOD, "copied %s", t->cursor_name);
+}
+
+/* ---- alarms ---- */
+
+void act_alarm(struct operator* op, int arg)
+{
+	struct link_request *r = link_request_make(LINK_QUERY, STR_LIT("gone:no"));
+
+	(void)arg;
+	if (!r)
+		return;
+	r->q.list = LIST_ALARMS;
+	r->q.limit = 100;
+	r->sort = rstr_new(STR_LIT(""));
+	operator_ask(op, r, 0, ASK_ALARM);
+}
+
+/* Where an alarm's target is looked at. */
+static void go_there(struct operator* op, struct str target)
+{
+	enum root root = ROOT_QUEUES;
+	struct view *v;
+
+	if (str_istarts(target, "vmta:")) {
+		root = ROOT_SOURCES;
+		target = (struct str){ target.p + 5, target.n - 5 };
+	} else if (target.n && target.p[0] == '@') {
+		target = (struct str){ target.p + 1, target.n - 1 };
+	} else if (!target.n || memchr(target.p, '/', target.n) ||
+		   !memchr(target.p, '.', target.n)) {
+		operator_go(
+		    op, ROOT_ALARMS); /* of the machine or the whole: the list says all there is */
+		return;
+	}
+	operator_go(op, root);
+	v = operator_view(op);
+	v->ops->set_filter(v, target);
+	operator_poll(op);
+}
+
+void alarm_answer(struct operator* op, struct link_answer *a)
+{
+	const struct page *p = a->page;
+	const struct row *r;
+	int i = 0;
+
+	if (!p || !p->nrows) {
+		operator_echo(op, STYLE_GOOD, "%s", p && p->error[0] ? p->error : "no alarms");
+		return;
+	}
+	while (i < p->nrows && p->rows[i].alarm.number != op->alarm_shown)
+		i++;
+	i = i + 1 < p->nrows ? i + 1 : 0; /* behind the one that was shown, or the first */
+	r = &p->rows[i];
+	op->alarm_shown = r->alarm.number;
+	go_there(op, rstr_str(r->alarm.target));
+	operator_echo(op, r->alarm.severity <= 1 ? STYLE_ERROR : STYLE_BACK,
+		      "alarm %d of %d: %s%s%s%s", i + 1, p->nrows, rstr_str(r->alarm.target).p,
+		      r->alarm.target && r->alarm.target->len ? ": " : "",
+		      rstr_str(r->alarm.text).p,
+		      r->alarm.acked ? " (acknowledged)" : "   A acknowledges");
+}
+
+void act_ack_key(struct operator* op, int arg)
+{
+	struct view *v = operator_view(op);
+	const struct row *r = v->ops->kind == IN_ALARMS ? table_row(v->ops->table(v)) : NULL;
+	uint64_t number = r ? r->alarm.number : op->alarm_shown;
+
+	(void)arg;
+	if (!operator_may_act(op))
+		return;
+	if (!number) {
+		operator_echo(op, STYLE_ERROR, "! shows an alarm first, then A acknowledges it");
+		return;
+	}
+	snprintf(op->prompt.note_command, sizeof op->prompt.note_command, "ack %" PRIu64, number);
+	prompt_open(op, PROMPT_NOTE, "");
+}

@@ -1,0 +1,617 @@
+/* The log of deliveries: it follows until one scrolls up; filter, errors, wrap. Lines are control's
+ * ring of the last 100,000 events. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/clean.h"
+#include "tui/operator.h"
+
+enum { KEEP = 3000, ASK_N = 200, TEXT = 120, REPLY = 400 };
+enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_ERROR };
+
+struct log_entry { /* an event, read once */
+	uint64_t id;
+	us_t at;
+	char type;
+	char vmta[32], who[TEXT], mx[TEXT], reply[REPLY], seconds[16], message[24];
+};
+struct view_log {
+	struct view view;
+	char filter[TABLE_FILTER];
+	struct log_entry *v;
+	int n;
+	bool follow, wrap, answered;
+	uint64_t cursor; /* event id */
+	int cursor_line, top, visible;
+	uint64_t matched_below, ring_first, ring_last;
+	us_t jump_to; /* :at */
+	int want_error;
+	double shown_rate;
+	us_t rate_at;
+	uint64_t rate_last;
+	int field; /* f takes them one after the other */
+	char error[200];
+};
+
+static struct view_log *log_of(struct view *v)
+{
+	return (struct view_log *)(void *)v;
+}
+
+static void log_free(struct view *v)
+{
+	free(log_of(v)->v);
+	free(v);
+}
+
+/* ---- asking ---- */
+
+static void ask(struct view_log *l, uint64_t from, bool backwards, bool errors, int n, int tag)
+{
+	struct link_request *r = link_request_make(LINK_LOG, str_of(l->filter));
+
+	if (!r)
+		return;
+	r->from_event = from;
+	r->backwards = backwards;
+	r->errors_only = errors;
+	r->n = n;
+	view_ask(&l->view, r, tag);
+}
+
+static void log_poll(struct view *v, us_t now)
+{
+	struct view_log *l = log_of(v);
+
+	if (!view_idle(v, now))
+		return;
+	if (!l->n)
+		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
+	else
+		ask(l, l->v[l->n - 1].id, false, false, l->follow ? ASK_N : 0, TAG_NEWER);
+}
+
+/* ---- events become lines ---- */
+
+static void copy(const json_t *o, const char *key, char *out, size_t cap)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	snprintf(out, cap, "%s", s ? s : "");
+}
+
+static char letter(const char *type)
+{
+	static const struct {
+		const char *type;
+		char letter;
+	} letters[] = {
+		{ "received", 'R' }, { "rejected", 'X' }, { "delivered", 'D' }, { "deferred", 'T' },
+		{ "bounced", 'B' },  { "expired", 'E' },  { "removed", '-' },
+	};
+
+	for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
+		if (strcmp(type, letters[i].type) == 0)
+			return letters[i].letter;
+	return '?';
+}
+
+static void read_event(struct log_entry *e, const struct log_line *line)
+{
+	struct str s = rstr_str(line->text);
+	json_t *o = json_loadb(s.p, s.n, 0, NULL);
+	const json_t *seconds = json_object_get(o, "seconds");
+	char type[24];
+
+	*e = (struct log_entry){ .id = line->id, .at = line->at };
+	copy(o, "type", type, sizeof type);
+	e->type = letter(type);
+	copy(o, "virtual_mta", e->vmta, sizeof e->vmta);
+	copy(o, "recipient", e->who, sizeof e->who);
+	copy(o, "mx", e->mx, sizeof e->mx);
+	copy(o, "reply", e->reply, sizeof e->reply);
+	copy(o, "message", e->message, sizeof e->message);
+	if (json_is_number(seconds))
+		snprintf(e->seconds, sizeof e->seconds, "%.2fs", json_number_value(seconds));
+	if (!e->reply[0] && e->type == 'R')
+		snprintf(e->reply, sizeof e->reply, "received from %s",
+			 json_string_value(json_object_get(o, "sender"))
+			     ? json_string_value(json_object_get(o, "sender"))
+			     : "<>");
+	json_decref(o);
+}
+
+static bool room(struct view_log *l)
+{
+	if (!l->v)
+		l->v = calloc(KEEP + ASK_N * 2, sizeof *l->v);
+	return l->v != NULL;
+}
+
+static void drop_oldest(struct view_log *l)
+{
+	int over = l->n - KEEP;
+
+	if (over <= 0)
+		return;
+	memmove(l->v, l->v + over, (size_t)(l->n - over) * sizeof *l->v);
+	l->n -= over;
+	l->top = l->top > over ? l->top - over : 0;
+}
+
+static void append(struct view_log *l, const struct link_answer *a)
+{
+	for (int i = 0; i < a->nlines && i < ASK_N; i++)
+		if (!l->n || a->lines[i].id > l->v[l->n - 1].id)
+			read_event(&l->v[l->n++], &a->lines[i]);
+	drop_oldest(l);
+}
+
+static void prepend(struct view_log *l, const struct link_answer *a)
+{
+	int n = a->nlines > ASK_N ? ASK_N : a->nlines;
+
+	if (l->n + n > KEEP)
+		l->n = KEEP - n; /* the newest go; End asks for them again */
+	memmove(l->v + n, l->v, (size_t)l->n * sizeof *l->v);
+	for (int i = 0; i < n; i++)
+		read_event(&l->v[i], &a->lines[i]);
+	l->n += n;
+	l->top += n;
+}
+
+static int index_of(const struct view_log *l, uint64_t id)
+{
+	for (int i = 0; i < l->n; i++)
+		if (l->v[i].id >= id)
+			return i;
+	return l->n - 1;
+}
+
+static void set_cursor(struct view_log *l, int i)
+{
+	if (i >= l->n)
+		i = l->n - 1;
+	if (i < 0)
+		i = 0;
+	l->cursor_line = i;
+	l->cursor = l->n ? l->v[i].id : 0;
+}
+
+static void measure(struct view_log *l, us_t now)
+{
+	if (!l->rate_at || now - l->rate_at >= US_PER_S) {
+		if (l->rate_at && l->ring_last >= l->rate_last)
+			l->shown_rate = (double)(l->ring_last - l->rate_last) * (double)US_PER_S /
+					(double)(now - l->rate_at);
+		l->rate_at = now;
+		l->rate_last = l->ring_last;
+	}
+}
+
+/* An error that [ or ] found, with what stands around it. */
+static void found_error(struct view_log *l, const struct link_answer *a)
+{
+	uint64_t id = a->nlines ? a->lines[l->want_error < 0 ? a->nlines - 1 : 0].id : 0;
+
+	if (!id) {
+		operator_echo(l->view.op, STYLE_ECHO, "no %s error",
+			      l->want_error < 0 ? "earlier" : "later");
+		return;
+	}
+	l->follow = false;
+	if (l->n && id >= l->v[0].id && id <= l->v[l->n - 1].id) {
+		set_cursor(l, index_of(l, id));
+		return;
+	}
+	l->n = 0;
+	append(l, a);
+	set_cursor(l, index_of(l, id));
+}
+
+/* :at goes further up until it is there or the ring ends. */
+static void go_on_back(struct view_log *l)
+{
+	int i = 0;
+
+	if (!l->jump_to || !l->n)
+		return;
+	if (l->v[0].at > l->jump_to && l->v[0].id > l->ring_first) {
+		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+		return;
+	}
+	while (i < l->n && l->v[i].at < l->jump_to)
+		i++;
+	l->jump_to = 0;
+	set_cursor(l, i);
+}
+
+static void log_answer(struct view *v, struct link_answer *a, int tag)
+{
+	struct view_log *l = log_of(v);
+
+	l->error[0] = '\0';
+	if (a->exit && a->text) {
+		snprintf(l->error, sizeof l->error, "%s", a->text->text);
+		return;
+	}
+	if (!room(l))
+		return;
+	l->answered = true;
+	l->ring_first = a->log_first;
+	l->ring_last = a->log_last;
+	measure(l, console_now(v->op->console));
+	if (tag == TAG_ERROR) {
+		found_error(l, a);
+		return;
+	}
+	if (tag == TAG_OLDER) {
+		uint64_t keep = l->cursor;
+		prepend(l, a);
+		set_cursor(l, index_of(l, keep));
+		go_on_back(l);
+		return;
+	}
+	if (tag == TAG_NEWEST)
+		l->n = 0;
+	if (tag == TAG_NEWER)
+		l->matched_below = a->matched;
+	if (tag == TAG_NEWER && l->follow &&
+	    a->matched) { /* more came than one can read: on to the newest */
+		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
+		return;
+	}
+	append(l, a);
+	if (l->follow) {
+		l->matched_below = 0;
+		set_cursor(l, l->n - 1);
+	} else {
+		set_cursor(l, index_of(l, l->cursor));
+	}
+}
+
+/* ---- drawing ---- */
+
+static enum style type_style(char type)
+{
+	switch (type) {
+	case 'D':
+		return STYLE_OK;
+	case 'T':
+		return STYLE_BACK;
+	case 'B':
+	case 'E':
+	case 'X':
+		return STYLE_DOWN;
+	default:
+		return STYLE_DIM;
+	}
+}
+
+static void clock_text(const struct view_log *l, const struct log_entry *e, char out[40])
+{
+	struct tz_time t;
+
+	tz_split(l->view.op->tz, e->at, &t);
+	snprintf(out, 40, "%02d:%02d:%02d.%03d", t.hour, t.min, t.sec, t.ms);
+}
+
+static void line_text(const struct log_entry *e, struct buf *out)
+{
+	buf_addf(out, "%-30s %-14s %s", e->who, e->mx, e->reply);
+}
+
+/* Lines that an entry takes: more than one only when wrapped. */
+static int entry_height(const struct view_log *l, const struct log_entry *e, int w)
+{
+	struct buf b;
+	int n;
+
+	if (!l->wrap || w < 20)
+		return 1;
+	buf_init(&b);
+	line_text(e, &b);
+	n = clean_width(buf_str(&b));
+	buf_free(&b);
+	return 1 + (n > w - 26 ? (n - (w - 26) + w - 27) / (w - 26) : 0);
+}
+
+static void draw_wrapped(struct canvas *c, struct area a, struct str s)
+{
+	for (int y = a.y; y < a.y + a.h && s.n; y++) {
+		size_t n = 0;
+		int w = 0;
+		while (n < s.n) {
+			uint32_t rune;
+			size_t k = clean_rune((struct str){ s.p + n, s.n - n }, &rune);
+			int rw = clean_rune_width(rune);
+			if (w + (rw > 0 ? rw : 0) > a.w)
+				break;
+			w += rw > 0 ? rw : 0;
+			n += k;
+		}
+		canvas_text(c, y, a.x, a.w, STYLE_TEXT, (struct str){ s.p, n });
+		s.p += n;
+		s.n -= n;
+	}
+}
+
+static void draw_entry(const struct view_log *l, struct canvas *c, struct area a,
+		       const struct log_entry *e)
+{
+	int x = a.x + 2,
+	    who = a.w >= 90   ? 30
+		  : a.w >= 60 ? 22
+			      : 16,
+	    mx = a.w >= 90 ? 16 : 0, end = a.x + a.w - 1;
+	char at[40];
+	bool wide = a.w >= 60;
+	struct buf b;
+
+	clock_text(l, e, at);
+	x += canvas_z(c, a.y, x, wide ? 12 : 8, STYLE_DIM, at) + 1;
+	canvas_fmt(c, a.y, x, 1, type_style(e->type), "%c", e->type);
+	x += 2;
+	if (wide) {
+		canvas_z(c, a.y, x, 8, STYLE_DIM, e->vmta);
+		x += 9;
+	}
+	if (l->wrap) {
+		buf_init(&b);
+		line_text(e, &b);
+		draw_wrapped(c, (struct area){ a.y, x, a.h, end - x }, buf_str(&b));
+		buf_free(&b);
+		return;
+	}
+	canvas_z(c, a.y, x, who, STYLE_TEXT, e->who);
+	x += who + 1;
+	if (mx) {
+		canvas_z(c, a.y, x, mx, STYLE_DIM, e->mx);
+		x += mx + 1;
+		canvas_right(c, a.y, end - 7, 7, STYLE_DIM, str_of(e->seconds));
+		end -= 8;
+	}
+	canvas_z(c, a.y, x, end - x, e->type == 'D' || e->type == 'R' ? STYLE_DIM : STYLE_TEXT,
+		 e->reply);
+}
+
+static void place(struct view_log *l, struct area a)
+{
+	int lines = 0, first = l->cursor_line;
+
+	l->visible = a.h;
+	if (l->follow || l->cursor_line >= l->top) {
+		/* How far up may the top be so that the cursor's entry is still whole? */
+		while (first >= 0 && lines + entry_height(l, &l->v[first], a.w) <= a.h)
+			lines += entry_height(l, &l->v[first--], a.w);
+		if (l->top <= first || l->follow)
+			l->top = first + 1;
+	} else {
+		l->top = l->cursor_line;
+	}
+}
+
+static void log_draw(struct view *v, struct canvas *c, struct area a, us_t now)
+{
+	struct view_log *l = log_of(v);
+	int y = a.y;
+
+	(void)now;
+	if (l->error[0])
+		canvas_z(c, a.y + 1, a.x + 2, a.w - 4, STYLE_ERROR, l->error);
+	else if (!l->n)
+		canvas_z(c, a.y + 1, a.x + 2, a.w - 4, STYLE_DIM,
+			 !l->answered ? "asking ..."
+			 : l->filter[0]
+			     ? "Nothing in the log matches this filter; Esc takes it off."
+			     : "Nothing yet: every message that comes, goes or is refused makes a "
+			       "line here.");
+	if (!l->n || l->error[0])
+		return;
+	place(l, a);
+	for (int i = l->top; i < l->n && y < a.y + a.h; i++) {
+		int h = entry_height(l, &l->v[i], a.w);
+		h = h > a.y + a.h - y ? a.y + a.h - y : h;
+		draw_entry(l, c, (struct area){ y, a.x, h, a.w }, &l->v[i]);
+		if (i == l->cursor_line && !l->follow) {
+			canvas_z(c, y, a.x, 1, STYLE_STRONG, ">");
+			canvas_over(c, y, a.x, a.w, STYLE_CURSOR);
+		}
+		y += h;
+	}
+}
+
+static void log_title(struct view *v, struct segs *s, us_t now)
+{
+	struct view_log *l = log_of(v);
+	char rate[FMT_SIZE], n[FMT_SIZE];
+
+	(void)now;
+	segs_add(s, STYLE_DIM, 5, "> delivery");
+	if (l->filter[0]) {
+		segs_add(s, STYLE_DIM, 1, "filter");
+		segs_add(s, STYLE_STRONG, 0, "%s", l->filter);
+	}
+	fmt_count((int64_t)l->matched_below, n);
+	if (l->follow)
+		segs_right(s, STYLE_GOOD, 0, "FOLLOW");
+	else if (l->matched_below)
+		segs_right(s, STYLE_BACK, 0, "%s new below, End follows", n);
+	else
+		segs_right(s, STYLE_BACK, 0, "scrolled, End follows");
+	fmt_per_s(l->shown_rate, rate);
+	segs_right(s, STYLE_DIM, 3, "%s/s", rate);
+	fmt_count((int64_t)(l->ring_last >= l->ring_first && l->ring_last
+				? l->ring_last - l->ring_first + 1
+				: 0),
+		  n);
+	segs_right(s, STYLE_DIM, 4, "buffer %s", n);
+}
+
+/* ---- keys ---- */
+
+static void log_move(struct view *v, enum move m, int n, us_t now)
+{
+	struct view_log *l = log_of(v);
+	int page = l->visible > 1 ? l->visible - 1 : 1, to = l->cursor_line;
+
+	to += m == MOVE_LINES	 ? n
+	      : m == MOVE_PAGES	 ? n * page
+	      : m == MOVE_HALVES ? n * (page + 1) / 2
+				 : 0;
+	l->field = 0;
+	if (m == MOVE_END) {
+		l->follow = true;
+		l->matched_below = 0;
+		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
+		return;
+	}
+	if (m == MOVE_HOME)
+		to = 0;
+	if (to > l->cursor_line && l->follow)
+		return; /* below the newest there is nothing */
+	l->follow = false;
+	if (to < 0 && l->n && l->v[0].id > l->ring_first && view_idle(v, now))
+		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+	set_cursor(l, to);
+}
+
+static const char *log_filter(struct view *v)
+{
+	return log_of(v)->filter;
+}
+
+static bool log_set_filter(struct view *v, struct str text)
+{
+	struct view_log *l = log_of(v);
+
+	snprintf(l->filter, sizeof l->filter, "%.*s", (int)text.n, text.n ? text.p : "");
+	l->n = 0;
+	l->top = 0;
+	l->follow = true;
+	l->answered = false;
+	l->matched_below = 0;
+	v->waiting_since = 0;
+	return true;
+}
+
+static bool holds(const struct log_entry *e, const char *low)
+{
+	char text[REPLY + TEXT * 2 + 64];
+
+	snprintf(text, sizeof text, "%s %s %s %s %s", e->who, e->mx, e->reply, e->vmta, e->message);
+	for (char *p = text; *p; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
+	return strstr(text, low) != NULL;
+}
+
+static void log_search(struct view *v, struct str what, int direction)
+{
+	struct view_log *l = log_of(v);
+	char low[128];
+
+	if (!str_lower(what, low, sizeof low))
+		return;
+	for (int i = l->cursor_line - direction; i >= 0 && i < l->n;
+	     i -= direction) /* n goes up, to what was before */
+		if (holds(&l->v[i], low)) {
+			l->follow = false;
+			set_cursor(l, i);
+			return;
+		}
+	operator_echo(v->op, STYLE_ECHO,
+		      "\"%s\" is not further %s in what is loaded; / filters all", low,
+		      direction > 0 ? "up" : "down");
+}
+
+static const struct view_ops log_ops = {
+	.kind = IN_LOG,
+	.name = "Log",
+	.free = log_free,
+	.poll = log_poll,
+	.answer = log_answer,
+	.draw = log_draw,
+	.title = log_title,
+	.move = log_move,
+	.filter = log_filter,
+	.set_filter = log_set_filter,
+	.search = log_search,
+};
+
+struct view *view_log_new(struct operator* op)
+{
+	struct view_log *l = calloc(1, sizeof *l);
+
+	if (!l)
+		return NULL;
+	l->view = (struct view){ .ops = &log_ops, .op = op, .serial = ++op->next_serial };
+	l->follow = true;
+	return &l->view;
+}
+
+bool view_log_follows(struct view *v)
+{
+	return log_of(v)->follow;
+}
+
+void view_log_errors(struct view *v, int direction)
+{
+	struct view_log *l = log_of(v);
+
+	l->want_error = direction;
+	if (l->n)
+		ask(l, l->cursor, direction < 0, true, 1, TAG_ERROR);
+}
+
+void view_log_wrap(struct view *v)
+{
+	log_of(v)->wrap = !log_of(v)->wrap;
+}
+
+/* f: one field of the line after the other becomes a filter. */
+void view_log_field(struct view *v)
+{
+	struct view_log *l = log_of(v);
+	const struct log_entry *e = l->n ? &l->v[l->cursor_line] : NULL;
+	const char *names[] = { "recipient", "virtual_mta", "mx", "message", "reply" };
+	char code[8], filter[TABLE_FILTER];
+	const char *values[5];
+
+	if (!e)
+		return;
+	snprintf(code, sizeof code, "%.3s", e->reply);
+	values[0] = strchr(e->who, '@') ? strchr(e->who, '@') + 1 : e->who;
+	values[1] = e->vmta;
+	values[2] = e->mx;
+	values[3] = e->message;
+	values[4] = code;
+	for (int k = 0; k < 5; k++) {
+		int i = l->field++ % 5;
+		if (!values[i][0])
+			continue;
+		snprintf(filter, sizeof filter, "%s:%s", names[i], values[i]);
+		prompt_open(v->op, PROMPT_FILTER, l->filter);
+		edit_set(&v->op->prompt.line, str_of(filter));
+		return;
+	}
+}
+
+void view_log_at(struct view *v, us_t at)
+{
+	struct view_log *l = log_of(v);
+	int lo = 0;
+
+	/* Event ids rise with time: the ring holds recent hours, here we look in what is loaded and
+	 * then further up. */
+	while (lo < l->n && l->v[lo].at < at)
+		lo++;
+	l->follow = false;
+	if (lo == 0 && l->n && l->v[0].id > l->ring_first) {
+		l->jump_to = at;
+		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+	}
+	set_cursor(l, lo);
+	if (!l->n || l->v[lo < l->n ? lo : l->n - 1].at < at)
+		operator_echo(v->op, STYLE_ECHO, "the log has nothing that late");
+}

@@ -1,0 +1,539 @@
+/* One provider or site: what it says and why it is as it is, then panes: lanes, queues, MX hosts,
+ * errors, events. The pane that has the keys gets the room; on a small screen it is the only one.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/base/clean.h"
+#include "tui/acts.h"
+#include "tui/operator.h"
+
+enum pane { /* the first two are tables */
+	    PANE_LANES,
+	    PANE_QUEUES,
+	    PANE_HOSTS,
+	    PANE_ERRORS,
+	    PANE_EVENTS,
+	    PANES,
+	    TABLES = PANE_HOSTS
+};
+enum { LINES_MAX = 64, LINE_TEXT = 400, ASK_ROW = 10, ASK_DETAIL = 11, FACT_LINES = 3, SMALL = 14 };
+#define DETAIL_US (2 * US_PER_S)
+#define LATE_US	  (10 * US_PER_S)
+
+struct text_pane {
+	char (*lines)[LINE_TEXT];
+	int n, top;
+};
+struct view_site {
+	struct view view;
+	uint64_t id;
+	char name[TABLE_NAME];
+	struct page *row; /* of the site alone */
+	struct table tables[TABLES];
+	struct text_pane texts[PANES];
+	enum pane pane;
+	bool gone;
+	us_t waiting[TABLES], row_waiting, detail_waiting, detail_at;
+};
+static const char *const pane_names[PANES] = { "LANES", "QUEUES", "MX HOSTS", "ERRORS", "EVENTS" };
+static const char *const pane_empty[PANES] = {
+	"no lane yet: one appears with the first connection",
+	"no queue: its domains have no mail waiting",
+	"no host known: none was looked up yet",
+	"no errors since start",
+	"nothing was sent yet",
+};
+
+static struct view_site *site_of(struct view *v)
+{
+	return (struct view_site *)(void *)v;
+}
+
+static void site_free(struct view *v)
+{
+	struct view_site *s = site_of(v);
+
+	page_free(s->row);
+	for (int i = 0; i < TABLES; i++)
+		table_free(&s->tables[i]);
+	for (int i = 0; i < PANES; i++)
+		free(s->texts[i].lines);
+	free(s);
+}
+
+/* ---- asking ---- */
+
+static bool due(us_t waiting, us_t now)
+{
+	return !waiting || now - waiting > LATE_US;
+}
+
+static void ask_row(struct view_site *s, us_t now)
+{
+	struct link_request *r = link_request_make(LINK_QUERY, STR_LIT(""));
+
+	if (!r)
+		return;
+	s->row_waiting = now;
+	r->sort = rstr_new(STR_LIT(""));
+	r->q.list = LIST_SITES;
+	r->q.limit = 1;
+	r->q.around = s->id; /* the window moves to this row alone */
+	view_ask(&s->view, r, ASK_ROW);
+}
+
+static void ask_detail(struct view_site *s, us_t now)
+{
+	char target[TABLE_NAME + 1];
+
+	s->detail_waiting = now;
+	snprintf(target, sizeof target, "@%s", s->name);
+	view_ask(&s->view, link_request_make(LINK_DETAIL, str_of(target)), ASK_DETAIL);
+}
+
+static void site_poll(struct view *v, us_t now)
+{
+	struct view_site *s = site_of(v);
+
+	if (due(s->row_waiting, now))
+		ask_row(s, now);
+	for (int i = 0; i < TABLES; i++) {
+		struct link_request *r = due(s->waiting[i], now) ? calloc(1, sizeof *r) : NULL;
+		if (!r)
+			continue;
+		s->waiting[i] = now;
+		table_ask(&s->tables[i], r);
+		view_ask(v, r, i);
+	}
+	if (due(s->detail_waiting, now) && now - s->detail_at >= DETAIL_US)
+		ask_detail(s, now);
+}
+
+/* ---- the JSON of the site ---- */
+
+static char *add_line(struct text_pane *p)
+{
+	if (!p->lines)
+		p->lines = calloc(LINES_MAX, sizeof *p->lines);
+	return p->lines && p->n < LINES_MAX ? p->lines[p->n++] : NULL;
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+/* RFC 3339 in UTC, as all our JSON has it. */
+static us_t moment(const char *s)
+{
+	struct tm tm = { 0 };
+	int ms = 0;
+
+	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) < 6)
+		return 0;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	return (us_t)timegm(&tm) * US_PER_S + ms * US_PER_MS;
+}
+
+static void time_of(const struct view_site *s, const json_t *o, const char *key, char *out,
+		    size_t cap)
+{
+	us_t at = moment(text(o, key));
+	struct buf b;
+
+	buf_init(&b);
+	if (at)
+		tz_text(s->view.op->tz, at, console_now(s->view.op->console), &b);
+	snprintf(out, cap, "%s", at ? buf_z(&b) : "-");
+	buf_free(&b);
+}
+
+static void take_host(struct view_site *s, const json_t *h)
+{
+	char *line = add_line(&s->texts[PANE_HOSTS]);
+	const char *state = text(h, "state");
+
+	if (line)
+		snprintf(line, LINE_TEXT, "%3d  %-32s %-15s %-5s %3d conn  %s  %s",
+			 (int)json_integer_value(json_object_get(h, "preference")), text(h, "host"),
+			 text(h, "address"), state[0] ? state : "up",
+			 (int)json_integer_value(json_object_get(h, "connections")), text(h, "tls"),
+			 text(h, "error"));
+}
+
+static void take_error(struct view_site *s, const json_t *e)
+{
+	char *line = add_line(&s->texts[PANE_ERRORS]);
+	char first[40], last[40], n[FMT_SIZE];
+
+	if (!line)
+		return;
+	time_of(s, e, "first", first, sizeof first);
+	time_of(s, e, "last", last, sizeof last);
+	fmt_count(json_integer_value(json_object_get(e, "count")), n);
+	snprintf(line, LINE_TEXT, "%6sx  %s..%s  %s", n, first, last, text(e, "text"));
+}
+
+static void take_event(struct view_site *s, const json_t *e)
+{
+	char *line = add_line(&s->texts[PANE_EVENTS]);
+	char at[40];
+
+	if (!line)
+		return;
+	time_of(s, e, "at", at, sizeof at);
+	snprintf(line, LINE_TEXT, "%s  %-9s %-10s %s  %s", at, text(e, "type"),
+		 text(e, "virtual_mta"), text(e, "recipient"), text(e, "reply"));
+}
+
+static const struct {
+	const char *key;
+	enum pane pane;
+	void (*take)(struct view_site *s, const json_t *o);
+} detail_lists[] = {
+	{ "hosts", PANE_HOSTS, take_host },
+	{ "errors", PANE_ERRORS, take_error },
+	{ "events", PANE_EVENTS, take_event },
+};
+
+static void take_detail(struct view_site *s, struct str json)
+{
+	json_t *o = json_loadb(json.p, json.n, 0, NULL);
+
+	for (size_t i = 0; o && i < sizeof detail_lists / sizeof detail_lists[0]; i++) {
+		const json_t *list = json_object_get(o, detail_lists[i].key), *e;
+		size_t k;
+		s->texts[detail_lists[i].pane].n = 0;
+		json_array_foreach(list, k, e) detail_lists[i].take(s, e);
+	}
+	json_decref(o);
+}
+
+static void take_row(struct view_site *s, struct link_answer *a)
+{
+	bool here = a->page && a->page->nrows == 1 && a->page->rows[0].id == s->id;
+
+	s->row_waiting = 0;
+	s->gone = !here;
+	if (!here)
+		return;
+	page_free(s->row);
+	s->row = a->page;
+	a->page = NULL;
+}
+
+static void site_answer(struct view *v, struct link_answer *a, int tag)
+{
+	struct view_site *s = site_of(v);
+
+	if (tag == ASK_ROW) {
+		take_row(s, a);
+	} else if (tag == ASK_DETAIL) {
+		s->detail_waiting = 0;
+		s->detail_at = console_now(v->op->console);
+		take_detail(s, rstr_str(a->text));
+	} else if (tag < TABLES) {
+		s->waiting[tag] = 0;
+		table_answer(&s->tables[tag], a->page);
+		a->page = NULL;
+	}
+}
+
+/* ---- drawing ---- */
+
+static void fact(struct canvas *c, struct area a, int line, const char *label, enum style style,
+		 const char *words)
+{
+	canvas_z(c, a.y + line, a.x + 1, 7, STYLE_DIM, label);
+	canvas_z(c, a.y + line, a.x + 8, a.w - 9, style, words);
+}
+
+static void until_text(const struct view_site *s, const struct row *r, us_t now, struct buf *out)
+{
+	char left[FMT_SIZE];
+
+	if (r->why.origin && r->why.origin->len)
+		buf_addf(out, "   by %s", r->why.origin->text);
+	if (r->why.until && r->why.until != US_NEVER) {
+		buf_addz(out, "   until ");
+		tz_minute(s->view.op->tz, r->why.until, now, out);
+		fmt_left(r->why.until - now, left);
+		buf_addf(out, ", %s left", left);
+	} else if (r->state == STATE_PAUSED) {
+		buf_addz(out, "   until ended");
+	}
+}
+
+static void draw_facts(struct view_site *s, struct canvas *c, struct area a, us_t now)
+{
+	const struct row *r = s->row ? &s->row->rows[0] : NULL;
+	char queued[FMT_SIZE], due_n[FMT_SIZE], eta[FMT_SIZE];
+	struct buf b;
+
+	if (s->gone)
+		canvas_fmt(c, a.y, a.x + 1, a.w - 2, STYLE_ERROR,
+			   "%s is gone: nothing of it waits any more.  Esc goes back", s->name);
+	if (!r || s->gone)
+		return;
+	buf_init(&b);
+	buf_addz(&b, rstr_str(r->why.text).p);
+	until_text(s, r, now, &b);
+	fact(c, a, 0, "why", state_style(r->state), buf_z(&b));
+	fact(c, a, 1, "reply", STYLE_TEXT,
+	     r->site.last_reply && r->site.last_reply->len ? r->site.last_reply->text : "none yet");
+	buf_clear(&b);
+	fmt_count((int64_t)r->site.queued, queued);
+	fmt_count((int64_t)r->site.due, due_n);
+	fmt_left(r->site.eta, eta);
+	buf_addf(&b, "%s, %s due, %" PRIu64 " in flight", queued, due_n, r->site.in_flight);
+	fmt_per_s((double)r->site.t.rate, eta);
+	buf_addf(&b, "   out %s/s on %u connections", eta, r->site.t.connections);
+	fmt_left(r->site.eta, eta);
+	if (r->site.eta_state == ETA_OK && r->site.queued)
+		buf_addf(&b, "   empty in %s", eta);
+	else if (r->site.eta_state == ETA_NEVER)
+		buf_addz(&b, "   never empty at this rate");
+	fact(c, a, 2, "queue", STYLE_TEXT, buf_z(&b));
+	buf_free(&b);
+}
+
+static int pane_rows(const struct view_site *s, enum pane p)
+{
+	if (p < TABLES)
+		return s->tables[p].page ? (int)s->tables[p].page->total : 0;
+	return s->texts[p].n;
+}
+
+static void draw_text_pane(struct view_site *s, enum pane p, struct canvas *c, struct area a)
+{
+	struct text_pane *t = &s->texts[p];
+
+	if (t->top > t->n - a.h)
+		t->top = t->n - a.h;
+	if (t->top < 0)
+		t->top = 0;
+	for (int i = 0; i < a.h && t->top + i < t->n; i++)
+		canvas_z(c, a.y + i, a.x + 2, a.w - 3, STYLE_TEXT, t->lines[t->top + i]);
+}
+
+static void draw_pane(struct view_site *s, enum pane p, struct canvas *c, struct area a, us_t now)
+{
+	bool on = p == s->pane;
+
+	if (a.h < 1)
+		return;
+	canvas_fmt(c, a.y, a.x + 1, a.w - 2, on ? STYLE_PANE_ON : STYLE_PANE, "%s", pane_names[p]);
+	canvas_fmt(c, a.y, a.x + 2 + (int)strlen(pane_names[p]), 12, STYLE_DIM, "%d",
+		   pane_rows(s, p));
+	a.y++;
+	a.h--;
+	if (!pane_rows(s, p) && a.h > 0)
+		canvas_z(c, a.y, a.x + 2, a.w - 3, STYLE_DIM, pane_empty[p]);
+	else if (p < TABLES && a.h > 0)
+		table_draw(&s->tables[p], c, a, now, s->view.op->tz, on);
+	else
+		draw_text_pane(s, p, c, a);
+}
+
+static void draw_tabs(const struct view_site *s, struct canvas *c, struct area line)
+{
+	struct segs tabs;
+
+	segs_start(&tabs);
+	for (int p = 0; p < PANES; p++) {
+		segs_add(&tabs, p == (int)s->pane ? STYLE_PANE_ON : STYLE_PANE,
+			 p == (int)s->pane ? 0 : p + 1, "%s", pane_names[p]);
+		segs_glue(&tabs, STYLE_DIM, p == (int)s->pane ? 0 : p + 1, " %d",
+			  pane_rows(s, (enum pane)p));
+	}
+	segs_right(&tabs, STYLE_DIM, 9, "Tab");
+	segs_draw(&tabs, c, line.y, line.x + 1, line.w - 2, 2);
+}
+
+/* Lines that a pane would like: its heading, for tables the columns', its rows. */
+static int wish(const struct view_site *s, enum pane p)
+{
+	int rows = pane_rows(s, p);
+
+	return 1 + (p < TABLES && rows ? 1 : 0) + (rows ? rows : 1);
+}
+
+/* Everybody gets his least, then the pane with the keys, then the others in their order. */
+static void share(const struct view_site *s, int room, int *heights)
+{
+	for (int p = 0; p < PANES; p++) {
+		int most = wish(s, (enum pane)p);
+		heights[p] = most < (p < TABLES ? 3 : 2) ? most : p < TABLES ? 3 : 2;
+		room -= heights[p];
+	}
+	for (int k = -1; k < PANES && room > 0; k++) {
+		int p = k < 0 ? (int)s->pane : k;
+		int more = wish(s, (enum pane)p) - heights[p];
+		more = more > room ? room : more;
+		heights[p] += more;
+		room -= more;
+	}
+}
+
+static void site_draw(struct view *v, struct canvas *c, struct area a, us_t now)
+{
+	struct view_site *s = site_of(v);
+	int facts = a.h > 8 ? FACT_LINES : a.h > 5 ? 1 : 0, heights[PANES];
+
+	if (facts || s->gone)
+		draw_facts(s, c, (struct area){ a.y, a.x, facts, a.w }, now);
+	a.y += facts;
+	a.h -= facts;
+	if (a.h < SMALL) {
+		enum pane p = s->pane;
+		draw_tabs(s, c, (struct area){ a.y, a.x, 1, a.w });
+		if (!pane_rows(s, p))
+			canvas_z(c, a.y + 1, a.x + 2, a.w - 3, STYLE_DIM, pane_empty[p]);
+		else if (p < TABLES)
+			table_draw(&s->tables[p], c, (struct area){ a.y + 1, a.x, a.h - 1, a.w },
+				   now, v->op->tz, true);
+		else
+			draw_text_pane(s, p, c, (struct area){ a.y + 1, a.x, a.h - 1, a.w });
+		return;
+	}
+	share(s, a.h, heights);
+	for (int p = 0; p < PANES && a.h > 0; p++) {
+		int h = heights[p] < a.h ? heights[p] : a.h;
+		draw_pane(s, (enum pane)p, c, (struct area){ a.y, a.x, h, a.w }, now);
+		a.y += h;
+		a.h -= h;
+	}
+}
+
+static void site_title(struct view *v, struct segs *s, us_t now)
+{
+	struct view_site *t = site_of(v);
+	const struct row *r = t->row ? &t->row->rows[0] : NULL;
+
+	segs_add(s, STYLE_DIM, 0, ">");
+	segs_add(s, STYLE_STRONG, 0, "%s", t->name);
+	if (r)
+		segs_add(s, state_style(r->state), 1, "%s",
+			 row_state_name((enum row_state)r->state));
+	if (r && r->site.stale_mx)
+		segs_add(s, STYLE_BACK, 4, "MX from before: the DNS fails");
+	if (t->pane < TABLES)
+		table_title(&t->tables[t->pane], s, now);
+}
+
+/* ---- keys ---- */
+
+static void site_move(struct view *v, enum move m, int n, us_t now)
+{
+	struct view_site *s = site_of(v);
+	struct text_pane *t = &s->texts[s->pane];
+
+	if (s->pane < TABLES)
+		table_move_by(&s->tables[s->pane], m, n, now);
+	else
+		t->top = m == MOVE_HOME	 ? 0
+			 : m == MOVE_END ? LINES_MAX
+					 : t->top + n * (m == MOVE_LINES ? 1 : 5);
+}
+
+static void site_tab(struct view *v, int direction)
+{
+	struct view_site *s = site_of(v);
+
+	if (s->pane < TABLES)
+		table_untag(&s->tables[s->pane]);
+	s->pane = (enum pane)(((int)s->pane + direction + PANES) % PANES);
+}
+
+static struct table *site_table(struct view *v)
+{
+	struct view_site *s = site_of(v);
+
+	return s->pane < TABLES ? &s->tables[s->pane] : NULL;
+}
+
+static void site_enter(struct view *v)
+{
+	struct view_site *s = site_of(v);
+	struct table *t;
+	const struct row *r = s->pane < TABLES ? act_row(v->op, &t) : NULL;
+	struct buf target;
+
+	if (s->pane >= TABLES) {
+		operator_echo(v->op, STYLE_ECHO, "L shows all of it in the log");
+		return;
+	}
+	if (!r)
+		return;
+	buf_init(&target);
+	if (s->pane == PANE_QUEUES) {
+		target_of(LIST_QUEUES, rstr_str(r->name), &target);
+		operator_push(v->op, view_messages_new(v->op, buf_str(&target)));
+	} else {
+		buf_addz(&target, "lane ");
+		quote_word(&target, rstr_str(r->name));
+		operator_push(v->op, view_text_command(v->op, t->cursor_name, buf_str(&target)));
+	}
+	buf_free(&target);
+}
+
+static const char *site_filter(struct view *v)
+{
+	struct table *t = site_table(v);
+
+	return t ? t->filter : "";
+}
+
+static bool site_set_filter(struct view *v, struct str what)
+{
+	struct view_site *s = site_of(v);
+	struct table *t = site_table(v);
+
+	if (!t) {
+		operator_echo(v->op, STYLE_ERROR, "only lanes and queues are filtered");
+		return false;
+	}
+	table_set_filter(t, what);
+	s->waiting[s->pane] = 0;
+	return true;
+}
+
+static const struct view_ops site_ops = {
+	.kind = IN_SITE,
+	.name = "Site",
+	.free = site_free,
+	.poll = site_poll,
+	.answer = site_answer,
+	.draw = site_draw,
+	.title = site_title,
+	.move = site_move,
+	.enter = site_enter,
+	.tab = site_tab,
+	.table = site_table,
+	.filter = site_filter,
+	.set_filter = site_set_filter,
+};
+
+struct view *view_site_new(struct operator* op, const struct row *site)
+{
+	struct view_site *s = calloc(1, sizeof *s);
+	struct str name = rstr_str(site->name);
+
+	if (!s)
+		return NULL;
+	s->view = (struct view){ .ops = &site_ops, .op = op, .serial = ++op->next_serial };
+	s->id = site->id;
+	snprintf(s->name, sizeof s->name, "%.*s", (int)name.n, name.p);
+	table_init(&s->tables[PANE_LANES], LIST_LANES);
+	table_init(&s->tables[PANE_QUEUES], LIST_QUEUES);
+	s->tables[PANE_LANES].site = s->tables[PANE_QUEUES].site = s->id;
+	return &s->view;
+}

@@ -1,0 +1,243 @@
+/* Text to be read: settings with origins, results, differences, help. JSON is laid out first. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/clean.h"
+#include "tui/operator.h"
+
+enum { LINES_MAX = 50000 };
+
+struct view_text {
+	struct view view;
+	char title[TABLE_NAME];
+	char *text; /* with \n; lines point into it */
+	struct str *lines;
+	int n, top, visible;
+	int found; /* line; -1 */
+	char search[128];
+	bool awaits;
+	char *command; /* to be sent with the first poll */
+};
+
+static struct view_text *text_of(struct view *v)
+{
+	return (struct view_text *)(void *)v;
+}
+
+static void text_free(struct view *v)
+{
+	struct view_text *t = text_of(v);
+
+	free(t->text);
+	free(t->lines);
+	free(t->command);
+	free(t);
+}
+
+static char *layout(struct str text)
+{
+	json_t *o = text.n && (text.p[0] == '{' || text.p[0] == '[')
+			? json_loadb(text.p, text.n, 0, NULL)
+			: NULL;
+	char *out = o ? json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
+
+	json_decref(o);
+	return out ? out : str_dup(text);
+}
+
+void view_text_set(struct view *v, struct str text)
+{
+	struct view_text *t = text_of(v);
+	struct str rest, line;
+	char *copy = layout(text);
+	int n = 1;
+
+	for (const char *p = copy; p && *p; p++)
+		n += *p == '\n';
+	if (n > LINES_MAX)
+		n = LINES_MAX;
+	free(t->text);
+	free(t->lines);
+	t->text = copy;
+	t->lines = copy ? calloc((size_t)n, sizeof *t->lines) : NULL;
+	t->n = 0;
+	t->found = -1;
+	t->awaits = false;
+	if (!t->lines)
+		return;
+	rest = str_of(copy);
+	while (t->n < n && str_split(&rest, '\n', &line))
+		t->lines[t->n++] = line;
+}
+
+static void text_poll(struct view *v, us_t now)
+{
+	struct view_text *t = text_of(v);
+
+	(void)now;
+	if (!t->command)
+		return;
+	view_ask(v, link_request_make(LINK_COMMAND, str_of(t->command)), 0);
+	free(t->command);
+	t->command = NULL;
+}
+
+static void text_answer(struct view *v, struct link_answer *a, int tag)
+{
+	(void)tag;
+	view_text_set(v, rstr_str(a->text));
+}
+
+static enum style line_style(struct str line)
+{
+	if (line.n && line.p[0] == '+')
+		return STYLE_GOOD;
+	if (line.n && line.p[0] == '-' && line.n > 1 && line.p[1] != '-')
+		return STYLE_ERROR;
+	if (line.n && (line.p[0] == '~' || line.p[0] == '!'))
+		return STYLE_BACK;
+	/* A line in capitals is a heading. */
+	for (size_t i = 0; i < line.n; i++)
+		if (line.p[i] >= 'a' && line.p[i] <= 'z')
+			return STYLE_TEXT;
+	return line.n > 3 && line.p[0] >= 'A' && line.p[0] <= 'Z' ? STYLE_TITLE : STYLE_TEXT;
+}
+
+static void text_draw(struct view *v, struct canvas *c, struct area a, us_t now)
+{
+	struct view_text *t = text_of(v);
+
+	(void)now;
+	t->visible = a.h;
+	if (t->top > t->n - a.h)
+		t->top = t->n - a.h;
+	if (t->top < 0)
+		t->top = 0;
+	if (t->awaits)
+		canvas_z(c, a.y + 1, a.x + 2, a.w - 4, STYLE_DIM, "asking ...");
+	else if (!t->n || (t->n == 1 && !t->lines[0].n))
+		canvas_z(c, a.y + 1, a.x + 2, a.w - 4, STYLE_DIM,
+			 "Nothing to say: the answer was empty.");
+	for (int i = 0; i < a.h && t->top + i < t->n; i++) {
+		struct str line = t->lines[t->top + i];
+		bool hit = t->top + i == t->found;
+		canvas_text(c, a.y + i, a.x + 1, a.w - 2, hit ? STYLE_MATCH : line_style(line),
+			    line);
+	}
+}
+
+static void text_title(struct view *v, struct segs *s, us_t now)
+{
+	struct view_text *t = text_of(v);
+	int last = t->top + t->visible < t->n ? t->top + t->visible : t->n;
+
+	(void)now;
+	segs_add(s, STYLE_DIM, 1, ">");
+	segs_add(s, STYLE_TEXT, 1, "%s", t->title);
+	if (t->search[0])
+		segs_right(s, STYLE_STRONG, 0, "/%s", t->search);
+	segs_right(s, STYLE_DIM, 2, "line %d of %d", last, t->n);
+}
+
+static void text_move(struct view *v, enum move m, int n, us_t now)
+{
+	struct view_text *t = text_of(v);
+	int page = t->visible > 1 ? t->visible - 1 : 1;
+
+	(void)now;
+	switch (m) {
+	case MOVE_LINES:
+		t->top += n;
+		break;
+	case MOVE_PAGES:
+		t->top += n * page;
+		break;
+	case MOVE_HALVES:
+		t->top += n * (page + 1) / 2;
+		break;
+	case MOVE_HOME:
+		t->top = 0;
+		break;
+	case MOVE_END:
+		t->top = t->n;
+		break;
+	}
+	if (t->top > t->n - t->visible)
+		t->top = t->n - t->visible;
+	if (t->top < 0)
+		t->top = 0;
+}
+
+static bool contains(struct str line, struct str what)
+{
+	char low[256], text[128];
+
+	if (line.n > sizeof low - 1)
+		line.n = sizeof low - 1;
+	return str_lower(line, low, sizeof low) && str_lower(what, text, sizeof text) &&
+	       strstr(low, text);
+}
+
+static void text_search(struct view *v, struct str what, int direction)
+{
+	struct view_text *t = text_of(v);
+	bool again = strcmp(t->search, what.p) == 0;
+	int from = again && t->found >= 0 ? t->found : t->top - direction;
+
+	snprintf(t->search, sizeof t->search, "%.*s", (int)what.n, what.p);
+	for (int k = 1; k <= t->n; k++) {
+		int i = ((from + direction * k) % t->n + t->n) % t->n;
+		if (!contains(t->lines[i], what))
+			continue;
+		t->found = i;
+		if (i < t->top || i >= t->top + t->visible)
+			t->top = i > t->visible / 3 ? i - t->visible / 3 : 0;
+		return;
+	}
+	t->found = -1;
+	operator_echo(v->op, STYLE_ERROR, "\"%s\" is not in this text", t->search);
+}
+
+static void text_export(struct view *v, bool json, struct buf *out)
+{
+	(void)json;
+	if (text_of(v)->text)
+		buf_addz(out, text_of(v)->text);
+}
+
+static const struct view_ops text_ops = {
+	.kind = IN_TEXT,
+	.name = "Text",
+	.free = text_free,
+	.poll = text_poll,
+	.answer = text_answer,
+	.draw = text_draw,
+	.title = text_title,
+	.move = text_move,
+	.search = text_search,
+	.export_rows = text_export,
+};
+
+struct view *view_text_new(struct operator* op, const char *title, struct str text)
+{
+	struct view_text *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return NULL;
+	t->view = (struct view){ .ops = &text_ops, .op = op, .serial = ++op->next_serial };
+	snprintf(t->title, sizeof t->title, "%s", title);
+	view_text_set(&t->view, text);
+	return &t->view;
+}
+
+struct view *view_text_command(struct operator* op, const char *title, struct str command)
+{
+	struct view *v = view_text_new(op, title, STR_LIT(""));
+
+	if (!v)
+		return NULL;
+	text_of(v)->awaits = true;
+	text_of(v)->command = str_dup(command);
+	return v;
+}
