@@ -79,8 +79,10 @@ struct name_index name_index_make(struct reading *r, int n);
 void name_index_add(struct reading *r, struct name_index *x, const char *name, int i);
 void name_index_sort(struct name_index *x);
 int sections_of(const struct reading *r, enum section_kind kind);
-/* check.c: what no single line shows */
+/* check.c, check_relay.c, check_limits.c: what no single line shows */
 void check(struct reading *r);
+void check_relay(struct reading *r);
+void check_limits(struct reading *r);
 
 /* " (did you mean \"x\"?)" or "". */
 const char *did_you_mean(struct reading *r, const struct nearest *n);

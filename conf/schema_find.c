@@ -55,8 +55,10 @@ void nearest_try(struct nearest *n, const char *name)
 
 const char *nearest_best(const struct nearest *n)
 {
+	int len = (int)strlen(n->word);
+
 	/* A third of the letters may be wrong: more is another word. */
-	return n->best && n->distance <= (int)strlen(n->word) / 3 + 1 ? n->best : NULL;
+	return n->best && n->distance <= len / 3 + 1 && n->distance < len ? n->best : NULL;
 }
 
 static void range_print(const struct directive *d, FILE *out)

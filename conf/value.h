@@ -47,6 +47,7 @@ bool parse_net(struct str s, struct endpoint *net, int *prefix, bool *is_net, st
 enum { ENDPOINT_TEXT = 56 };
 void endpoint_text(const struct endpoint *at, char out[ENDPOINT_TEXT]);
 bool parse_port(struct str s, uint16_t *port);
+bool ip_is_loopback(const struct endpoint *at);
 /* Letters, digits, `.`, `_`, `-`; 1 to CONF_NAME_MAX bytes. */
 bool name_ok(struct str s);
 /* "*", "*.example.com" or "example.com" to normal form. */

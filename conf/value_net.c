@@ -157,6 +157,13 @@ bool parse_net(struct str s, struct endpoint *net, int *prefix, bool *is_net, st
 	return false;
 }
 
+bool ip_is_loopback(const struct endpoint *at)
+{
+	if (at->sa.sa_family == AF_INET)
+		return ntohl(at->in4.sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&at->in6.sin6_addr);
+}
+
 bool name_ok(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
