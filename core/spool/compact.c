@@ -34,6 +34,7 @@ struct compaction {
 	uint64_t next_id; /* rows before it are done */
 	bool collected;	  /* all rows are done */
 	struct buf out;
+	size_t last_at; /* in out: of the last copy */
 	struct copy *v;
 	size_t n, cap, moved;
 	us_t looked_at;
@@ -202,6 +203,7 @@ static bool copy_record(struct spool *s, struct compaction *c, uint64_t id,
 	}
 	if (!remember(c, id, &row->where, &to))
 		return false;
+	c->last_at = before;
 	c->out.n += room;
 	return true;
 }
@@ -280,6 +282,18 @@ static void give_up(struct spool *s, struct compaction *c, const char *what, us_
 	reset(c);
 }
 
+/* Behind the last copy lies padding, which is not to look like damage. */
+static void mark_last(const struct spool *s, struct compaction *c)
+{
+	char *p = c->out.p + c->last_at;
+	struct record r;
+
+	if (!record_get_header(p, s->cold.seg->number, &r))
+		return;
+	r.flags |= RECORD_LAST;
+	record_put_header(&r, str_mem(p + RECORD_HEADER, r.envelope_bytes), p);
+}
+
 static bool write_copies(struct spool *s, struct compaction *c, us_t now)
 {
 	static const char zeros[RECORD_PAGE];
@@ -287,6 +301,8 @@ static bool write_copies(struct spool *s, struct compaction *c, us_t now)
 	struct iovec v[2] = { { .iov_base = c->out.p, .iov_len = c->out.n },
 			      { .iov_base = (void *)(uintptr_t)zeros, .iov_len = pad } };
 
+	if (c->out.n)
+		mark_last(s, c);
 	if (c->out.n && !write_vectors(s->cold.fd, v, pad ? 2 : 1, s->cold.end))
 		give_up(s, c, "write", now);
 	else

@@ -81,18 +81,24 @@ UNUSED static void kit_done(struct kit *k)
 	kit_remove(k->dir);
 }
 
-/* The files as a dead process leaves them, without closing anything: a second spool in another
- * folder. */
+/* The same spool in a folder beside it. */
+UNUSED static void kit_beside(const struct kit *from, struct kit *to, const char *suffix)
+{
+	*to = *from;
+	to->s = NULL;
+	assert_true(snprintf(to->dir, sizeof to->dir, "%s%s", from->dir, suffix) <
+		    (int)sizeof to->dir);
+	snprintf(to->state, sizeof to->state, "%s/state", to->dir);
+	to->o.dir = to->dir;
+	to->o.state_dir = to->state;
+}
+
+/* A copy of the files as a process that dies now leaves them. */
 UNUSED static void kit_copy(const struct kit *from, struct kit *to)
 {
 	char command[512];
 
-	*to = *from;
-	to->s = NULL;
-	snprintf(to->dir, sizeof to->dir, "%s-copy", from->dir);
-	snprintf(to->state, sizeof to->state, "%s/state", to->dir);
-	to->o.dir = to->dir;
-	to->o.state_dir = to->state;
+	kit_beside(from, to, "-copy");
 	snprintf(command, sizeof command, "rm -rf '%s' && cp -r '%s' '%s'", to->dir, from->dir,
 		 to->dir);
 	assert_int_equal(system(command), 0);
