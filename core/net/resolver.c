@@ -1,5 +1,6 @@
 #include "core/net/resolver.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <stdio.h>
@@ -282,12 +283,14 @@ static bool server_valid(const char *server)
 	struct endpoint at;
 	char port[ENDPOINT_SIZE];
 
-	if (!str_split(&s, '@', &ip) || !endpoint_parse(ip, 53, &at) || endpoint_port(&at) != 53)
+	/* A port read from here would be one written with a colon. */
+	if (!str_split(&s, '@', &ip) || !ip.n || ip.p[0] == '[' || !endpoint_parse(ip, 0, &at) ||
+	    endpoint_port(&at) != 0)
 		return false;
 	if (ip.n == strlen(server))
 		return true;
 	snprintf(port, sizeof port, "127.0.0.1:%.*s", (int)(s.n < 6 ? s.n : 6), s.p);
-	return endpoint_parse(str_of(port), 53, &at);
+	return endpoint_parse(str_of(port), 0, &at);
 }
 
 static bool set_server(struct ub_ctx *ub, const char *server, struct errbuf *e)
@@ -387,6 +390,24 @@ static bool configure(struct ub_ctx *ub, const struct resolver_opts *o, struct e
 	return open_zones(ub, e);
 }
 
+/* libev.so brings functions named like libevent's, for other structs. If the program is linked so
+ * that libunbound finds those first, it writes over the heap: better not to start. */
+static bool libevent_is_whole(struct errbuf *e)
+{
+	void *both = dlsym(RTLD_DEFAULT, "event_set"), *own = dlsym(RTLD_DEFAULT, "event_new");
+	Dl_info of_both, of_own;
+
+	if (!both || !own || !dladdr(both, &of_both) || !dladdr(own, &of_own) ||
+	    of_both.dli_fbase == of_own.dli_fbase)
+		return true;
+	errbuf_set(e,
+		   "this program is linked wrongly: libunbound would use event_set of %s with %s; "
+		   "link libev.a, "
+		   "before all other libraries",
+		   of_both.dli_fname, of_own.dli_fname);
+	return false;
+}
+
 static bool is_any(const struct endpoint *e)
 {
 	static const struct in6_addr any = IN6ADDR_ANY_INIT;
@@ -476,9 +497,11 @@ struct resolver *resolver_new(struct loop *l, const struct resolver_opts *o,
 	r->arg = arg;
 	strmap_init(&r->asking);
 	timer_init(&r->deliver, on_deliver, r);
-	r->ub = ub_ctx_create();
-	if (!r->ub)
-		errbuf_set(e, "libunbound does not start (no memory, or no randomness)");
+	if (libevent_is_whole(e)) {
+		r->ub = ub_ctx_create();
+		if (!r->ub)
+			errbuf_set(e, "libunbound does not start (no memory, or no randomness)");
+	}
 	if (!r->ub || !start(r, o, e)) {
 		destroy(r);
 		return NULL;

@@ -481,7 +481,7 @@ static void connecting_says_so_and_binds_the_source(void **state)
 
 static void a_refused_connection_has_words(void **state)
 {
-	struct endpoint at = ep("127.0.0.1"), elsewhere = ep("192.0.2.1");
+	struct endpoint at = ep("127.0.0.1"), elsewhere = ep("203.0.113.99");
 	struct errbuf err = { "" };
 	int lfd = listener_bind(&at, &err), error = 0;
 	struct end e = { 0 };

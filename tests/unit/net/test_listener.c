@@ -105,7 +105,7 @@ static void ipv6_is_a_listener_of_its_own(void **state)
 static void a_failure_to_bind_has_words(void **state)
 {
 	struct errbuf e = { "" };
-	struct endpoint taken, elsewhere = ep("192.0.2.1:2525");
+	struct endpoint taken, elsewhere = ep("203.0.113.99:2525");
 
 	(void)state;
 	listen_here("127.0.0.1");
@@ -113,7 +113,7 @@ static void a_failure_to_bind_has_words(void **state)
 	assert_int_equal(listener_bind(&taken, &e), -1);
 	assert_non_null(strstr(e.text, "in use"));
 	assert_int_equal(listener_bind(&elsewhere, &e), -1);
-	assert_non_null(strstr(e.text, "192.0.2.1:2525"));
+	assert_non_null(strstr(e.text, "203.0.113.99:2525"));
 	assert_non_null(strstr(e.text, "not on this machine"));
 	listener_stop(ls);
 }
