@@ -23,7 +23,9 @@ endif
 
 PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih
 CFLAGS  += -std=c11 -D_GNU_SOURCE -I. -DSTOKER_SHARE='"$(PREFIX)/share/stoker"' $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lev -lm -pthread
+# libev.a, not libev.so, and before all others: Debian builds the shared one with libevent's names in it, and libunbound would call those instead
+# of libevent's own and crash (core/net/resolver.c refuses to start in a program linked so).
+LIBS    := -l:libev.a $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
 TESTLIBS:= -lcmocka $(LIBS)
 
 # Folders from left to right: each may include only those before it (make lint checks).

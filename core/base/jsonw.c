@@ -27,6 +27,23 @@ static void add_char(struct buf *out, unsigned char c)
 	buf_add(out, text, sizeof text);
 }
 
+/* What a terminal must not get (C1, bidi, zero-width …) goes as \u escapes: people look at JSON
+ * too. */
+static size_t add_rune(struct buf *out, struct str s)
+{
+	uint32_t rune;
+	size_t used = clean_rune(s, &rune);
+
+	if (rune == UINT32_MAX)
+		buf_addz(out, "\xEF\xBF\xBD"); /* U+FFFD */
+	else if (rune < 0x10000)
+		buf_addf(out, "\\u%04x", (unsigned)rune);
+	else
+		buf_addf(out, "\\u%04x\\u%04x", 0xD800 + (unsigned)((rune - 0x10000) >> 10),
+			 0xDC00 + (unsigned)((rune - 0x10000) & 0x3FF));
+	return used;
+}
+
 static bool passes(unsigned char c)
 {
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
@@ -47,7 +64,7 @@ static size_t run_length(struct str s)
 			break;
 		size_t used = clean_rune((struct str){ s.p + n, s.n - n }, &rune);
 
-		if (rune == UINT32_MAX)
+		if (clean_rune_width(rune) < 0)
 			break;
 		n += used;
 	}
@@ -65,12 +82,13 @@ static void add_string(struct buf *out, struct str s)
 		s.n -= n;
 		if (!s.n)
 			break;
+		n = 1;
 		if ((unsigned char)s.p[0] < 0x80)
 			add_char(out, (unsigned char)s.p[0]);
 		else
-			buf_addz(out, "\xEF\xBF\xBD"); /* U+FFFD */
-		s.p++;
-		s.n--;
+			n = add_rune(out, s);
+		s.p += n;
+		s.n -= n;
 	}
 	buf_addc(out, '"');
 }

@@ -1,7 +1,11 @@
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
-
+#include <string.h>
+#include "core/base/log.h"
 #include "core/control/private.h"
+
+#define DEFAULT_GROUP "stoker"
 
 enum { RING_EVENTS = 100000 };
 /* Of a loop pass, for lists and logs that are being written. */
@@ -81,9 +85,22 @@ void control_free(struct control *c)
 	free(c);
 }
 
+/* The default group is made by the installation; without it the socket is its owner's alone. A
+ * group that was written must exist. */
+static const char *socket_group(const struct conf *c)
+{
+	const char *group = c->mta.control_group;
+
+	if (!group || strcmp(group, DEFAULT_GROUP) != 0 || getgrnam(group))
+		return group;
+	log_info("there is no group %s: the control socket is for root and Stoker's own user",
+		 group);
+	return NULL;
+}
+
 const struct err *control_listen(struct control *c, struct errbuf *e)
 {
-	int fd = listener_bind_unix(c->conf->mta.control_socket, c->conf->mta.control_group, e);
+	int fd = listener_bind_unix(c->conf->mta.control_socket, socket_group(c->conf), e);
 
 	if (fd < 0)
 		return &err_io;

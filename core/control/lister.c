@@ -40,14 +40,14 @@ static void head(struct request *r, struct list *l, struct buf *out)
 	if (r->inv.json)
 		buf_addf(out, "{\"total\":%lld,\"rows\":[", (long long)l->total);
 	else if (l->n)
-		table_head(&l->table, out);
+		text_table_head(&l->table, out);
 	l->started = true;
 }
 
 static void one(struct request *r, struct list *l, const struct row *row, struct buf *out)
 {
 	if (!r->inv.json) {
-		table_row(&l->table, row, control_now(r->c), out);
+		text_table_row(&l->table, row, control_now(r->c), out);
 		return;
 	}
 	if (l->any)
@@ -66,7 +66,7 @@ static void tail(struct request *r, struct list *l, struct buf *out)
 	else if (!l->n)
 		buf_addf(out, r->inv.filter.n ? "no %s match\n" : "no %s\n", list_def(l->id)->name);
 	else
-		table_rest(l->rest_rows, l->rest_recipients, out);
+		text_table_rest(l->rest_rows, l->rest_recipients, out);
 }
 
 static enum pump_result pump_list(struct request *r)
@@ -132,7 +132,7 @@ void list_rows(struct request *r)
 		return;
 	}
 	l->id = q.list = list_named(r->inv.cmd->name);
-	table_init(&l->table, l->id, r->columns);
+	text_table_init(&l->table, l->id, r->columns);
 	if (!hits_find(r->c->mirror, &q, control_now(r->c), &h, &e)) {
 		list_free(l);
 		request_fail(r, EXIT_USAGE, "%s", e.text);

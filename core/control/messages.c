@@ -219,7 +219,7 @@ static void page_tail(struct request *r, struct pages *p, bool walked, struct bu
 	if (!r->inv.json && !p->shown)
 		buf_addz(out, filtered ? "no recipients match\n" : "no recipients wait\n");
 	else if (!r->inv.json && !filtered)
-		table_rest(p->total - r->inv.offset - p->shown, 0, out);
+		text_table_rest(p->total - r->inv.offset - p->shown, 0, out);
 	else if (!r->inv.json)
 		buf_addz(out, walked ? "" : "(there may be more; --limit, --offset shows them)\n");
 	else if (!filtered && p->total >= 0)

@@ -30,7 +30,7 @@ static bool drop_one(struct table *t)
 	return true;
 }
 
-void table_init(struct table *t, enum list_id l, int columns)
+void text_table_init(struct table *t, enum list_id l, int columns)
 {
 	const struct list_def *d = list_def(l);
 	int left;
@@ -74,7 +74,7 @@ void add_cell(struct str text, int width, bool right, bool clip, bool last, stru
 	buf_free(&cell);
 }
 
-void table_head(const struct table *t, struct buf *out)
+void text_table_head(const struct table *t, struct buf *out)
 {
 	for (int i = 0; i < t->n; i++) {
 		const struct field *f = t->column[i].field;
@@ -85,7 +85,7 @@ void table_head(const struct table *t, struct buf *out)
 	buf_addc(out, '\n');
 }
 
-void table_row(const struct table *t, const struct row *r, us_t now, struct buf *out)
+void text_table_row(const struct table *t, const struct row *r, us_t now, struct buf *out)
 {
 	struct buf cell;
 
@@ -117,7 +117,7 @@ void add_grouped(int64_t n, struct buf *out)
 	}
 }
 
-void table_rest(int64_t rows, int64_t recipients, struct buf *out)
+void text_table_rest(int64_t rows, int64_t recipients, struct buf *out)
 {
 	char count[FMT_SIZE];
 
@@ -136,11 +136,11 @@ void page_text(const struct page *p, us_t now, int columns, struct buf *out)
 {
 	struct table t;
 
-	table_init(&t, p->list, columns);
-	table_head(&t, out);
+	text_table_init(&t, p->list, columns);
+	text_table_head(&t, out);
 	for (int i = 0; i < p->nrows; i++)
-		table_row(&t, &p->rows[i], now, out);
-	table_rest(p->rest_rows, p->rest_recipients, out);
+		text_table_row(&t, &p->rows[i], now, out);
+	text_table_rest(p->rest_rows, p->rest_recipients, out);
 }
 
 static bool is_space(char c)

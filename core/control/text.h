@@ -16,11 +16,11 @@ struct table {
 	bool clip; /* false: to a file or pipe, nothing is cut */
 };
 /* Columns 0: unlimited. */
-void table_init(struct table *t, enum list_id l, int columns);
-void table_head(const struct table *t, struct buf *out);
-void table_row(const struct table *t, const struct row *r, us_t now, struct buf *out);
+void text_table_init(struct table *t, enum list_id l, int columns);
+void text_table_head(const struct table *t, struct buf *out);
+void text_table_row(const struct table *t, const struct row *r, us_t now, struct buf *out);
 /* "(18,211 more, 9.8k recipients; …)", nothing if rows is 0. */
-void table_rest(int64_t rows, int64_t recipients, struct buf *out);
+void text_table_rest(int64_t rows, int64_t recipients, struct buf *out);
 /* 18211 as "18,211". */
 void add_grouped(int64_t n, struct buf *out);
 /* A cell of `width` columns (0: as wide as the text), followed by a blank unless it is the last

@@ -480,7 +480,9 @@ class Receiver(threading.Thread):
 
     def end(self):
         self.stopping = True
+        self.listener.shutdown(socket.SHUT_RDWR)  # close alone leaves it open while accept waits
         self.listener.close()
+        self.join(5)
 
     def run(self):
         while not self.stopping:
