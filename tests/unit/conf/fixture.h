@@ -1,4 +1,5 @@
-/* A directory of configuration files of its own, which is the working directory meanwhile, so that errors name files as "a.ini:3". */
+/* A directory of configuration files of its own, which is the working directory meanwhile, so that
+ * errors name files as "a.ini:3". */
 #ifndef STOKER_TEST_CONF_FIXTURE_H
 #define STOKER_TEST_CONF_FIXTURE_H
 
@@ -94,12 +95,12 @@ static inline struct conf *world_read(struct world *w, const char *text)
 }
 
 /* Enough to be read without a warning. */
-#define BASE                                          \
-	"[mta]\n"                                     \
-	"hostname = mx.example.com\n"                 \
-	"smtp-source-host = 192.0.2.1 mx.example.com\n" \
-	"[listener 127.0.0.1:2525]\n"                 \
-	"[source 127.0.0.1]\n"                        \
+#define BASE                                                                                       \
+	"[mta]\n"                                                                                  \
+	"hostname = mx.example.com\n"                                                              \
+	"smtp-source-host = 192.0.2.1 mx.example.com\n"                                            \
+	"[listener 127.0.0.1:2525]\n"                                                              \
+	"[source 127.0.0.1]\n"                                                                     \
 	"always-allow-relaying = yes\n"
 enum { BASE_LINES = 6 };
 

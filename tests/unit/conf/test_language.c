@@ -60,10 +60,11 @@ static void comments_end_values_but_not_inside_quotes_or_a_regex(void **state)
 static void blank_lines_comment_lines_crlf_and_bom_are_fine(void **state)
 {
 	(void)state;
-	world_read(&w, "\xef\xbb\xbf; first\r\n# second\r\n\r\n   \r\n[MTA] ; third [x]\r\n"
-		       "HostName=mx.example.com\r\nsmtp-source-host =\t192.0.2.1   mx.example.com\r\n"
-		       "[Listener [::1]:2525] # said\r\n[source ::1]\r\n"
-		       "always-allow-relaying = on");
+	world_read(&w,
+		   "\xef\xbb\xbf; first\r\n# second\r\n\r\n   \r\n[MTA] ; third [x]\r\n"
+		   "HostName=mx.example.com\r\nsmtp-source-host =\t192.0.2.1   mx.example.com\r\n"
+		   "[Listener [::1]:2525] # said\r\n[source ::1]\r\n"
+		   "always-allow-relaying = on");
 	expect_clean(&w);
 	assert_string_equal(w.c->mta.hostname, "mx.example.com");
 	assert_string_equal(w.c->listeners[0].name, "[::1]:2525");
@@ -149,7 +150,8 @@ static void long_values_names_and_headers_are_read_whole(void **state)
 	(void)state;
 	for (int i = 1; i < 500; i++)
 		n += (size_t)snprintf(text + n, sizeof text - n, ", X-%d", i);
-	n += (size_t)snprintf(text + n, sizeof text - n, "\n[listener 127.0.0.1:26]\nsource=long\n");
+	n +=
+	    (size_t)snprintf(text + n, sizeof text - n, "\n[listener 127.0.0.1:26]\nsource=long\n");
 	snprintf(text + n, sizeof text - n,
 		 "[domain a.very.long.domain.name.that.has.more.than.fifty.bytes.example.com]\n"
 		 "max-smtp-out = 7\n"
@@ -173,7 +175,8 @@ static void every_error_is_reported_and_in_order(void **state)
 
 	(void)state;
 	world_file("b.ini", "[mta]\nmax-hops = 0\nfoo = 1\n");
-	world_read(&w, "[mta]\nthreads = many\ninclude = b.ini\n[domain x]\nroute = [\nsend-dsn = y\n");
+	world_read(&w,
+		   "[mta]\nthreads = many\ninclude = b.ini\n[domain x]\nroute = [\nsend-dsn = y\n");
 	assert_int_equal(w.problems.errors, 6);
 	expect_text(&w, "a.ini:2: error: threads");
 	expect_text(&w, "a.ini:5: error: route");

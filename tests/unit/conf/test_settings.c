@@ -1,4 +1,5 @@
-/* Which settings hold, and what a limit counts (CONFIG.md): each row of its table, and each step of its order. */
+/* Which settings hold, and what a limit counts (CONFIG.md): each row of its table, and each step of
+ * its order. */
 #include "tests/unit/conf/fixture.h"
 
 #include "core/base/hash.h"
@@ -23,14 +24,14 @@ static int close_world(void **state)
 }
 
 /* Virtual MTAs v1, v2 in pool p; v2 alone in q; provider g with gmail.com. */
-#define NET                                                                   \
-	"[mta]\nhostname = mx.example.com\ndefault-virtual-mta = p\n"         \
-	"[listener 127.0.0.1:2525]\n[source 127.0.0.1]\n"                     \
-	"always-allow-relaying = yes\n"                                       \
-	"[virtual-mta v1]\nsmtp-source-host = 192.0.2.1 m1.example.com\n"     \
-	"[virtual-mta v2]\nsmtp-source-host = 192.0.2.2 m2.example.com\n"     \
-	"[virtual-mta-pool p]\nmembers = v1, v2\n"                            \
-	"[virtual-mta-pool q]\nmembers = v2\n"                                \
+#define NET                                                                                        \
+	"[mta]\nhostname = mx.example.com\ndefault-virtual-mta = p\n"                              \
+	"[listener 127.0.0.1:2525]\n[source 127.0.0.1]\n"                                          \
+	"always-allow-relaying = yes\n"                                                            \
+	"[virtual-mta v1]\nsmtp-source-host = 192.0.2.1 m1.example.com\n"                          \
+	"[virtual-mta v2]\nsmtp-source-host = 192.0.2.2 m2.example.com\n"                          \
+	"[virtual-mta-pool p]\nmembers = v1, v2\n"                                                 \
+	"[virtual-mta-pool q]\nmembers = v2\n"                                                     \
 	"[provider g]\nmx = *.google.example\ndomains = gmail.com, *.g.example\n"
 
 static void load(const char *more)
@@ -57,14 +58,15 @@ static const struct settings *get(const char *domain, const char *pool, const ch
 			    vmta ? conf_vmta_find(w.c, str_of(vmta)) : CONF_NONE);
 }
 
-/* queue-priority stands for every directive that is no limit. Each section sets its own number; removing the winner
- * must let the next one win. */
+/* queue-priority stands for every directive that is no limit. Each section sets its own number;
+ * removing the winner must let the next one win. */
 static void the_first_that_sets_a_value_wins_in_the_order_of_the_manual(void **state)
 {
 	static const struct {
 		const char *section;
 		int value;
-	} order[] = { /* narrowest first, for a.b.g.example by pool p at v1 */
+	} order[] = {
+		/* narrowest first, for a.b.g.example by pool p at v1 */
 		{ "[domain a.b.g.example via v1]", 1 },
 		{ "[domain *.b.g.example via v1]", 2 },
 		{ "[domain *.g.example via v1]", 3 },
@@ -89,16 +91,16 @@ static void the_first_that_sets_a_value_wins_in_the_order_of_the_manual(void **s
 		text[0] = '\0';
 		/* written the other way round: the file's order means nothing */
 		for (int i = N - 1; i >= first; i--)
-			n += (size_t)snprintf(text + n, sizeof text - n, "%s\nqueue-priority = %d\n",
-					      order[i].section, order[i].value);
+			n +=
+			    (size_t)snprintf(text + n, sizeof text - n, "%s\nqueue-priority = %d\n",
+					     order[i].section, order[i].value);
 		load(text);
 		assert_int_equal(get("a.b.g.example", "p", "v1")->queue_priority,
 				 first < N ? order[first].value : 50);
 		if (first < N)
-			assert_string_equal(get("a.b.g.example", "p", "v1")
-						    ->origin[SET_QUEUE_PRIORITY]
-						    .section,
-					    order[first].section);
+			assert_string_equal(
+			    get("a.b.g.example", "p", "v1")->origin[SET_QUEUE_PRIORITY].section,
+			    order[first].section);
 	}
 }
 
@@ -154,7 +156,8 @@ static void an_empty_value_stops_inheritance_and_gives_the_default(void **state)
 
 static const char scope_letters[] = "LDP"; /* lane, domain, pool; d: pool, by domain */
 
-/* "L20 D5": kind by kind, in the order of settings->limits, with the origin's section number left out. */
+/* "L20 D5": kind by kind, in the order of settings->limits, with the origin's section number left
+ * out. */
 static void limits_text(const struct settings *s, enum limit_kind kind, char out[64])
 {
 	size_t n = 0;
@@ -165,16 +168,15 @@ static void limits_text(const struct settings *s, enum limit_kind kind, char out
 
 		if (l->kind != kind)
 			continue;
-		n += (size_t)snprintf(out + n, 64 - n, "%s%c%lld", n ? " " : "",
-				      l->by_domain && l->scope == SCOPE_POOL ?
-					      'd' :
-					      scope_letters[l->scope],
-				      kind == LIMIT_CONNECTIONS ? l->n : (long long)l->rate.n);
+		n += (size_t)snprintf(
+		    out + n, 64 - n, "%s%c%lld", n ? " " : "",
+		    l->by_domain && l->scope == SCOPE_POOL ? 'd' : scope_letters[l->scope],
+		    kind == LIMIT_CONNECTIONS ? l->n : (long long)l->rate.n);
 	}
 }
 
 struct limit_case {
-	const char *text;   /* sections; N stands for the directive */
+	const char *text; /* sections; N stands for the directive */
 	const char *domain, *pool, *vmta;
 	const char *expect; /* with a default of none; connections add the default themselves */
 	bool outer;	    /* a row outside of `limits` sets it: no default then */
@@ -195,7 +197,8 @@ static const struct limit_case limit_cases[] = {
 	{ "[domain gmail.com]\nN = 5\n", "www.gmail.com", "p", "v1", "", false },
 	{ "[domain *.g.example]\nN = 5\n", "a.g.example", "p", "v1", "D5", false },
 	{ "[domain gmail.com]\nN = 50\n", "gmail.com", "p", "v1", "D50", false },
-	{ "[domain gmail.com]\nN = 5\n[domain *]\nN = 9\n", "gmail.com", "p", "v1", "L9 D5", false },
+	{ "[domain gmail.com]\nN = 5\n[domain *]\nN = 9\n", "gmail.com", "p", "v1", "L9 D5",
+	  false },
 	{ "[domain gmail.com]\nN = 5\n[provider g]\nN = 7\n[domain *]\nN = 9\n", "gmail.com", "p",
 	  "v1", "L7 D5", false },
 	{ "[domain gmail.com]\nN = 5\n[domain gmail.com via v1]\nN = 6\n", "gmail.com", "p", "v1",
@@ -215,11 +218,11 @@ static const struct limit_case limit_cases[] = {
 	{ "[domain gmail.com via p]\nN = 6\n", "gmail.com", "p", "v1", "d6", false },
 	{ "[domain gmail.com via p]\nN = 6\n[virtual-mta-pool p]\nN = 5\n", "gmail.com", "p", "v1",
 	  "d6", false },
-	{ "[domain *.com via p]\nN = 6\n[virtual-mta-pool p]\nN = 5\n", "gmail.com", "p", "v1", "d6",
-	  false },
+	{ "[domain *.com via p]\nN = 6\n[virtual-mta-pool p]\nN = 5\n", "gmail.com", "p", "v1",
+	  "d6", false },
 	/* rows stack: all must have room */
-	{ "[domain *]\nN = 9\n[domain gmail.com]\nN = 8\n[virtual-mta-pool p]\nN = 7\n", "gmail.com",
-	  "p", "v1", "L9 D8 P7", false },
+	{ "[domain *]\nN = 9\n[domain gmail.com]\nN = 8\n[virtual-mta-pool p]\nN = 7\n",
+	  "gmail.com", "p", "v1", "L9 D8 P7", false },
 	{ "[domain * via v1]\nN = 9\n[domain gmail.com via v1]\nN = 8\n[domain gmail.com via p]\n"
 	  "N = 7\n",
 	  "gmail.com", "p", "v1", "L9 D8 d7", false },
@@ -326,9 +329,10 @@ static void a_shipped_section_lies_below_yours(void **state)
 
 	(void)state;
 	assert_int_equal(mkdir("shipped", 0700), 0);
-	world_file("shipped/providers.ini", "[provider g]\nmx = *.shipped.example\n"
-					    "domains = s.example\nmax-smtp-out = 4\nqueue-priority = 7\n"
-					    "[provider h]\nmx = *.h.example\n");
+	world_file("shipped/providers.ini",
+		   "[provider g]\nmx = *.shipped.example\n"
+		   "domains = s.example\nmax-smtp-out = 4\nqueue-priority = 7\n"
+		   "[provider h]\nmx = *.h.example\n");
 	world_file("a.ini", NET "[provider g]\nmax-smtp-out = 6\n");
 	world_read_with(&w, "a.ini", &o);
 	expect_clean(&w);
@@ -407,7 +411,7 @@ static void the_session_key_tells_what_a_connection_depends_on(void **state)
 		snprintf(text, sizeof text, "[domain x.example]\n%s\n", cases[i].text);
 		load(text);
 		assert_int_equal(get("x.example", "p", "v1")->session_key !=
-					 get("y.example", "p", "v1")->session_key,
+				     get("y.example", "p", "v1")->session_key,
 				 cases[i].differs);
 	}
 }
