@@ -278,7 +278,8 @@ void act_rate(struct operator* op, int arg)
 							      : (double)r->source.t.rate,
 		  now_text);
 	snprintf(b->rest, sizeof b->rest, "now %s/s", now_text);
-	if (r->why.limit > 0 &&
+	/* The newest override rules over an older one: only what is not an override stays. */
+	if (r->why.limit > 0 && !str_istarts(rstr_str(r->why.origin), "override") &&
 	    (r->why.code == WHY_RATE || r->why.code == WHY_WARM_UP || r->why.code == WHY_BACKOFF)) {
 		b->limit = (double)r->why.limit;
 		snprintf(b->limit_text, sizeof b->limit_text, "%s, %s", rstr_str(r->why.text).p,

@@ -20,6 +20,31 @@ static void draw_title(struct operator* op, struct canvas *c, int y, us_t now)
 	segs_draw(&s, c, y, 1, c->cols - 2, 1);
 }
 
+/* What the row has to say that its columns have no room for. */
+static void add_row_words(struct segs *s, const struct row *r)
+{
+	const struct rstr *words[ROW_KINDS] = {
+		[ROW_QUEUE] = r->kind == ROW_QUEUE ? r->queue.last_reply : NULL,
+		[ROW_SITE] = r->kind == ROW_SITE ? r->site.last_reply : NULL,
+		[ROW_LANE] = r->kind == ROW_LANE ? r->lane.last_reply : NULL,
+		[ROW_SOURCE] = r->kind == ROW_SOURCE ? r->source.last_reply : NULL,
+		[ROW_OVERRIDE] = r->kind == ROW_OVERRIDE ? r->override.reason : NULL,
+		[ROW_ALARM] = r->kind == ROW_ALARM ? r->alarm.text : NULL,
+	};
+	const struct rstr *w = words[r->kind];
+
+	if (w && w->len) {
+		segs_add(s, STYLE_DIM, 0, r->kind == ROW_OVERRIDE ? "%s because" : "%s",
+			 rstr_str(r->name).p);
+		segs_add(s, STYLE_TEXT, 0, "%s", w->text);
+	} else if (r->why.text && r->why.text->len) {
+		segs_add(s, STYLE_DIM, 0, "%s", rstr_str(r->name).p);
+		segs_add(s, STYLE_TEXT, 0, "%s", r->why.text->text);
+	}
+	if (r->why.origin && r->why.origin->len)
+		segs_add(s, STYLE_DIM, 1, "by %s", r->why.origin->text);
+}
+
 static void draw_echo(struct operator* op, struct canvas *c, int y, us_t now)
 {
 	struct view *v = operator_view(op);
@@ -36,18 +61,7 @@ static void draw_echo(struct operator* op, struct canvas *c, int y, us_t now)
 			segs_right(&s, STYLE_KEY_TEXT, 2, "expiry, reason");
 		}
 	} else if (t && table_row(t)) {
-		const struct row *r = table_row(t);
-		const struct rstr *reply = NULL;
-		if (r->kind == ROW_SITE || r->kind == ROW_QUEUE)
-			reply = r->queue.last_reply;
-		if (reply && reply->len) {
-			segs_add(&s, STYLE_DIM, 0, "%s", rstr_str(r->name).p);
-			segs_add(&s, STYLE_TEXT, 0, "%s", reply->text);
-		} else if (r->why.origin && r->why.origin->len) {
-			segs_add(&s, STYLE_DIM, 0, "%s:", rstr_str(r->name).p);
-			segs_add(&s, STYLE_TEXT, 0, "%s", rstr_str(r->why.text).p);
-			segs_add(&s, STYLE_DIM, 1, "by %s", r->why.origin->text);
-		}
+		add_row_words(&s, table_row(t));
 	}
 	if (t && t->page && t->page->total)
 		segs_right(&s, STYLE_DIM, 3, "row %d/%lld", t->cursor_at + 1,

@@ -140,7 +140,7 @@ static void schedule(struct operator* op)
 {
 	us_t now = console_now(op->console), due;
 
-	if (op->dead || op->leaving || op->plain || !op->dirty || bytes_wait(op))
+	if (op->dead || op->leaving || op->plain || !op->screen || !op->dirty || bytes_wait(op))
 		return;
 	due = op->last_frame + (op->urgent ? FRAME_ON_KEY_US : FRAME_BY_ITSELF_US);
 	if (!op->frames || due <= now)

@@ -124,6 +124,7 @@ struct link_request *link_request_make(enum link_op what, struct str text)
 uint64_t operator_ask(struct operator* op, struct link_request *r, uint64_t view, int tag)
 {
 	struct console *c = op->console;
+	uint64_t id = c->next_request + 1;
 	int slot = 0;
 
 	if (!r)
@@ -137,13 +138,14 @@ uint64_t operator_ask(struct operator* op, struct link_request *r, uint64_t view
 			slot = i; /* all are out: the oldest is forgotten, its answer will be
 				     dropped */
 	}
-	r->id = ++c->next_request;
+	c->next_request = id;
+	r->id = id;
 	r->operator= op->id;
 	r->role = op->role;
 	r->user = rstr_new(str_of(op->user));
-	op->pending[slot] = (struct pending){ r->id, view, tag };
+	op->pending[slot] = (struct pending){ id, view, tag };
 	c->env.request(c->env.arg, r);
-	return r->id;
+	return id;
 }
 
 void operator_answer(struct operator* op, struct link_answer *a)

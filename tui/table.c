@@ -5,7 +5,15 @@
 
 #include "core/base/clean.h"
 
-enum { MARK_COLUMNS = 2, FLEX_MIN = 8, FLEX_ENOUGH = 44, NAME_GROW = 20 };
+enum {
+	MARK_COLUMNS = 2,
+	FLEX_MIN = 12,
+	FLEX_WISH = 22,
+	FLEX_ENOUGH = 44,
+	NAME_MIN = 12,
+	NAME_GROW = 20,
+	DROP_NICE = 8
+};
 
 void table_init(struct table *t, enum list_id list)
 {
@@ -149,7 +157,7 @@ static void follow_cursor(struct table *t, us_t now)
 }
 
 /* The newest page takes its place; the cursor stays on its row. */
-static void adopt(struct table *t, us_t now)
+void table_adopt(struct table *t, us_t now)
 {
 	int i;
 	bool here;
@@ -296,6 +304,18 @@ void table_tag_page(struct table *t)
 		tag_add(t, &t->page->rows[i]);
 }
 
+/* The longest name on the page. */
+static int longest_name(const struct table *t)
+{
+	int longest = 1;
+
+	for (int i = 0; t->page && i < t->page->nrows; i++) {
+		int w = clean_width(rstr_str(t->page->rows[i].name));
+		longest = w > longest ? w : longest;
+	}
+	return t->list == LIST_OVERRIDES || t->list == LIST_ALARMS ? 0 : longest;
+}
+
 /* ---- sort and filter ---- */
 
 static void fresh_start(struct table *t)
@@ -338,7 +358,7 @@ void table_sort_step(struct table *t, int direction, int width)
 	const char *was = t->sort[0] == '-' ? t->sort + 1 : t->sort;
 	int widths[TABLE_COLUMNS], shown[TABLE_COLUMNS], n = 0, at = -1;
 
-	table_layout(d->fields, d->nfields, t->hidden, width, widths);
+	table_layout(d->fields, d->nfields, t->hidden, width, longest_name(t), widths);
 	for (int i = 0; i < d->nfields && i < TABLE_COLUMNS; i++)
 		if (widths[i] && d->fields[i].type != V_TREND) {
 			if (strcmp(d->fields[i].json, was) == 0)
@@ -374,24 +394,25 @@ enum style state_style(int state)
 	return state >= 0 && state <= STATE_IDLE ? styles[state] : STYLE_TEXT;
 }
 
-static int used_columns(const struct field *f, int n, const int *widths)
+/* A column without a width of its own is counted with `flex`. */
+static int used_columns(const struct field *f, int n, const int *widths, int flex)
 {
 	int sum = MARK_COLUMNS;
 
 	for (int i = 0; i < n; i++)
 		if (widths[i])
-			sum += (f[i].width ? widths[i] : FLEX_MIN) + 1;
+			sum += (f[i].width ? widths[i] : flex) + 1;
 	return sum;
 }
 
-/* The column that goes next: the one with the highest drop number; of equals the rightmost. -1:
- * none may. */
-static int first_to_go(const struct field *f, int n, const int *widths)
+/* The column that goes next: the one with the highest drop number, of equals the rightmost; none
+ * under `least`. -1: none may. */
+static int first_to_go(const struct field *f, int n, const int *widths, int least)
 {
 	int best = -1;
 
 	for (int i = 0; i < n; i++)
-		if (widths[i] && f[i].drop && (best < 0 || f[i].drop >= f[best].drop))
+		if (widths[i] && f[i].drop >= least && (best < 0 || f[i].drop >= f[best].drop))
 			best = i;
 	return best;
 }
@@ -404,7 +425,7 @@ static void share_rest(const struct field *f, int n, int rest, int *widths)
 		flex += widths[i] && !f[i].width ? 1 : 0;
 		first = first < 0 && widths[i] ? i : first;
 	}
-	if (!flex) /* nobody wants it: the name may as well have it */
+	if (!flex)
 		return;
 	if (first >= 0 && f[first].width && rest > flex * FLEX_ENOUGH) {
 		int grow = rest - flex * FLEX_ENOUGH;
@@ -417,7 +438,7 @@ static void share_rest(const struct field *f, int n, int rest, int *widths)
 			widths[i] = FLEX_MIN + rest / flex;
 }
 
-int table_layout(const struct field *f, int n, uint64_t hidden, int width, int *widths)
+int table_layout(const struct field *f, int n, uint64_t hidden, int width, int longest, int *widths)
 {
 	int go;
 
@@ -427,10 +448,20 @@ int table_layout(const struct field *f, int n, uint64_t hidden, int width, int *
 		bool shown = f[i].heading && !(hidden >> i & 1);
 		widths[i] = !shown ? 0 : f[i].width ? f[i].width : FLEX_MIN;
 	}
-	while (used_columns(f, n, widths) > width + 1 && (go = first_to_go(f, n, widths)) >= 0)
+	if (longest && n && f[0].width && widths[0])
+		widths[0] = longest < NAME_MIN	   ? NAME_MIN
+			    : longest < f[0].width ? longest
+						   : f[0].width;
+	/* What is nice to have makes room for words ... */
+	while (used_columns(f, n, widths, FLEX_WISH) > width + 1 &&
+	       (go = first_to_go(f, n, widths, DROP_NICE)) >= 0)
 		widths[go] = 0;
-	share_rest(f, n, width + 1 - used_columns(f, n, widths), widths);
-	return used_columns(f, n, widths);
+	/* ... the rest only for what has to be there. */
+	while (used_columns(f, n, widths, FLEX_MIN) > width + 1 &&
+	       (go = first_to_go(f, n, widths, 1)) >= 0)
+		widths[go] = 0;
+	share_rest(f, n, width + 1 - used_columns(f, n, widths, FLEX_MIN), widths);
+	return used_columns(f, n, widths, FLEX_MIN);
 }
 
 void table_cell(const struct field *f, const struct row *r, us_t now, const struct tz *tz,
@@ -551,9 +582,9 @@ void table_draw(struct table *t, struct canvas *c, struct area a, us_t now, cons
 	const struct list_def *d = list_def(t->list);
 	int widths[TABLE_COLUMNS] = { 0 }, ghost = 0, here;
 
-	adopt(t, now);
+	table_adopt(t, now);
 	scroll(t, a.h - 1);
-	table_layout(d->fields, d->nfields, t->hidden, a.w, widths);
+	table_layout(d->fields, d->nfields, t->hidden, a.w, longest_name(t), widths);
 	draw_heading(t, c, (struct area){ a.y, a.x, 1, a.w }, widths);
 	for (int l = 0; t->page && l + 1 < a.h; l++) {
 		struct area line = { a.y + 1 + l, a.x, 1, a.w };

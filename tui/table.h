@@ -60,7 +60,10 @@ void table_free(struct table *t);
 void table_ask(struct table *t, struct link_request *r);
 /* Takes over the answer's page; true if a frame should follow. */
 void table_answer(struct table *t, struct page *p);
-/* Brings the newest page to the screen, then draws heading and rows. */
+/* Brings the newest page to the screen: only while a frame is drawn, since acts hit what it shows.
+ */
+void table_adopt(struct table *t, us_t now);
+/* Adopts, then draws heading and rows. */
 void table_draw(struct table *t, struct canvas *c, struct area a, us_t now, const struct tz *tz,
 		bool focused);
 /* Moves the cursor by rows, within what the last frame showed and its margins. */
@@ -86,7 +89,9 @@ void table_cell(const struct field *f, const struct row *r, us_t now, const stru
 		struct buf *out);
 enum style state_style(int state);
 
-/* Which columns fit: widths by index of field, 0 for those left out. Returns the columns used. */
-int table_layout(const struct field *f, int n, uint64_t hidden, int width, int *widths);
+/* Which columns fit: widths by index of field, 0 for those left out. The first column is the name:
+ * it takes no more than `longest` (0: its full width). Returns the columns used. */
+int table_layout(const struct field *f, int n, uint64_t hidden, int width, int longest,
+		 int *widths);
 
 #endif

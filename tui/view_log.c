@@ -344,7 +344,10 @@ static void draw_entry(const struct view_log *l, struct canvas *c, struct area a
 	    who = a.w >= 90   ? 30
 		  : a.w >= 60 ? 22
 			      : 16,
-	    mx = a.w >= 90 ? 16 : 0, end = a.x + a.w - 1;
+	    mx = a.w >= 120  ? 20
+		 : a.w >= 90 ? 12
+			     : 0,
+	    end = a.x + a.w - 1;
 	char at[40];
 	bool wide = a.w >= 60;
 	struct buf b;
@@ -477,6 +480,21 @@ static void log_move(struct view *v, enum move m, int n, us_t now)
 	set_cursor(l, to);
 }
 
+static void log_enter(struct view *v)
+{
+	struct view_log *l = log_of(v);
+	const struct log_entry *e = l->n ? &l->v[l->cursor_line] : NULL;
+	char line[40];
+
+	if (!e || l->follow) {
+		operator_echo(v->op, STYLE_ECHO,
+			      "k or Up stops at a line, Enter then opens its message");
+		return;
+	}
+	snprintf(line, sizeof line, "message %s", e->message);
+	operator_push(v->op, view_text_command(v->op, e->message, str_of(line)));
+}
+
 static const char *log_filter(struct view *v)
 {
 	return log_of(v)->filter;
@@ -534,6 +552,7 @@ static const struct view_ops log_ops = {
 	.draw = log_draw,
 	.title = log_title,
 	.move = log_move,
+	.enter = log_enter,
 	.filter = log_filter,
 	.set_filter = log_set_filter,
 	.search = log_search,

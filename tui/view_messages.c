@@ -35,7 +35,6 @@ struct view_messages {
 	bool answered;
 	char error[200];
 	us_t asked_at;
-	struct table cursor_table; /* so that y, p and D find a name under the cursor */
 };
 
 static struct view_messages *messages_of(struct view *v)
@@ -160,7 +159,7 @@ static void messages_draw(struct view *v, struct canvas *c, struct area a, us_t 
 		m->top = m->cursor;
 	if (m->cursor >= m->top + m->visible)
 		m->top = m->cursor - m->visible + 1;
-	table_layout(columns, COLS, 0, a.w, widths);
+	table_layout(columns, COLS, 0, a.w, 0, widths);
 	draw_line(m, c, (struct area){ a.y, a.x, 1, a.w }, -1, widths);
 	for (int l = 0; l < m->visible && m->top + l < m->n; l++)
 		draw_line(m, c, (struct area){ a.y + 1 + l, a.x, 1, a.w }, m->top + l, widths);

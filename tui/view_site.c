@@ -388,6 +388,8 @@ static void site_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 	struct view_site *s = site_of(v);
 	int facts = a.h > 8 ? FACT_LINES : a.h > 5 ? 1 : 0, heights[PANES];
 
+	for (int i = 0; i < TABLES; i++)
+		table_adopt(&s->tables[i], now);
 	if (facts || s->gone)
 		draw_facts(s, c, (struct area){ a.y, a.x, facts, a.w }, now);
 	a.y += facts;
