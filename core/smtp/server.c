@@ -24,6 +24,25 @@ static const struct server_times usual_times = {
 
 static void shutdown_due(struct timer *t, void *arg);
 
+/* Before the loop would sleep: sessions that had their turn in this pass go on. True: some want one
+ * more. */
+static bool next_turn(void *arg)
+{
+	struct server *srv = arg;
+	struct session *last = srv->for_turn.last;
+	bool done = !last;
+
+	while (!done) {
+		struct session *s = srv->for_turn.first;
+
+		done = s == last;
+		wait_over(s);
+		io_resume(s->io);
+		session_drive(s);
+	}
+	return srv->for_turn.first != NULL;
+}
+
 struct server *server_new(struct loop *l, const struct server_env *env)
 {
 	struct server *srv = calloc(1, sizeof *srv);
@@ -37,6 +56,7 @@ struct server *server_new(struct loop *l, const struct server_env *env)
 	pool_init(&srv->pool, "smtp-in", sizeof(struct session));
 	idmap_init(&srv->by_id);
 	timer_init(&srv->shutdown, shutdown_due, srv);
+	loop_add_before_sleep(l, next_turn, srv);
 	return srv;
 }
 

@@ -48,7 +48,8 @@ enum server_hold {
 
 struct server;
 struct server *server_new(struct loop *l, const struct server_env *env);
-void server_free(struct server *s); /* closes all sessions */
+void server_free(
+    struct server *s); /* closes all sessions; the loop does not run any more afterwards */
 /* New sessions use this snapshot (a reference is taken); running ones keep theirs until their next
  * MAIL. */
 void server_conf(struct server *s, struct conf *c);

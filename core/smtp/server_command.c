@@ -5,8 +5,9 @@
 
 enum {
 	COMMAND_LINE_MAX =
-	    2048,	       /* RFC 5321's 512, and what RFC 3461 and 6531 add to MAIL and RCPT */
-	OUTPUT_MAX = 64 * 1024 /* replies that the peer does not read */
+	    2048, /* RFC 5321's 512, and what RFC 3461 and 6531 add to MAIL and RCPT */
+	COMMANDS_PER_TURN = 256, /* under a millisecond; then the other sessions have their turn */
+	OUTPUT_MAX = 64 * 1024	 /* replies that the peer does not read */
 };
 
 /* The name as it may stand in Received and in logs: peers send anything here. */
@@ -204,18 +205,26 @@ static void run_command(struct session *s, struct str line)
 		say_error(s, no);
 }
 
+/* A client may send commands faster than it reads our answers, and without end. */
+static bool must_rest(struct session *s)
+{
+	if (s->commands++ >= COMMANDS_PER_TURN) {
+		io_pause(s->io);
+		return wait_for(s, WAIT_TURN);
+	}
+	if (io_output_pending(s->io) <= OUTPUT_MAX)
+		return false;
+	io_flush(s->io);
+	return io_output_pending(s->io) > OUTPUT_MAX && wait_for(s, WAIT_OUTPUT);
+}
+
 bool command_step(struct session *s)
 {
 	struct str line;
 	size_t used = 0;
 
-	if (io_output_pending(s->io) > OUTPUT_MAX) {
-		io_flush(s->io);
-		if (io_output_pending(s->io) > OUTPUT_MAX) {
-			wait_for(s, WAIT_OUTPUT);
-			return false;
-		}
-	}
+	if (must_rest(s))
+		return false;
 	switch (framing_line(session_input(s), COMMAND_LINE_MAX, &line, &used)) {
 	case LINE_MORE:
 		return false;

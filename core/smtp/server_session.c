@@ -12,8 +12,10 @@
 enum {
 	INPUT_MAX =
 	    16 * 1024, /* commands behind a message that wait to be run; then reading stops */
-	IDLE_INPUT_MAX = 4096, /* memory that an idle session keeps for them */
-	ERRORS_MAX = 20	       /* since the last accepted message */
+	IDLE_INPUT_MAX = 4096, /* memory that an idle session keeps for those behind a message */
+	OUTPUT_LOW =
+	    16 * 1024,	/* replies left to be read when a session that waits for that goes on */
+	ERRORS_MAX = 20 /* since the last accepted message */
 };
 
 const char *const server_state_words[SV_STATES] = {
@@ -124,6 +126,8 @@ static struct session_list *list_for(struct server *srv, enum server_wait w)
 {
 	if (w == WAIT_CREDIT)
 		return &srv->for_credit;
+	if (w == WAIT_TURN)
+		return &srv->for_turn;
 	return w == WAIT_MEMORY ? &srv->for_memory : NULL;
 }
 
@@ -268,9 +272,10 @@ static us_t next_deadline(const struct session *s)
 		return s->wait_since + t->command;
 	case WAIT_LARGE:
 	case WAIT_COMMIT:
+	case WAIT_TURN:
 		break;
 	}
-	return US_NEVER; /* our own threads answer */
+	return US_NEVER; /* we answer */
 }
 
 /* What the peer sends now goes where it belongs: to the io's own buffer, behind what came after a
@@ -352,6 +357,7 @@ void session_drive(struct session *s)
 	if (s->driving)
 		return; /* an answer came at once, from inside a step */
 	s->driving = true;
+	s->commands = 0;
 	while (s->state != SV_CLOSED && s->wait == WAIT_NONE && (step(s) || gather_input(s)))
 		;
 	s->driving = false;
@@ -387,6 +393,7 @@ static void timed_out(struct session *s)
 		break;
 	case WAIT_LARGE:
 	case WAIT_COMMIT:
+	case WAIT_TURN:
 		break;
 	}
 }
@@ -443,6 +450,9 @@ struct session *session_open(struct server *srv, int fd, const struct endpoint *
 		pool_put(&srv->pool, s);
 		return NULL;
 	}
+	io_set_input_max(s->io, INPUT_MAX);
+	io_set_low_water(s->io,
+			 OUTPUT_LOW); /* not 0: that would announce every reply that is written */
 	use_conf(s, conf_ref(srv->conf), listener);
 	list_add(&srv->all, s, offsetof(struct session, in_all));
 	return s;

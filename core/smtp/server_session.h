@@ -46,6 +46,7 @@ enum server_wait {
 	WAIT_LARGE,  /* for a worker that writes our chunks */
 	WAIT_COMMIT, /* for the spool */
 	WAIT_OUTPUT, /* for the peer to read its replies */
+	WAIT_TURN,   /* for the other sessions of this loop */
 };
 
 struct session_list {
@@ -69,7 +70,7 @@ struct server {
 	struct conf *conf;
 	struct pool pool;
 	struct idmap by_id;
-	struct session_list all, for_credit, for_memory;
+	struct session_list all, for_credit, for_memory, for_turn;
 	uint64_t next_id;
 	unsigned holds; /* bits of enum server_hold */
 	bool closing;	/* server_shutdown */
@@ -103,14 +104,15 @@ struct session {
 	enum server_state state;
 	enum server_wait wait;
 	us_t wait_since;
-	bool waited_out;  /* the wait's time is over: refuse instead of waiting again */
-	bool driving;	  /* drive() is on the stack */
-	bool eof;	  /* the peer will send nothing more */
-	bool flush;	  /* SV_CLOSED: say what is still to be said */
-	us_t line_since;  /* since when a command is awaited */
-	us_t deadline;	  /* as given to the io */
-	struct buf *sink; /* as given to the io */
-	unsigned errors;  /* since the last accepted message */
+	bool waited_out;   /* the wait's time is over: refuse instead of waiting again */
+	unsigned commands; /* run in this turn */
+	bool driving;	   /* drive() is on the stack */
+	bool eof;	   /* the peer will send nothing more */
+	bool flush;	   /* SV_CLOSED: say what is still to be said */
+	us_t line_since;   /* since when a command is awaited */
+	us_t deadline;	   /* as given to the io */
+	struct buf *sink;  /* as given to the io */
+	unsigned errors;   /* since the last accepted message */
 
 	struct buf in; /* what came behind a message, and what follows it until this is empty */
 	size_t in_off; /* bytes of it that are consumed */

@@ -9,13 +9,15 @@
  *   R: text            … the text alone; \r \n \0 \\ \xHH are escapes
  *   R*: N text         … N times
  *   S: prefix          the next line from the server begins so
+ *   S*: N prefix       … the next N lines
  *   CLOSED             the server has closed, and said nothing more
  *   QUIET              the server says nothing now
- *   MESSAGES n         so many were handed to the spool
- *   E: text            the last message's envelope, as envelope() words it, holds the text
- *   M: text, M!: text  its bytes hold the text, or do not (escapes as above); M$: they end in it
- *   LAST: text         the last refusal that the delivery log was told of holds the text
- *   do: WORD [VALUE]   something happens in the program; see do_words */
+ *   STUCK              the same, while the client can't send all it wants to; what follows is done
+ * at once MESSAGES n         so many were handed to the spool E: text            the last message's
+ * envelope, as envelope() words it, holds the text M: text, M!: text  its bytes hold the text, or
+ * do not (escapes as above); M$: they end in it LAST: text         the last refusal that the
+ * delivery log was told of holds the text do: WORD [VALUE]   something happens in the program; see
+ * do_words */
 #ifndef STOKER_TEST_SERVER_WORLD_H
 #define STOKER_TEST_SERVER_WORLD_H
 
@@ -129,7 +131,7 @@ struct world {
 
 	uint64_t last_id;
 	int credits;
-	bool manual, manual_large, no_rate, half_dead;
+	bool manual, no_rate, deaf;
 	struct answer answers[ANSWERS_MAX];
 	int nanswers;
 	int messages, rejected, closed, aborted;
@@ -331,6 +333,8 @@ static inline void peer_receive(struct world *w)
 	char p[4096];
 	ssize_t n;
 
+	if (w->deaf)
+		return;
 	while (w->fd >= 0 && !w->eof && (n = recv(w->fd, p, sizeof p, MSG_DONTWAIT)) != -1) {
 		if (!n)
 			peer_closed(w);
@@ -495,6 +499,10 @@ static inline void do_step(struct world *w, const char *word)
 		w->srv->times = (struct server_times){ 40000, 40000, 40000, 40000, 40000, 40000 };
 	} else if (str_eqz(k, "half-close")) {
 		assert_int_equal(shutdown(w->fd, SHUT_WR), 0);
+	} else if (str_eqz(k, "deaf")) {
+		w->deaf = true;
+	} else if (str_eqz(k, "hears")) {
+		w->deaf = false;
 	} else if (str_eqz(k, "reconnect")) {
 		world_connect(w);
 	} else {
@@ -547,10 +555,23 @@ static inline bool run_step(struct world *w, struct step *s)
 			buf_addz(&w->out, "\r\n");
 		return true;
 	}
-	if (w->out.n && strcmp(z, "S: ") != 0 && strcmp(z, "CLOSED") != 0)
+	if (w->out.n && z[0] != 'S' && strcmp(z, "CLOSED") != 0 &&
+	    !(w->at && !strcmp(w->steps[w->at - 1].word, "STUCK")))
 		return false; /* what happens next happens after what was sent */
-	if (!strcmp(z, "S: "))
-		return expect_line(w, s);
+	if (!strcmp(z, "S: ") || !strcmp(z, "S*: ")) {
+		while (s->times > 0 && expect_line(w, s))
+			s->times--;
+		return !s->times;
+	}
+	if (!strcmp(z, "STUCK")) {
+		if (w->got.n || w->eof)
+			fail_step(w, s, buf_str(&w->got));
+		if (++w->quiet % QUIET_PASSES)
+			return false;
+		if (!w->out.n)
+			fail_step(w, s, STR_LIT("all is sent"));
+		return true;
+	}
 	if (!strcmp(z, "CLOSED")) {
 		if (w->got.n)
 			fail_step(w, s, buf_str(&w->got));
@@ -582,9 +603,10 @@ static inline bool run_step(struct world *w, struct step *s)
 
 static inline void load_step(struct world *w, char *line, int number)
 {
-	static const char *const words[] = { "conf: ", "C: ",	 "R: ",	  "R*: ",     "S: ",
-					     "do: ",   "E: ",	 "M: ",	  "M!: ",     "M$: ",
-					     "LAST: ", "CLOSED", "QUIET", "MESSAGES " };
+	static const char *const words[] = {
+		"conf: ", "C: ",  "R: ",  "R*: ",   "S: ",    "S*: ",  "do: ",	"E: ",
+		"M: ",	  "M!: ", "M$: ", "LAST: ", "CLOSED", "QUIET", "STUCK", "MESSAGES "
+	};
 	struct step *s = &w->steps[w->nsteps];
 	size_t i = 0;
 
@@ -598,7 +620,7 @@ static inline void load_step(struct world *w, char *line, int number)
 	line += strlen(words[i]);
 	*s = (struct step){ .times = 1, .line = number };
 	assert_non_null(s->word = str_dup(str_of(words[i])));
-	if (!strcmp(s->word, "R*: "))
+	if (!strcmp(s->word, "R*: ") || !strcmp(s->word, "S*: "))
 		s->times = strtol(line, &line, 10), line++;
 	unescape(line, &s->arg);
 	if (!strcmp(s->word, "conf: "))
@@ -645,7 +667,8 @@ static inline bool world_pass(void *arg)
 	if (w->at == w->nsteps)
 		loop_stop(w->loop);
 	return w->out.n || w->nanswers ||
-	       (w->at < w->nsteps && !strcmp(w->steps[w->at].word, "QUIET"));
+	       (w->at < w->nsteps &&
+		(!strcmp(w->steps[w->at].word, "QUIET") || !strcmp(w->steps[w->at].word, "STUCK")));
 }
 
 static inline void world_late(struct timer *t, void *arg)
@@ -689,6 +712,7 @@ static inline void world_init(struct world *w)
 	rng_seed(&w->rng, 1);
 	test_conf_init(&w->conf);
 	body_budget_set(UINT64_MAX);
+	body_budget_give(body_budget_used()); /* a test that failed may have left some */
 	w->loop = loop_new("test");
 	w->srv = server_new(w->loop, &env);
 	assert_non_null(w->srv);
