@@ -151,22 +151,35 @@ static struct bound lane_of(const struct reading *r, const char *pattern, int vm
 	return b.set ? b : of_entry(r->priv->all, id, lane_words);
 }
 
+struct via { /* what a section's mail goes by, and the most that leaves it */
+	int vmta;
+	const struct conf_pool *pool;
+	const struct bound *any; /* `widest` of all virtual MTAs, made once */
+};
+
+static struct bound way_out(const struct conf *c, const struct via *via, enum setting_id id)
+{
+	if (via->vmta != CONF_NONE)
+		return of_vmta(c, via->vmta, id);
+	return via->pool ? widest(c, via->pool, id) : *via->any;
+}
+
 static void check_section(struct reading *r, const struct conf_section *s, enum setting_id id,
-			  const char *pattern, int vmta, const struct conf_pool *pool)
+			  const char *pattern, const struct via *via)
 {
 	struct bound inner = of_entry(s, id, NULL), outer;
-	bool is_lane = strcmp(pattern, "*") == 0 && !pool;
+	bool is_lane = strcmp(pattern, "*") == 0 && !via->pool;
 	int provider = s->kind == KIND_PROVIDER ? s->index : CONF_NONE;
 
 	if (!inner.set)
 		return;
-	outer = vmta == CONF_NONE ? widest(r->c, pool, id) : of_vmta(r->c, vmta, id);
+	outer = way_out(r->c, via, id);
 	if (compare(r, &inner, &outer, ""))
 		return;
 	if (!is_lane) {
 		const char *unless;
 
-		outer = lane_of(r, pattern, vmta, id, &provider);
+		outer = lane_of(r, pattern, via->vmta, id, &provider);
 		unless = provider == CONF_NONE ? ", unless its MX hosts are those of a [provider] "
 						 "with a limit of its own"
 					       : "";
@@ -185,20 +198,22 @@ static void check_section(struct reading *r, const struct conf_section *s, enum 
 static void check_sections(struct reading *r, enum setting_id id)
 {
 	const struct conf *c = r->c;
+	struct bound any = widest(c, NULL, id);
 
 	for (const struct conf_section *s = r->priv->first; s; s = s->next) {
-		const struct conf_route *route = NULL;
+		struct via via = { CONF_NONE, NULL, &any };
+		const struct conf_route *route;
 
-		if (s->kind == KIND_POOL)
-			check_section(r, s, id, "*", CONF_NONE, &c->pools[s->index]);
-		else if (s->kind == KIND_PROVIDER)
-			check_section(r, s, id, "*", CONF_NONE, NULL);
-		if (s->kind != KIND_DOMAIN || s->index < 0)
+		if (!s->set || s->index < 0)
 			continue;
-		if (s->via)
+		if (s->kind == KIND_POOL)
+			via.pool = &c->pools[s->index];
+		if (s->via) {
 			route = &c->routes[s->index - 1];
-		check_section(r, s, id, s->pattern, route ? route->vmta : CONF_NONE,
-			      route && route->pool != CONF_NONE ? &c->pools[route->pool] : NULL);
+			via.vmta = route->vmta;
+			via.pool = route->pool == CONF_NONE ? NULL : &c->pools[route->pool];
+		}
+		check_section(r, s, id, s->pattern ? s->pattern : "*", &via);
 	}
 }
 

@@ -249,7 +249,7 @@ static void errors_in_included_files_name_them(void **state)
 
 static void includes_that_lead_nowhere_or_in_a_circle_are_reported(void **state)
 {
-	char name[16], text[64];
+	char name[32], text[64];
 
 	(void)state;
 	world_read(&w, BASE "[mta]\ninclude = nothing/*.ini\n");

@@ -245,6 +245,7 @@ static void substitute(const char *text, const char *name, const char *unit, cha
 {
 	size_t n = 0;
 
+	out[0] = '\0';
 	for (; *text; text++) {
 		bool digit = *text >= '0' && *text <= '9';
 
