@@ -195,7 +195,7 @@ static void drop_lookup(struct env *v)
 	if (v->lookup)
 		mdb_txn_abort(v->lookup);
 	v->lookup = NULL;
-	v->lookup_live = false;
+	v->lookups = 0;
 }
 
 void env_close(struct env *v)
@@ -285,22 +285,21 @@ void env_reserve(struct env *v)
 
 MDB_txn *env_lookup_begin(struct env *v)
 {
-	if (!v->mdb || v->lookup_live)
+	if (!v->mdb)
 		return NULL;
-	if (v->lookup ? mdb_txn_renew(v->lookup)
-		      : mdb_txn_begin(v->mdb, NULL, MDB_RDONLY, &v->lookup)) {
+	if (!v->lookups && (v->lookup ? mdb_txn_renew(v->lookup)
+				      : mdb_txn_begin(v->mdb, NULL, MDB_RDONLY, &v->lookup))) {
 		drop_lookup(v);
 		return NULL;
 	}
-	v->lookup_live = true;
+	v->lookups++;
 	return v->lookup;
 }
 
 void env_lookup_end(struct env *v)
 {
-	if (v->lookup_live)
+	if (v->lookups && --v->lookups == 0)
 		mdb_txn_reset(v->lookup);
-	v->lookup_live = false;
 }
 
 MDB_txn *env_read_begin(struct env *v)

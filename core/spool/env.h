@@ -28,9 +28,9 @@ struct env {
 	char *dir;
 	pthread_rwlock_t gate; /* held for reading by readers, for writing to grow and reopen */
 	MDB_txn *lookup;       /* the spool thread's own read transaction, kept between look-ups */
-	bool lookup_live;
-	bool failed;	   /* the last write failed: reopen before the next */
-	uint64_t reserved; /* bytes of the file that have disk space */
+	unsigned lookups;      /* how many use it now, one inside the other */
+	bool failed;	       /* the last write failed: reopen before the next */
+	uint64_t reserved;     /* bytes of the file that have disk space */
 };
 
 /* err_spool_damaged if it is missing (and not to be created) or unreadable. */

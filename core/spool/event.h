@@ -1,5 +1,5 @@
-/* Events: what happened to a message or recipient, numbered, committed together with the outcome; the delivery log,
- * accounting and webhooks are readers of them (COMMANDS.md, "log events"). */
+/* Events: what happened to a message or recipient, numbered, committed together with the outcome;
+ * the delivery log, accounting and webhooks are readers of them (COMMANDS.md, "log events"). */
 #ifndef STOKER_SPOOL_EVENT_H
 #define STOKER_SPOOL_EVENT_H
 
@@ -8,7 +8,7 @@
 
 enum event_type {
 	EVENT_RECEIVED = 1, /* one a message; recipient is the first, `count` how many */
-	EVENT_REJECTED,     /* a RCPT or message refused at our door; message is 0 */
+	EVENT_REJECTED,	    /* a RCPT or message refused at our door; message is 0 */
 	EVENT_DELIVERED,
 	EVENT_DEFERRED,
 	EVENT_BOUNCED,
@@ -18,17 +18,19 @@ enum event_type {
 };
 const char *event_type_name(enum event_type t); /* "delivered" */
 
-/* Text fields are slices: of the caller's memory when encoding, of the encoded bytes when decoded. Empty = left out. */
+/* Text fields are slices: of the caller's memory when encoding, of the encoded bytes when decoded.
+ * Empty = left out. */
 struct event {
 	uint64_t id; /* given by the spool at commit */
 	us_t at;
 	enum event_type type;
 	uint64_t message;
-	uint32_t rcpt;  /* index in the message */
+	uint32_t rcpt;	/* index in the message */
 	uint32_t count; /* EVENT_RECEIVED: recipients */
-	struct str sender, recipient, queue, virtual_mta, source_ip, mx, mx_ip, reply, enhanced, category, tls, job, user;
-	us_t seconds; /* how long the attempt took (a span in microseconds) */
-	us_t queued_at; /* when the message was received */
+	struct str sender, recipient, queue, virtual_mta, source_ip, mx, mx_ip, reply, enhanced,
+	    category, tls, job, user;
+	us_t seconds;	   /* how long the attempt took (a span in microseconds) */
+	us_t queued_at;	   /* when the message was received */
 	us_t next_attempt; /* EVENT_DEFERRED */
 	uint64_t size;
 	uint32_t attempt; /* 1 for the first */

@@ -270,18 +270,22 @@ struct event_reader {
 	uint64_t next;
 };
 
-static uint64_t oldest_event(struct spool *s, MDB_txn *txn)
+/* The number before the oldest event there is, or before the next one if there is none. */
+static uint64_t before_oldest(struct spool *s, MDB_txn *txn)
 {
-	uint64_t first = 1;
+	uint64_t first;
+	struct core core;
 	MDB_cursor *c;
 	MDB_val k, d;
+	int rc = mdb_cursor_open(txn, s->index.dbi[TABLE_EVENTS], &c);
 
-	if (mdb_cursor_open(txn, s->index.dbi[TABLE_EVENTS], &c))
-		return first;
-	if (mdb_cursor_get(c, &k, &d, MDB_FIRST) || !index_parse_u64_key(env_str(&k), &first))
-		first = 1;
+	if (rc)
+		return 0;
+	rc = mdb_cursor_get(c, &k, &d, MDB_FIRST);
 	mdb_cursor_close(c);
-	return first;
+	if (!rc && index_parse_u64_key(env_str(&k), &first))
+		return first - 1;
+	return index_get_core(&s->index, txn, &core) ? 0 : core.next_event - 1;
 }
 
 static uint64_t saved_position(struct spool *s, MDB_txn *txn, const char *name)
@@ -294,7 +298,7 @@ static uint64_t saved_position(struct spool *s, MDB_txn *txn, const char *name)
 	if (!mdb_get(txn, s->index.dbi[TABLE_META], &k, &d) &&
 	    index_parse_u64_key(env_str(&d), &id))
 		return id;
-	return oldest_event(s, txn) - 1;
+	return before_oldest(s, txn);
 }
 
 struct event_reader *event_reader_open(struct spool *s, const char *name)
