@@ -39,8 +39,8 @@ enum { CONF_NONE = -1 }; /* no index */
 
 /* ---- what a snapshot holds; arrays and indexes into them, all fixed ---- */
 
-struct conf_vmta { /* [virtual-mta NAME], or default1, default2 … made from [mta] smtp-source-host
-		    */
+/* [virtual-mta NAME], or default1, default2 … made from [mta] smtp-source-host */
+struct conf_vmta {
 	const char *name;
 	struct endpoint ip4, ip6;  /* port 0 */
 	const char *host4, *host6; /* EHLO names */

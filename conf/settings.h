@@ -93,10 +93,11 @@ struct settings {
 	enum eightbit eightbit;
 	struct limit limits[SETTINGS_LIMITS_MAX]; /* at most one per kind and scope */
 	int nlimits;
-	struct origin
-	    origin[SET_COUNT]; /* where each value came from (the limits: the innermost) */
-	uint64_t session_key;  /* hash of all values that a connection depends on: equal key, one
-				  connection can carry both */
+	/* Where each value came from (the limits: the innermost). */
+	struct origin origin[SET_COUNT];
+	/* Hash of all values that a connection depends on: equal key, one connection can carry
+	 * both. */
+	uint64_t session_key;
 };
 
 struct settings_cache;
@@ -108,8 +109,7 @@ void settings_cache_free(struct settings_cache *sc);
 const struct settings *settings_get(struct settings_cache *sc, struct str domain, int provider,
 				    int pool, int vmta);
 
-/* `stoker settings`: one line a setting "name = value   ; origin", for limits with what they count.
- */
+/* `stoker settings`: a line each "name = value   ; origin", limits with what they count. */
 void settings_print(const struct conf *c, const struct settings *s, struct buf *out);
 /* The same as JSON: [{"name","value","origin":{"file","line","section"},"counts"}]. */
 void settings_json(const struct conf *c, const struct settings *s, struct buf *out);
