@@ -144,6 +144,8 @@ static int drain_commits(void *arg, struct mailbox *box, int budget)
 	struct commit_box *c = arg;
 	struct commit_request r;
 	int n = 0;
+	if (!room(c->t))
+		return LOOP_BLOCKED;
 	while (n < budget && room(c->t) && mailbox_pop(box, &r)) {
 		n++;
 		if (c->t->failed_at) { /* nothing new while outcomes can't be recorded */

@@ -8,12 +8,16 @@
 enum { LOOP_MAGIC = 0x4c4f4f50, TIMERS_PER_PASS = 10000 };
 /* No single sleep is longer: a bound on the harm of a clock that stood still in suspend. */
 static const us_t LONGEST_SLEEP = 30 * US_PER_S;
+/* An inbox whose drain is blocked is looked at again this soon; nobody pokes us for room elsewhere.
+ */
+static const us_t BLOCKED_SLEEP = 500;
 
 struct inbox {
 	struct mailbox *m;
 	int priority, budget;
 	int (*drain)(void *arg, struct mailbox *m, int budget);
 	void *arg;
+	bool blocked; /* its drain said LOOP_BLOCKED in this pass */
 };
 
 struct hook {
@@ -206,8 +210,10 @@ static bool drain_inboxes(struct loop *l)
 
 	for (size_t i = 0; i < l->ninboxes; i++) {
 		struct inbox *in = &l->inboxes[i];
+		int taken = in->drain(in->arg, in->m, in->budget);
 
-		if (in->drain(in->arg, in->m, in->budget) >= in->budget)
+		in->blocked = taken == LOOP_BLOCKED;
+		if (taken >= in->budget)
 			more = true;
 		mailbox_release(in->m);
 	}
@@ -258,14 +264,22 @@ static bool something_waits(struct loop *l)
 		if (mailbox_has_spill(l->outboxes[i]))
 			mailbox_flush(l->outboxes[i]);
 	for (size_t i = 0; i < l->ninboxes; i++)
-		if (!mailbox_empty(l->inboxes[i].m))
+		if (!l->inboxes[i].blocked && !mailbox_empty(l->inboxes[i].m))
+			return true;
+	return false;
+}
+
+static bool any_blocked(const struct loop *l)
+{
+	for (size_t i = 0; i < l->ninboxes; i++)
+		if (l->inboxes[i].blocked)
 			return true;
 	return false;
 }
 
 static void set_sleeper(struct loop *l, us_t until)
 {
-	us_t longest = l->polled_at + LONGEST_SLEEP;
+	us_t longest = l->polled_at + (any_blocked(l) ? BLOCKED_SLEEP : LONGEST_SLEEP);
 
 	ev_timer_stop(l->ev, &l->sleeper);
 	if (until > longest)

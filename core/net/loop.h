@@ -23,6 +23,9 @@ struct ev_loop *loop_ev(struct loop *l);
 /* To be given to mailbox_new as consumer or producer. */
 struct waker *loop_waker(struct loop *l);
 
+/* A drain that may take nothing now, for want of room elsewhere (a credit), returns this: the loop
+ * then looks again after half a millisecond instead of going round at full speed. */
+enum { LOOP_BLOCKED = -1 };
 /* `drain` takes up to `budget` messages and returns how many it took (budget: more may wait).
  * Inboxes are drained in the order of `priority`, lowest first. Fatal without memory: start only.
  */
