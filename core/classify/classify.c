@@ -298,17 +298,17 @@ void classify(const struct classifier *c, enum smtp_step step, struct str reply,
 
 	OBJ_CHECK(c, CLASSIFIER_MAGIC);
 	*out = (struct reply_verdict){ .class = CLASS_CONNECTION, .rule = "no reply" };
-	strcpy(out->enhanced, "4.4.2");
+	memcpy(out->enhanced, "4.4.2", sizeof "4.4.2");
 	if (!reply.n)
 		return;
 	if (!v.code) {
 		conclude(out, CLASS_TRANSIENT, "no reply code");
-		strcpy(out->enhanced, "4.5.0");
+		memcpy(out->enhanced, "4.5.0", sizeof "4.5.0");
 		return;
 	}
 	v.text = look_at(reply, mem);
 	if (!find_enhanced(&v, out->enhanced)) {
-		strcpy(out->enhanced, "2.0.0");
+		memcpy(out->enhanced, "2.0.0", sizeof "2.0.0");
 		if (v.code >= 400)
 			out->enhanced[0] = reply.p[0];
 	}

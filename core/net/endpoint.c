@@ -13,17 +13,17 @@ void endpoint_print(const struct endpoint *e, char out[ENDPOINT_SIZE])
 	else if (e->sa.sa_family == AF_INET6)
 		ok = inet_ntop(AF_INET6, &e->in6.sin6_addr, out, ENDPOINT_SIZE);
 	if (!ok)
-		strcpy(out, e->sa.sa_family == AF_UNIX ? "local" : "none");
+		snprintf(out, ENDPOINT_SIZE, "%s", e->sa.sa_family == AF_UNIX ? "local" : "none");
 }
 
 void endpoint_print_port(const struct endpoint *e, char out[ENDPOINT_SIZE])
 {
 	char ip[INET6_ADDRSTRLEN + 1];
-	char whole[ENDPOINT_SIZE];
+	char whole[ENDPOINT_SIZE] = "";
 
 	endpoint_print(e, whole);
 	if (e->sa.sa_family != AF_INET && e->sa.sa_family != AF_INET6) {
-		strcpy(out, whole);
+		memcpy(out, whole, sizeof whole);
 		return;
 	}
 	memcpy(ip, whole, sizeof ip);
