@@ -143,14 +143,18 @@ static struct table *table_of(struct operator* op)
 	return t;
 }
 
-static void sort(struct operator* op, int direction)
+static void sort(struct operator *op, int direction)
 {
 	struct table *t = table_of(op);
 	struct user_prefs *p = console_prefs_of(op->console, op->user);
+	char was[TABLE_SORT];
 
 	if (!t)
 		return;
+	memcpy(was, t->sort, sizeof was);
 	table_sort_step(t, direction, op->cols);
+	if (strcmp(was, t->sort) == 0)
+		operator_echo(op, STYLE_ECHO, "this is the list's own order; > sorts by its columns");
 	if (p) {
 		memcpy(p->sort[t->list], t->sort, sizeof t->sort);
 		console_save_prefs(op->console, p);
@@ -165,6 +169,8 @@ static void tag(struct operator* op, int all)
 	if (!t)
 		return;
 	if (all) {
+		if (!t->ntags)
+			operator_echo(op, STYLE_ECHO, "nothing is tagged");
 		table_untag(t);
 		return;
 	}

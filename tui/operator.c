@@ -134,8 +134,9 @@ static void draw(struct operator* op, us_t now)
 	buf_free(&bytes);
 }
 
-/* A frame now, or later by the timer; none while bytes of the last one wait: all_written comes back
- * here. */
+/* Arms the next frame. Frames are drawn by this timer alone, never in the middle of a key or an
+ * answer: what a key works on is then what the last frame showed. None while bytes of the last one
+ * wait: all_written comes back here. */
 static void schedule(struct operator* op)
 {
 	us_t now = console_now(op->console), due;
@@ -143,16 +144,16 @@ static void schedule(struct operator* op)
 	if (op->dead || op->leaving || op->plain || !op->screen || !op->dirty || bytes_wait(op))
 		return;
 	due = op->last_frame + (op->urgent ? FRAME_ON_KEY_US : FRAME_BY_ITSELF_US);
-	if (!op->frames || due <= now)
-		draw(op, now);
-	else
-		timer_set(op->console->loop, &op->frame_timer, due);
+	timer_set(op->console->loop, &op->frame_timer, !op->frames || due < now ? now : due);
 }
 
 static void on_frame_timer(struct timer *t, void *arg)
 {
+	struct operator* op = arg;
+
 	(void)t;
-	schedule(arg);
+	if (!op->dead && !op->leaving && !op->plain && op->dirty && !bytes_wait(op))
+		draw(op, console_now(op->console));
 }
 
 void operator_dirty(struct operator* op, bool key)

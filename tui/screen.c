@@ -67,6 +67,21 @@ static bool term_ok(const char *term)
 	       term[0] != '.';
 }
 
+/* newterm leaks when it fails, and TERM comes from outside: look before. */
+static bool term_known(const char *term)
+{
+	static const char *const dirs[] = { "/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo",
+					    "/usr/share/terminfo" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+		snprintf(path, sizeof path, "%s/%c/%s", dirs[i], term[0], term);
+		if (access(path, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 static SCREEN *open_term(const char *term, FILE *f)
 {
 	static const char *const fallbacks[] = { "xterm-256color", "xterm", "vt100" };
@@ -79,14 +94,14 @@ static SCREEN *open_term(const char *term, FILE *f)
 	for (size_t i = 0; i < sizeof lines_only / sizeof lines_only[0]; i++)
 		if (strcmp(term, lines_only[i]) == 0)
 			return NULL;
-	sp = newterm_quietly(term, f);
+	sp = term_known(term) ? newterm_quietly(term, f) : NULL;
 	if (sp && usable(sp))
 		return sp;
 	if (sp)
 		delscreen(sp);
 	else
 		for (size_t i = 0; i < sizeof fallbacks / sizeof fallbacks[0]; i++) {
-			sp = newterm_quietly(fallbacks[i], f);
+			sp = term_known(fallbacks[i]) ? newterm_quietly(fallbacks[i], f) : NULL;
 			if (sp)
 				return sp;
 		}
