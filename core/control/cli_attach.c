@@ -271,11 +271,19 @@ static void write_file(struct attached *a, json_t *o)
 
 static void run_editor(const char *path, long long line)
 {
-	/* The operator's $VISUAL or $EDITOR may have arguments of its own. */
-	static const char script[] = "exec ${VISUAL:-${EDITOR:-vi}} \"$@\"";
+	/* As git does it: $VISUAL or $EDITOR is a piece of shell, with arguments and quotes of its
+	 * own. */
+	const char *visual = getenv("VISUAL"), *editor = getenv("EDITOR");
+	char script[1024];
 	char at[32];
 	sigset_t none;
 
+	if (visual && *visual)
+		editor = visual;
+	if (!editor || !*editor)
+		editor = "vi";
+	if (snprintf(script, sizeof script, "%s \"$@\"", editor) >= (int)sizeof script)
+		_exit(127);
 	snprintf(at, sizeof at, "+%lld", line > 0 ? line : 1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
