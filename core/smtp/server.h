@@ -17,18 +17,22 @@ struct server_env {
 	uint64_t (*new_id)(void *arg);
 	/* A spool credit, before 354. False: none; the session waits until server_credit(). */
 	bool (*credit_take)(void *arg);
-	void (*credit_give)(void *arg); /* unused after all */
+	void (*credit_give)(
+	    void *arg); /* unused after all: refused, RSET, or the session is gone */
 	/* Hands a message to the spool (uses up the credit). Answer: server_committed. */
 	void (*submit)(void *arg, uint64_t session, struct message *m);
-	/* Large bodies, through workers: create, at most two chunks (BODY_CHUNK each) outstanding,
-	 * finish or abort. Answers: server_large. */
+	/* Large bodies, through workers: create; then, once it is answered, at most
+	 * two chunks (of up to BODY_CHUNK) outstanding; finish or abort. Each of create, write and
+	 * finish is answered by server_large, in order. Abort may come at any time, also after
+	 * finish when the session died meanwhile: the file is not wanted any more. */
 	void (*large_create)(void *arg, uint64_t session, uint64_t message_id);
 	void (*large_write)(void *arg, uint64_t session,
 			    struct buf *chunk); /* takes over the memory */
 	void (*large_finish)(void *arg, uint64_t session, bool dot_line, bool eightbit);
 	void (*large_abort)(void *arg, uint64_t session);
-	/* A refused recipient or message: an event, at most some a second (may be dropped). Slices
-	 * are valid during the call. */
+	/* A recipient or message refused at MAIL, RCPT or while it arrived (may be dropped). Its
+	 * source_ip is the client's, user the source's name; sender and recipient are checked
+	 * addresses or "". Slices are valid during the call. */
 	void (*rejected)(void *arg, const struct event *e);
 	/* Rate of a [source] over all its clients and threads: true if one more message may start
 	 * now (process-wide atomics). */
@@ -48,15 +52,16 @@ enum server_hold {
 
 struct server;
 struct server *server_new(struct loop *l, const struct server_env *env);
-void server_free(
-    struct server *s); /* closes all sessions; the loop does not run any more afterwards */
+/* Closes all sessions. The loop does not run any more afterwards. */
+void server_free(struct server *s);
 /* New sessions use this snapshot (a reference is taken); running ones keep theirs until their next
  * MAIL. */
 void server_conf(struct server *s, struct conf *c);
 void server_hold(struct server *s, unsigned holds); /* bits of enum server_hold */
 /* A connection accepted for listener index `listener` of the snapshot. Owns fd. */
 void server_accept(struct server *s, int fd, const struct endpoint *peer, int listener);
-/* Says 421 and closes: caps are reached (the accepting thread counts). Owns fd; never blocks. */
+/* Says "421 " and `text` (which begins with its enhanced code) and closes: caps are reached (the
+ * accepting thread counts). Owns fd; never blocks. */
 void server_refuse(int fd, const char *text);
 
 /* Answers. `err` NULL: durable. */
@@ -77,8 +82,12 @@ void server_memory(struct server *s);
 void server_shutdown(struct server *s, us_t within);
 
 struct server_stats {
-	uint64_t connections, accepted_messages, accepted_recipients, refused, protocol_errors,
-	    smuggling_refused;
+	uint64_t connections;	      /* accepted and greeted, or told 421 by a drain */
+	uint64_t accepted_messages;   /* answered with 250 */
+	uint64_t accepted_recipients; /* of those */
+	uint64_t refused;	      /* messages and RCPTs for any reason, MAIL by policy */
+	uint64_t protocol_errors; /* commands that are none, are out of place, or are ill-formed */
+	uint64_t smuggling_refused; /* sessions closed for a bare CR, bare LF or NUL */
 };
 void server_stats(const struct server *s, struct server_stats *out);
 

@@ -1,12 +1,14 @@
 /* The table of commands, and those that need no more than a line each. */
 #include <inttypes.h>
 
+#include "core/base/clean.h"
 #include "core/smtp/server_session.h"
 
 enum {
 	COMMAND_LINE_MAX =
 	    2048, /* RFC 5321's 512, and what RFC 3461 and 6531 add to MAIL and RCPT */
 	COMMANDS_PER_TURN = 256, /* under a millisecond; then the other sessions have their turn */
+	TOLD_MAX = 320,		 /* bytes of a bad RCPT that the delivery log is told */
 	OUTPUT_MAX = 64 * 1024	 /* replies that the peer does not read */
 };
 
@@ -174,6 +176,24 @@ static const struct command *find_command(struct str verb)
 	return NULL;
 }
 
+/* What is no address is told to the log too: an application that ignores our reply has lost a
+ * recipient. */
+static void refuse_rcpt(struct session *s, struct str text, const char *no)
+{
+	struct buf clean;
+
+	s->srv->stats.refused++;
+	if (!s->relay) {
+		say_error(s, no);
+		return;
+	}
+	buf_init(&clean);
+	if (clean_add(&clean, str_mem(text.p, text.n < TOLD_MAX ? text.n : TOLD_MAX), true))
+		tell_rejected(s, s->m->sender, buf_str(&clean), no);
+	buf_free(&clean);
+	say(s, no); /* a list with bad addresses is no attack */
+}
+
 static void run_command(struct session *s, struct str line)
 {
 	struct command_args a = { .text = { "", 0 } };
@@ -199,8 +219,8 @@ static void run_command(struct session *s, struct str line)
 		c->proceed(s, &a);
 	else if (c->check == check_bdat) /* unknown bytes follow */
 		say_and_close(s, no);
-	else if (c->check == check_rcpt && s->relay)
-		say(s, no); /* a list with bad addresses is no attack */
+	else if (c->check == check_rcpt)
+		refuse_rcpt(s, a.text, no);
 	else
 		say_error(s, no);
 }

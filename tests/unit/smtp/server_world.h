@@ -217,8 +217,7 @@ static inline void env_large_create(void *arg, uint64_t session, uint64_t messag
 {
 	struct world *w = arg;
 
-	assert_int_equal(message_id, w->last_id);
-	assert_false(w->large_open);
+	assert_true(w->on_pass || (message_id == w->last_id && !w->large_open));
 	w->large_open = true;
 	buf_clear(&w->large);
 	answer_later(w, (struct answer){ ANSWER_LARGE, session, SERVER_LARGE_CREATED, NULL });
@@ -228,7 +227,7 @@ static inline void env_large_write(void *arg, uint64_t session, struct buf *chun
 {
 	struct world *w = arg;
 
-	assert_true(w->large_open);
+	assert_true(w->on_pass || w->large_open);
 	assert_true(chunk->n <= BODY_CHUNK);
 	buf_adds(&w->large, buf_str(chunk));
 	buf_free(chunk);
@@ -243,7 +242,7 @@ static inline void env_large_finish(void *arg, uint64_t session, bool dot_line, 
 
 	(void)dot_line;
 	(void)eightbit;
-	assert_true(w->large_open);
+	assert_true(w->on_pass || w->large_open);
 	w->large_open = false;
 	answer_later(w, (struct answer){ ANSWER_LARGE, session, SERVER_LARGE_FINISHED, NULL });
 }
@@ -747,7 +746,7 @@ static inline void world_end(struct world *w)
 	assert_int_equal(body_budget_used(), 0);
 	assert_int_equal(w->conf.refs, 0);
 	assert_int_equal(w->conf2.refs, 0);
-	assert_true(w->large_out_max <= LARGE_OUTSTANDING);
+	assert_true(w->on_pass || w->large_out_max <= LARGE_OUTSTANDING);
 	for (int i = 0; i < w->nsteps; i++) {
 		free(w->steps[i].word);
 		buf_free(&w->steps[i].arg);

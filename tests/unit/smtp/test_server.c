@@ -178,6 +178,89 @@ static void random_command_streams_do_no_harm(void **state)
 	world_end(w);
 }
 
+/* ---- without memory ---- */
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+
+static bool memory_fails; /* now and then, while the server and not the world runs */
+static uint64_t failures;
+
+static bool fails_now(void)
+{
+	if (!memory_fails || rng_below(&world.rng, 10))
+		return false;
+	failures++;
+	errno = ENOMEM;
+	return true;
+}
+
+void *malloc(size_t n)
+{
+	return fails_now() ? NULL : __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return fails_now() ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+	return fails_now() ? NULL : __libc_realloc(p, n);
+}
+
+/* libev ends the process without memory; only the server is on trial here. */
+static void *for_libev(void *p, long n)
+{
+	if (n)
+		return __libc_realloc(p, (size_t)n);
+	free(p);
+	return NULL;
+}
+
+static void poor_pass(struct world *w)
+{
+	memory_fails = false;
+	fuzz_pass(w);
+	memory_fails = rounds_left > 0 && rounds_left % 16; /* a loop may need some to start with */
+}
+
+static void without_memory_sessions_fail_and_the_process_lives(void **state)
+{
+	struct world *w = &world;
+	struct server_stats st;
+
+	(void)state;
+	log_set_level(LOG_LEVEL_ERROR);
+	ev_set_allocator(for_libev);
+	world_init(w);
+	w->conf2 = w->conf;
+	w->conf2.refs = 0;
+	w->on_pass = poor_pass;
+	rounds_left = 20000;
+	world_run(w);
+	memory_fails = false;
+	server_stats(w->srv, &st);
+	assert_true(failures > 500);
+	assert_true(st.accepted_messages > 100);
+	w->nanswers = 0;
+	world_end(w);
+}
+
+#else
+
+static void without_memory_sessions_fail_and_the_process_lives(void **state)
+{
+	(void)state;
+	skip(); /* the sanitizer has malloc */
+}
+
+#endif
+
 /* ---- others ---- */
 
 static void a_connection_over_the_caps_is_told_421(void **state)
@@ -211,7 +294,7 @@ static char *promise_of(const char *path)
 
 int main(void)
 {
-	static struct CMUnitTest tests[DIALOGS_MAX + 2];
+	static struct CMUnitTest tests[DIALOGS_MAX + 3];
 	size_t n = 0;
 	int failed;
 	glob_t g;
@@ -226,6 +309,8 @@ int main(void)
 						  .test_func = dialog,
 						  .initial_state = g.gl_pathv[i] };
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(random_command_streams_do_no_harm);
+	tests[n++] =
+	    (struct CMUnitTest)cmocka_unit_test(without_memory_sessions_fail_and_the_process_lives);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_over_the_caps_is_told_421);
 	failed = _cmocka_run_group_tests("the server keeps its promises", tests, n, NULL, NULL);
 	for (size_t i = 0; i < g.gl_pathc; i++)
