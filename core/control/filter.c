@@ -63,6 +63,11 @@ void filter_free(struct filter *f)
 	free(f);
 }
 
+bool filter_timed(const struct filter *f)
+{
+	return sieve_timed(f->sieve);
+}
+
 struct row_item {
 	struct sieve_item item;
 	const struct filter *f;

@@ -207,8 +207,8 @@ void hits_select(struct hit *v, size_t n, size_t lo, size_t hi, const struct ord
 
 struct finding {
 	const struct query *q;
-	const struct filter *filter;
-	struct str vmta; /* of lanes */
+	const struct sift *sift; /* its verdicts are all known; NULL: everything matches */
+	struct str vmta;	 /* of lanes */
 	us_t now;
 };
 
@@ -219,25 +219,27 @@ static bool of_site(const struct row *r, uint64_t site)
 	return r->kind == ROW_LANE && r->lane.site == site;
 }
 
-static bool matches(const struct finding *f, const struct row *r)
+static bool matches(const struct finding *f, const struct row *r, size_t i)
 {
+	if (f->sift && f->sift->verdict[i] != VERDICT_YES)
+		return false;
 	if (f->q->site && !of_site(r, f->q->site))
 		return false;
 	if (f->q->vmta && !(r->kind == ROW_LANE && str_eq(rstr_str(r->lane.vmta), f->vmta)))
 		return false;
-	return !f->filter || filter_match(f->filter, r, f->now);
+	return true;
 }
 
 static void collect(const struct finding *f, struct hits *h)
 {
-	bool all = !f->q->site && !f->q->vmta && !f->filter;
+	bool all = !f->q->site && !f->q->vmta && !f->sift;
 	const struct order *o = &h->order;
 
 	for (size_t i = 0; i < h->rows.n; i++) {
 		const struct mark *mark = &h->rows.marks[i];
 		uint64_t key = o->inverted ? ~mark->trouble : mark->trouble;
 
-		if (!all && !matches(f, &h->rows.v[i]))
+		if (!all && !matches(f, &h->rows.v[i], i))
 			continue;
 		if (o->field)
 			key = field_key(o->field, &h->rows.v[i], f->now, o->inverted);
@@ -268,26 +270,48 @@ static bool order_parse(const struct query *q, us_t now, struct order *o, struct
 	return true;
 }
 
+/* NULL, and no words, without a filter. */
+static struct sift *sift_of(struct mirror *m, const struct query *q, us_t now, struct errbuf *e)
+{
+	enum row_kind kind = list_def(q->list)->kind;
+	struct str text = str_trim(q->filter);
+
+	if (!text.n)
+		return NULL;
+	return sift_for(mirror_sifts(m, kind), q->list, text, mirror_count(m, kind), now, e);
+}
+
+bool query_prepare(struct mirror *m, const struct query *q, us_t now, size_t rows)
+{
+	struct sift *sift = sift_of(m, q, now, NULL);
+
+	/* A filter that can't be read is found out soon enough. */
+	return !sift || sift_step(sift, mirror_rows(m, list_def(q->list)->kind).v, now, rows);
+}
+
 bool hits_find(struct mirror *m, const struct query *q, us_t now, struct hits *out,
 	       struct errbuf *e)
 {
-	struct finding f = { .q = q, .now = now };
 	const struct row *source = q->vmta ? mirror_find(m, ROW_SOURCE, q->vmta) : NULL;
-	struct filter *filter = NULL;
+	struct finding f = { .q = q, .now = now };
+	struct sift *sift;
 
 	*out = (struct hits){ .rows = mirror_rows(m, list_def(q->list)->kind) };
 	if (!order_parse(q, now, &out->order, e))
 		return false;
 	out->order.rows = out->rows.v;
-	if (str_trim(q->filter).n && !(filter = filter_parse(q->list, q->filter, e)))
+	sift = sift_of(m, q, now, e);
+	if (!sift && str_trim(q->filter).n)
 		return false;
-	f.filter = filter;
+	if (sift)
+		sift_step(sift, out->rows.v, now, SIZE_MAX);
+	f.sift = sift;
 	f.vmta = source ? rstr_str(source->name) : STR_LIT("");
 	out->v = mirror_scratch(m, out->rows.n);
-	if (!out->v && out->rows.n)
+	if (!out->v && out->rows.n) {
 		errbuf_set(e, "no memory for %zu rows", out->rows.n);
-	else
-		collect(&f, out);
-	filter_free(filter);
-	return out->v || !out->rows.n;
+		return false;
+	}
+	collect(&f, out);
+	return true;
 }

@@ -7,7 +7,14 @@
 #include "core/control/text.h"
 #include "core/report/delivery_log.h"
 
-enum { TEXT_MAX = 256 * 1024, LINES_MAX = 2000, EVENTS_A_STEP = 512, COMPLETIONS_MAX = 60 };
+enum {
+	TEXT_MAX = 256 * 1024,
+	LINES_MAX = 2000,
+	EVENTS_A_STEP = 512,
+	ROWS_A_STEP = 2048,
+	STEPS_MAX = 1000,
+	COMPLETIONS_MAX = 60
+};
 
 void link_request_free(struct link_request *r)
 {
@@ -154,18 +161,76 @@ static void link_detail(struct control *c, const struct link_request *l)
 
 /* ---- pages ---- */
 
+static void no_words(struct request *r, struct str text)
+{
+	(void)r;
+	(void)text;
+}
+
+static void one_line(struct request *r, struct str line)
+{
+	((struct link_answer *)r->owner)->text = rstr_new(line);
+}
+
+struct asking {
+	struct query q;
+	int steps;
+	struct rstr *filter, *sort;
+};
+
+static void asking_free(void *state)
+{
+	struct asking *k = state;
+
+	rstr_unref(k->filter);
+	rstr_unref(k->sort);
+	free(k);
+}
+
+static void page_done(struct request *r, int exit)
+{
+	struct link_answer *a = r->owner;
+
+	a->exit = exit;
+	send_answer(r->c, a);
+}
+
+static const struct sink page_sink = { no_words, one_line, NULL, page_done, NULL };
+
+static enum pump_result pump_query(struct request *r)
+{
+	struct asking *k = r->state;
+	struct link_answer *a = r->owner;
+
+	/* With more filters at once than are kept, they would start over and over: then in one go.
+	 */
+	if (k->steps++ < STEPS_MAX &&
+	    !query_prepare(r->c->mirror, &k->q, control_now(r->c), ROWS_A_STEP))
+		return PUMP_MORE;
+	a->page = query_run(r->c->mirror, &k->q, control_now(r->c));
+	request_finish(r, a->page && !a->page->error[0] ? EXIT_DONE : EXIT_USAGE);
+	return PUMP_DONE;
+}
+
 static void link_query(struct control *c, const struct link_request *l)
 {
 	struct link_answer *a = answer_new(l);
-	struct query q = l->q;
+	struct asking *k = calloc(1, sizeof *k);
+	struct rstr *session = rstr_new(STR_LIT("console"));
+	struct request *r = NULL;
 
-	if (!a)
+	if (a && k && session)
+		r = request_new(c, &page_sink, a, l->user, session, l->role);
+	rstr_unref(session);
+	if (!r) {
+		free(k);
+		link_answer_free(a);
 		return;
-	q.filter = rstr_str(l->text);
-	q.sort = rstr_str(l->sort);
-	a->page = query_run(c->mirror, &q, control_now(c));
-	a->exit = a->page && !a->page->error[0] ? EXIT_DONE : EXIT_USAGE;
-	send_answer(c, a);
+	}
+	*k = (struct asking){ l->q, 0, rstr_ref(l->text), rstr_ref(l->sort) };
+	k->q.filter = rstr_str(k->filter);
+	k->q.sort = rstr_str(k->sort);
+	request_stream(r, pump_query, k, asking_free);
 }
 
 /* ---- lines of the log, in steps ---- */
@@ -267,17 +332,6 @@ static enum pump_result pump_lines(struct request *r)
 	return PUMP_DONE;
 }
 
-static void lines_none(struct request *r, struct str text)
-{
-	(void)r;
-	(void)text;
-}
-
-static void lines_err(struct request *r, struct str line)
-{
-	((struct link_answer *)r->owner)->text = rstr_new(line);
-}
-
 static void lines_done(struct request *r, int exit)
 {
 	struct link_answer *a = r->owner;
@@ -288,7 +342,7 @@ static void lines_done(struct request *r, int exit)
 	send_answer(r->c, a);
 }
 
-static const struct sink lines_sink = { lines_none, lines_err, NULL, lines_done, NULL };
+static const struct sink lines_sink = { no_words, one_line, NULL, lines_done, NULL };
 
 static void reading_range(struct reading *k, const struct logring *ring,
 			  const struct link_request *l)

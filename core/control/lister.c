@@ -7,12 +7,14 @@
 #include "core/control/text.h"
 
 /* On a terminal; `--limit 0` shows all. */
-enum { TERMINAL_ROWS = 100, ROWS_A_STEP = 64 };
+enum { TERMINAL_ROWS = 100, ROWS_A_STEP = 64, SIFTED_A_STEP = 2048, STEPS_MAX = 1000 };
 
 struct list {
 	enum list_id id;
 	struct table table;
-	bool started, any;
+	struct query q;
+	int steps;
+	bool found, started, any;
 	uint64_t *ids;
 	size_t n, next;
 	int64_t total, rest_rows, rest_recipients;
@@ -69,34 +71,6 @@ static void tail(struct request *r, struct list *l, struct buf *out)
 		text_table_rest(l->rest_rows, l->rest_recipients, out);
 }
 
-static enum pump_result pump_list(struct request *r)
-{
-	struct list *l = r->state;
-	size_t end = l->next + ROWS_A_STEP;
-	bool over;
-	struct buf out;
-
-	buf_init(&out);
-	if (!l->started)
-		head(r, l, &out);
-	for (; l->next < l->n && l->next < end; l->next++) {
-		const struct row *row =
-		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->ids[l->next]);
-
-		if (row)
-			one(r, l, row, &out);
-	}
-	over = l->next >= l->n;
-	if (over)
-		tail(r, l, &out);
-	request_out(r, buf_str(&out));
-	buf_free(&out);
-	if (!over)
-		return PUMP_MORE;
-	request_finish(r, EXIT_DONE);
-	return PUMP_DONE;
-}
-
 static bool keep_ids(struct list *l, struct hits *h, size_t offset, size_t limit)
 {
 	size_t lo = offset < h->n ? offset : h->n;
@@ -119,29 +93,71 @@ static bool keep_ids(struct list *l, struct hits *h, size_t offset, size_t limit
 	return true;
 }
 
-void list_rows(struct request *r)
+/* The order of the list, when the filter has seen every row. */
+static enum pump_result find(struct request *r, struct list *l)
 {
-	struct list *l = calloc(1, sizeof *l);
-	struct query q = { .filter = r->inv.filter, .sort = r->inv.sort };
-	int limit = r->inv.limit >= 0 ? r->inv.limit : r->tty && !r->inv.json ? TERMINAL_ROWS : 0;
+	us_t now = control_now(r->c);
 	struct errbuf e = { "" };
 	struct hits h;
+
+	if (l->steps++ < STEPS_MAX && !query_prepare(r->c->mirror, &l->q, now, SIFTED_A_STEP))
+		return PUMP_MORE;
+	if (!hits_find(r->c->mirror, &l->q, now, &h, &e)) {
+		request_fail(r, EXIT_USAGE, "%s", e.text);
+		return PUMP_DONE;
+	}
+	l->found = keep_ids(l, &h, (size_t)l->q.offset, l->q.limit ? (size_t)l->q.limit : h.n);
+	if (l->found)
+		return PUMP_MORE;
+	request_fail(r, EXIT_REFUSED, "no memory for the list");
+	return PUMP_DONE;
+}
+
+static enum pump_result pump_list(struct request *r)
+{
+	struct list *l = r->state;
+	size_t end = l->next + ROWS_A_STEP;
+	bool over;
+	struct buf out;
+
+	if (!l->found)
+		return find(r, l);
+	buf_init(&out);
+	if (!l->started)
+		head(r, l, &out);
+	for (; l->next < l->n && l->next < end; l->next++) {
+		const struct row *row =
+		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->ids[l->next]);
+
+		if (row)
+			one(r, l, row, &out);
+	}
+	over = l->next >= l->n;
+	if (over)
+		tail(r, l, &out);
+	request_out(r, buf_str(&out));
+	buf_free(&out);
+	if (!over)
+		return PUMP_MORE;
+	request_finish(r, EXIT_DONE);
+	return PUMP_DONE;
+}
+
+void list_rows(struct request *r)
+{
+	int most = r->tty && !r->inv.json ? TERMINAL_ROWS : 0;
+	struct list *l = calloc(1, sizeof *l);
 
 	if (!l) {
 		request_fail(r, EXIT_REFUSED, "no memory for the list");
 		return;
 	}
-	l->id = q.list = list_named(r->inv.cmd->name);
+	l->id = list_named(r->inv.cmd->name);
+	l->q = (struct query){ .list = l->id,
+			       .filter = r->inv.filter,
+			       .sort = r->inv.sort,
+			       .offset = r->inv.offset,
+			       .limit = r->inv.limit >= 0 ? r->inv.limit : most };
 	text_table_init(&l->table, l->id, r->columns);
-	if (!hits_find(r->c->mirror, &q, control_now(r->c), &h, &e)) {
-		list_free(l);
-		request_fail(r, EXIT_USAGE, "%s", e.text);
-		return;
-	}
-	if (!keep_ids(l, &h, (size_t)r->inv.offset, limit ? (size_t)limit : h.n)) {
-		list_free(l);
-		request_fail(r, EXIT_REFUSED, "no memory for the list");
-		return;
-	}
 	request_stream(r, pump_list, l, list_free);
 }

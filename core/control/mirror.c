@@ -13,6 +13,7 @@ struct shelf { /* all rows of one kind; a row that goes is replaced by the last 
 	size_t n, cap;
 	struct idmap by_id;    /* id -> index + 1 */
 	struct strmap by_name; /* name -> index + 1; of two rows of one name the newer */
+	struct sifts sifts;
 };
 struct mirror {
 	uint32_t magic;
@@ -61,6 +62,7 @@ void mirror_free(struct mirror *m)
 		free(s->marks);
 		idmap_free(&s->by_id);
 		strmap_free(&s->by_name);
+		sifts_free(&s->sifts);
 	}
 	free(m->scratch);
 	m->magic = 0;
@@ -185,6 +187,7 @@ static void shelf_del(struct shelf *s, uint64_t id)
 	unname(s, i);
 	row_release(&s->v[i]);
 	s->n--;
+	sifts_remove(&s->sifts, i, last);
 	if (i == last)
 		return;
 	bool named = strmap_get(&s->by_name, rstr_str(s->v[last].name)) == slot_of(last);
@@ -210,6 +213,7 @@ static void shelf_put(struct shelf *s, struct row *r)
 		s->n++;
 		s->v[i] = *r;
 		give_name(s, i);
+		sifts_append(&s->sifts, s->n);
 	} else if (s->v[i].name == r->name) {
 		struct row old = s->v[i];
 
@@ -222,6 +226,8 @@ static void shelf_put(struct shelf *s, struct row *r)
 		give_name(s, i);
 	}
 	s->marks[i] = (struct mark){ mirror_trouble(r), row_queued(r), r->id };
+	if (slot)
+		sifts_dirty(&s->sifts, i);
 }
 
 void mirror_row(struct mirror *m, struct row *r)
@@ -274,6 +280,11 @@ const struct row *mirror_find_name(const struct mirror *m, enum row_kind k, stru
 const struct row *mirror_next(const struct mirror *m, enum row_kind k, size_t *pos)
 {
 	return *pos < m->shelf[k].n ? &m->shelf[k].v[(*pos)++] : NULL;
+}
+
+struct sifts *mirror_sifts(struct mirror *m, enum row_kind k)
+{
+	return &m->shelf[k].sifts;
 }
 
 struct rows mirror_rows(const struct mirror *m, enum row_kind k)

@@ -5,6 +5,7 @@
 #define STOKER_CONTROL_MIRROR_ROWS_H
 
 #include "core/control/mirror.h"
+#include "core/control/sift.h"
 
 struct mark {
 	uint64_t trouble; /* smaller comes first */
@@ -21,6 +22,8 @@ struct rows {
 	const struct mark *marks;
 	size_t n;
 };
+/* Standing filters of a kind. */
+struct sifts *mirror_sifts(struct mirror *m, enum row_kind k);
 struct rows mirror_rows(const struct mirror *m, enum row_kind k);
 /* Scratch for n hits, kept from query to query; NULL without memory. */
 struct hit *mirror_scratch(struct mirror *m, size_t n);

@@ -68,6 +68,8 @@ struct filter;
 struct filter *filter_parse(enum list_id l, struct str text, struct errbuf *e);
 void filter_free(struct filter *f);
 bool filter_match(const struct filter *f, const struct row *r, us_t now);
+/* True if it looks at ages or times, so that its answer changes while the row stays. */
+bool filter_timed(const struct filter *f);
 
 struct query {
 	enum list_id list;
@@ -96,6 +98,10 @@ struct page {
 	struct row rows[];
 };
 struct page *query_run(struct mirror *m, const struct query *q, us_t now); /* NULL without memory */
+/* Looks at up to `rows` rows with the query's filter, which query_run would have to look at
+ * otherwise. True when query_run will be quick: at once without a filter or with one that was asked
+ * lately. */
+bool query_prepare(struct mirror *m, const struct query *q, us_t now, size_t rows);
 void page_free(struct page *p);
 /* One row as a JSON object with every field; and a whole page as {"total": N, "rows": […]}. */
 void row_json(enum list_id l, const struct row *r, us_t now, struct buf *out);

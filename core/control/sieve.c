@@ -29,6 +29,7 @@ struct sieve {
 	struct arena mem;
 	struct term *terms;
 	int nterms;
+	bool timed;
 	pcre2_match_context *context;
 	pcre2_match_data *data;
 };
@@ -248,7 +249,9 @@ static bool atom_parse(struct parsing *p, struct atom *a, int field)
 	a->field = field;
 	if (n) {
 		int found = p->src->find(p->src->arg, name);
+		enum value_type type = found < 0 ? V_NONE : p->src->type(p->src->arg, found);
 
+		p->s->timed |= type == V_TIME || type == V_SPAN;
 		/* An IPv6 address or host:port is a word; a name with letters in front of < or >
 		 * can only be a field. */
 		if (found >= 0) {
@@ -387,6 +390,11 @@ void sieve_free(struct sieve *s)
 bool sieve_empty(const struct sieve *s)
 {
 	return !s->nterms;
+}
+
+bool sieve_timed(const struct sieve *s)
+{
+	return s->timed;
 }
 
 /* ---- matching ---- */

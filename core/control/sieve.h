@@ -39,6 +39,8 @@ struct sieve *sieve_parse(const struct sieve_source *src, struct str text, struc
 void sieve_free(struct sieve *s);
 /* No terms: everything matches. */
 bool sieve_empty(const struct sieve *s);
+/* Some field that it asks has the type V_TIME or V_SPAN. */
+bool sieve_timed(const struct sieve *s);
 bool sieve_match(const struct sieve *s, const struct sieve_item *it);
 /* Nearest of the source's names to a word, NULL if none is near. */
 const char *sieve_nearest(const struct sieve_source *src, struct str word);
