@@ -91,13 +91,24 @@ static const char *socket_path(const struct args *a)
 	return c ? c->mta.control_socket : "/run/stoker/stoker.sock"; /* lives until exit */
 }
 
-static void error_log(const struct conf *c)
+/* Where the error log goes: error-log, else stderr; behind a console, whose terminal stderr is,
+ * error.log beside log-file. */
+static void error_log(const struct conf *c, bool behind_console)
 {
-	if (!c->mta.error_log)
+	char path[4096];
+	const char *name = c->mta.error_log;
+	if (!name && behind_console) {
+		snprintf(path, sizeof path, "%s", c->mta.log_file);
+		char *slash = strrchr(path, '/');
+		snprintf(slash ? slash + 1 : path,
+			 sizeof path - (slash ? (size_t)(slash + 1 - path) : 0), "error.log");
+		name = path;
+	}
+	if (!name)
 		return;
-	int fd = open(c->mta.error_log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	int fd = open(name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 	if (fd < 0)
-		fatal("the error log %s can't be opened: %s", c->mta.error_log, strerror(errno));
+		fatal("the error log %s can't be opened: %s", name, strerror(errno));
 	log_set_fd(fd);
 }
 
@@ -107,7 +118,7 @@ static int run_headless(const struct args *a, int ready_fd)
 	struct conf *c = read_conf(a->conf, false, &code);
 	if (!c)
 		return code;
-	error_log(c);
+	error_log(c, ready_fd >= 0);
 	struct mta_opts o = { .conf_path = a->conf,
 			      .shipped_dir = share_dir("conf"),
 			      .themes_dir = share_dir("themes"),
@@ -171,7 +182,7 @@ static int demo_mta(const char *conf_path, uint16_t smtp_port, const char *name_
 	struct conf *c = read_conf(conf_path, false, &code);
 	if (!c)
 		return code;
-	error_log(c);
+	error_log(c, true);
 	struct mta_opts o = { .conf_path = conf_path,
 			      .shipped_dir = share_dir("conf"),
 			      .themes_dir = share_dir("themes"),

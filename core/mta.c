@@ -45,7 +45,7 @@ static struct member *member_add(struct mta *m, enum member_kind role, int nth, 
 
 static void members_make(struct mta *m)
 {
-	char name[16];
+	char name[24];
 	m->nio = m->conf->mta.threads < 1 ? 1 : m->conf->mta.threads;
 	if (m->nio > IO_THREADS_MAX)
 		m->nio = IO_THREADS_MAX;
