@@ -183,7 +183,7 @@ void loop_add_inbox(struct loop *l, struct mailbox *m, int priority, int budget,
 	l->inboxes = one_more(l, l->inboxes, l->ninboxes, sizeof *l->inboxes);
 	for (i = l->ninboxes++; i > 0 && l->inboxes[i - 1].priority > priority; i--)
 		l->inboxes[i] = l->inboxes[i - 1];
-	l->inboxes[i] = (struct inbox){ m, priority, budget, drain, arg };
+	l->inboxes[i] = (struct inbox){ m, priority, budget, drain, arg, false };
 }
 
 void loop_add_outbox(struct loop *l, struct mailbox *m)

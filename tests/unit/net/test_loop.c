@@ -214,6 +214,48 @@ static void a_hook_with_work_left_keeps_the_loop_awake(void **state)
 	assert_int_equal(st.cpu_max_us, 0);
 }
 
+static bool room_elsewhere;
+
+static int drain_if_room(void *arg, struct mailbox *m, int budget)
+{
+	return room_elsewhere ? drain_noting(arg, m, budget) : LOOP_BLOCKED;
+}
+
+static void make_room(struct timer *t, void *arg)
+{
+	(void)t;
+	(void)arg;
+	room_elsewhere = true;
+}
+
+static bool noted(void *arg)
+{
+	(void)arg;
+	return trace[0] != '\0';
+}
+
+static void a_blocked_inbox_is_looked_at_again_without_spinning(void **state)
+{
+	struct mailbox *box = mailbox_new("a", sizeof(int), 8, NULL, loop_waker(l));
+	struct loop_stats st;
+	struct timer t;
+	int v = 1;
+
+	(void)state;
+	room_elsewhere = false;
+	memset(trace, 0, sizeof trace);
+	loop_add_inbox(l, box, 0, 10, drain_if_room, "a");
+	mailbox_push(box, &v);
+	mailbox_flush(box);
+	timer_init(&t, make_room, NULL);
+	timer_set(l, &t, clock_now_us() + 20 * US_PER_MS);
+	run_until(l, noted, NULL);
+	loop_stats(l, &st);
+	assert_true(st.passes < 100);
+	assert_string_equal(trace, "a");
+	mailbox_free(box);
+}
+
 /* ---- between threads ---- */
 
 struct ping {
@@ -343,6 +385,7 @@ int main(void)
 		TEST(a_timer_may_arm_itself_again),
 		TEST(a_timer_at_never_is_not_armed),
 		TEST(a_pass_drains_by_priority_then_times_ticks_and_hooks),
+		TEST(a_blocked_inbox_is_looked_at_again_without_spinning),
 		TEST(a_hook_with_work_left_keeps_the_loop_awake),
 		TEST(two_loops_talk_at_capacity_2),
 		TEST(two_loops_talk_at_capacity_256),
