@@ -11,6 +11,10 @@
 
 #define SERVER_MAGIC 0x73727672u
 
+/* Sessions of several io threads meet in one worker: their ids must differ. */
+enum { SERVER_ID_SHIFT = 48 };
+static uint64_t servers; /* atomic: how many were made */
+
 /* RFC 5321 4.5.3.2 says how long clients wait: 5 min for MAIL's answer, 2 for 354's, 3 for a block
  * of data to be taken. We refuse before they give up. */
 static const struct server_times usual_times = {
@@ -53,6 +57,7 @@ struct server *server_new(struct loop *l, const struct server_env *env)
 	srv->loop = l;
 	srv->env = *env;
 	srv->times = usual_times;
+	srv->next_id = __atomic_add_fetch(&servers, 1, __ATOMIC_RELAXED) << SERVER_ID_SHIFT;
 	pool_init(&srv->pool, "smtp-in", sizeof(struct session));
 	idmap_init(&srv->by_id);
 	timer_init(&srv->shutdown, shutdown_due, srv);

@@ -9,8 +9,9 @@
 #include "core/net/io.h"
 #include "core/spool/spool.h"
 
-/* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids;
- * answers for the dead are dropped. */
+/* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids,
+ * never used twice in the process, whichever server they belong to; answers for the dead are
+ * dropped. */
 struct server_env {
 	void *arg;
 	/* A number for the next message (spool_new_id). */
