@@ -118,7 +118,8 @@ size_t spool_batch_count(const struct spool *s)
  * durable first. */
 static bool reports_undurable(const struct spool *s, uint64_t id)
 {
-	return u64list_has(&s->ledger.reports, id) ||
+	/* an outcome that could not be folded in yet may be the one */
+	return s->ledger.deferred || u64list_has(&s->ledger.reports, id) ||
 	       (s->durable.commits < s->committed.commits && u64list_has(&s->fresh_reports, id));
 }
 

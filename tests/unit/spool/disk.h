@@ -63,6 +63,7 @@ static void disk_take_folder(struct disk *d, const char *path, const char *below
 static void disk_record(struct disk *d, const char *root)
 {
 	*d = (struct disk){ .nodes = NULL };
+	rng_seed(&d->luck, 1);
 	spy.disk = NULL;
 	spy.nlive = 0;
 	snprintf(spy.root, sizeof spy.root, "%s", root);
@@ -155,13 +156,14 @@ static void disk_settle(struct disk *d, struct disk_node *node)
 {
 	for (size_t i = 0; i < node->npending; i++) {
 		const struct disk_op *op = &d->ops[node->pending[i]];
+		uint64_t luck = i < node->ndoubtful ? rng_below(&d->luck, 3) : 0;
 
 		if (node->folder)
 			disk_apply_name(&node->entries, &node->nentries, op);
-		else
-			disk_apply(op, &node->durable, NULL);
+		else if (luck < 2)
+			disk_apply(op, &node->durable, luck ? &d->luck : NULL);
 	}
-	node->npending = 0;
+	node->npending = node->ndoubtful = 0;
 }
 
 /* Up to the first n operations. Only forward. */
@@ -173,6 +175,10 @@ static void disk_advance(struct disk *d, size_t n)
 
 		if (op->kind == DISK_SYNC || op->kind == DISK_SYNC_DIR) {
 			disk_settle(d, node);
+			continue;
+		}
+		if (op->kind == DISK_SYNC_FAILED) {
+			node->ndoubtful = node->npending;
 			continue;
 		}
 		if (op->dsync) {

@@ -34,6 +34,8 @@ enum disk_kind {
 	DISK_WRITE,
 	DISK_SIZE, /* truncation or allocation: the size is now `offset` */
 	DISK_SYNC,
+	DISK_SYNC_FAILED, /* what was pending may or may not arrive, and no later sync changes that
+			   */
 };
 
 struct disk_op {
@@ -57,13 +59,15 @@ struct disk_node {
 	size_t nentries;
 	size_t *pending; /* operations since the last sync */
 	size_t npending, cappending;
+	size_t ndoubtful; /* the first of them were in a sync that failed */
 };
 struct disk {
 	struct disk_node *nodes; /* 0 is the root */
 	int nnodes;
 	struct disk_op *ops;
 	size_t nops, capops;
-	size_t at; /* operations that disk_advance has gone through */
+	size_t at;	 /* operations that disk_advance has gone through */
+	struct rng luck; /* of writes whose sync failed */
 };
 
 /* ---- what the interposed calls know ---- */
@@ -319,8 +323,11 @@ static int spy_sync(int fd, long call)
 {
 	int node = spy_node(fd), rc;
 
-	if (spy_fails(DISK_SYNC, fd, NULL))
+	if (spy_fails(DISK_SYNC, fd, NULL)) {
+		if (node >= 0)
+			disk_add(DISK_SYNC_FAILED, node);
 		return -1;
+	}
 	rc = (int)syscall(call, fd);
 	if (!rc && node >= 0)
 		disk_add(spy.disk->nodes[node].folder ? DISK_SYNC_DIR : DISK_SYNC, node);

@@ -32,6 +32,7 @@ static void live(struct world *w, struct kit *k, struct disk *d, size_t max_ops,
 		world_step(w);
 	event_reader_close(w->reader);
 	w->reader = NULL;
+	w_no_fault();
 	disk_stop();
 	kit_close(k);
 }

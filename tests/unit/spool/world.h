@@ -54,8 +54,30 @@ struct world {
 		size_t at;
 	} ids[MSGS_MAX]; /* given, in order */
 	size_t nids;
-	bool trims; /* saves its reader's position, so that events go */
+	bool trims;  /* saves its reader's position, so that events go */
+	bool faulty; /* writes and syncs fail now and then */
 };
+
+/* One call of a kind on a path with `part` in it fails, `after` others. */
+static struct {
+	const char *part;
+	enum disk_kind kind;
+	unsigned after;
+} w_fault;
+
+static int w_refuse(enum disk_kind kind, const char *path)
+{
+	if (!w_fault.part || kind != w_fault.kind || !strstr(path, w_fault.part) || w_fault.after--)
+		return 0;
+	w_fault.part = NULL;
+	return EIO;
+}
+
+static void w_no_fault(void)
+{
+	w_fault.part = NULL;
+	spy.refuse = NULL;
+}
 
 static size_t w_now(const struct world *w)
 {
@@ -72,6 +94,7 @@ static void world_init(struct world *w, struct kit *k, struct disk *d, uint64_t 
 	w->events = calloc(EVENTS_MAX, sizeof *w->events);
 	assert_true(w->msgs && w->events);
 	w->trims = rng_below(&w->rng, 2);
+	w->faulty = rng_below(&w->rng, 2);
 }
 
 static void world_free(struct world *w)
@@ -138,7 +161,10 @@ static void w_begin_commit(struct world *w)
 static void w_commit(struct world *w, bool sync)
 {
 	w_begin_commit(w);
-	kit_commit(w->k, sync);
+	if (spool_commit(w->k->s, w->k->now, sync, &w->k->e)) {
+		assert_true(w->faulty);
+		return;
+	}
 	for (size_t i = 0; i < w->ncovered; i++)
 		w->covered[i]->must = w_now(w);
 	w->ncovered = 0;
@@ -151,18 +177,24 @@ static void w_commit(struct world *w, bool sync)
 	w->nfresh = 0;
 }
 
-static void w_flush(struct world *w, size_t first, bool report)
+/* False: refused, which only a faulty world may see. */
+static bool w_flush(struct world *w, size_t first, bool report)
 {
 	static struct got g;
 
 	for (size_t i = first; i < w->nmsgs; i++)
 		w->msgs[i].may = w_now(w);
-	if (report) /* it may commit first */
+	if (report) { /* it may commit first */
 		w_begin_commit(w);
-	assert_null(spool_flush(w->k->s, w->k->now, kit_take, &g, &w->k->e));
+		w_no_fault();
+	}
+	bool refused = spool_flush(w->k->s, w->k->now, kit_take, &g, &w->k->e) != NULL;
+
+	assert_true(w->faulty || !refused);
 	got_free(&g);
-	for (size_t i = first; i < w->nmsgs; i++)
+	for (size_t i = first; i < w->nmsgs && !refused; i++)
 		w->msgs[i].must = w_now(w);
+	return !refused;
 }
 
 static void w_accept(struct world *w)
@@ -201,7 +233,8 @@ static struct w_msg *w_pick(struct world *w, enum rcpt_state state, uint32_t *rc
 		struct w_msg *m = &w->msgs[rng_below(&w->rng, w->nmsgs)];
 
 		*rcpt = (uint32_t)rng_below(&w->rng, m->nrcpts);
-		if (w_last(&m->r[*rcpt])->state == state && m->r[*rcpt].n < STATES_MAX - 2)
+		if (m->must != SIZE_MAX && w_last(&m->r[*rcpt])->state == state &&
+		    m->r[*rcpt].n < STATES_MAX - 2)
 			return m;
 	}
 	return NULL;
@@ -264,9 +297,14 @@ static void w_report(struct world *w)
 	assert_true(spool_add(w->k->s, m));
 	for (uint32_t i = 0; i < n; i++)
 		w_push(&about->r[list[i]], RCPT_DONE, EVENT_RECEIVED)->may = w_now(w);
-	w_flush(w, first, true);
-	for (uint32_t i = 0; i < n; i++)
-		w_last(&about->r[list[i]])->must = w_now(w);
+	bool accepted = w_flush(w, first, true);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (accepted)
+			w_last(&about->r[list[i]])->must = w_now(w);
+		else /* the index could not be read, so nothing was written */
+			about->r[list[i]].n--;
+	}
 }
 
 static uint32_t event_hash(const struct event *e)
@@ -320,12 +358,28 @@ static void w_upkeep(struct world *w)
 	while (n-- > 0 && spool_step(w->k->s, w->k->now))
 		;
 	if (spool_wants_segment(w->k->s) && rng_below(&w->rng, 2))
-		assert_null(spool_prepare_segment(w->k->s, &w->k->e));
+		if (spool_prepare_segment(w->k->s, &w->k->e))
+			assert_true(w->faulty);
+}
+
+/* Not of the state's calls and not of large bodies: their failure has no after-effects
+ * (test_faults). */
+static void w_plan_fault(struct world *w)
+{
+	static const char *const parts[] = { "/index/", "/seg/0" };
+
+	w_fault.kind = rng_below(&w->rng, 2) ? DISK_SYNC : DISK_WRITE;
+	w_fault.after = (unsigned)rng_below(&w->rng, 6);
+	w_fault.part = parts[rng_below(&w->rng, 2)];
+	spy.refuse = w_refuse;
 }
 
 static void world_step(struct world *w)
 {
 	uint64_t dice = rng_below(&w->rng, 100);
+
+	if (w->faulty && !rng_below(&w->rng, 12))
+		w_plan_fault(w);
 
 	if (dice < 18)
 		w_accept(w);
@@ -415,6 +469,9 @@ static void check_rcpt(struct seen *x, const struct w_msg *o, uint32_t i, const 
 		if (here)
 			found = j;
 	}
+	for (unsigned j = 0; found == STATES_MAX && j < r->n; j++)
+		print_message("state %d after %u attempts, from operation %zu, surely from %zu\n", r->v[j].state,
+			      r->v[j].attempts, r->v[j].may, r->v[j].must);
 	if (found == STATES_MAX)
 		fail_msg(
 		    "after %zu operations: message %llu recipient %u is %s %d, and must not be",
