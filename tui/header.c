@@ -294,7 +294,7 @@ int header_draw(struct operator* op, struct canvas *c, us_t now, bool compact)
 {
 	const struct header *h = &op->console->header;
 	struct segs s;
-	int curve = c->cols >= 72 ? HEADER_CURVE : 0;
+	int curve = c->cols >= 96 ? HEADER_CURVE : c->cols >= 60 ? HEADER_CURVE / 2 : 0;
 
 	if (compact)
 		return draw_summary(op, c);
@@ -303,7 +303,7 @@ int header_draw(struct operator* op, struct canvas *c, us_t now, bool compact)
 	segs_draw(&s, c, 0, 1, c->cols - 2, 1);
 	if (curve) {
 		canvas_z(c, 1, 1, 3, STYLE_BAR_DIM, "out");
-		canvas_spark(c, 1, 5, STYLE_BAR_GOOD, h->curve, curve, 1);
+		canvas_spark(c, 1, 5, STYLE_BAR_GOOD, h->curve + HEADER_CURVE - curve, curve, 1);
 		curve += 6;
 	}
 	second_line(op, &s);

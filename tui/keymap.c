@@ -143,7 +143,7 @@ static struct table *table_of(struct operator* op)
 	return t;
 }
 
-static void sort(struct operator *op, int direction)
+static void sort(struct operator* op, int direction)
 {
 	struct table *t = table_of(op);
 	struct user_prefs *p = console_prefs_of(op->console, op->user);
@@ -154,7 +154,8 @@ static void sort(struct operator *op, int direction)
 	memcpy(was, t->sort, sizeof was);
 	table_sort_step(t, direction, op->cols);
 	if (strcmp(was, t->sort) == 0)
-		operator_echo(op, STYLE_ECHO, "this is the list's own order; > sorts by its columns");
+		operator_echo(op, STYLE_ECHO,
+			      "this is the list's own order; > sorts by its columns");
 	if (p) {
 		memcpy(p->sort[t->list], t->sort, sizeof t->sort);
 		console_save_prefs(op->console, p);

@@ -147,7 +147,7 @@ void look_copy(struct operator* op, int arg)
 
 void act_alarm(struct operator* op, int arg)
 {
-	struct link_request *r = link_request_make(LINK_QUERY, STR_LIT("gone:no"));
+	struct link_request *r = link_request_make(LINK_QUERY, STR_LIT(""));
 
 	(void)arg;
 	if (!r)
@@ -181,27 +181,46 @@ static void go_there(struct operator* op, struct str target)
 	operator_poll(op);
 }
 
+/* The alarms that are not over, in the list's order: the one behind the last that was shown. */
+static const struct row *next_alarm(const struct page *p, uint64_t shown, int *nth, int *all)
+{
+	const struct row *first = NULL, *next = NULL;
+	bool behind = false;
+
+	*all = *nth = 0;
+	for (int i = 0; p && i < p->nrows; i++) {
+		const struct row *r = &p->rows[i];
+		if (r->alarm.gone)
+			continue;
+		++*all;
+		first = first ? first : r;
+		if (behind && !next) {
+			next = r;
+			*nth = *all;
+		}
+		behind = behind || r->alarm.number == shown;
+	}
+	if (!next)
+		*nth = 1;
+	return next ? next : first;
+}
+
 void alarm_answer(struct operator* op, struct link_answer *a)
 {
-	const struct page *p = a->page;
-	const struct row *r;
-	int i = 0;
+	int nth, all;
+	const struct row *r = next_alarm(a->page, op->alarm_shown, &nth, &all);
 
-	if (!p || !p->nrows) {
-		operator_echo(op, STYLE_GOOD, "%s", p && p->error[0] ? p->error : "no alarms");
+	if (!r) {
+		operator_echo(op, STYLE_GOOD, "no alarms");
 		return;
 	}
-	while (i < p->nrows && p->rows[i].alarm.number != op->alarm_shown)
-		i++;
-	i = i + 1 < p->nrows ? i + 1 : 0; /* behind the one that was shown, or the first */
-	r = &p->rows[i];
 	op->alarm_shown = r->alarm.number;
 	go_there(op, rstr_str(r->alarm.target));
-	operator_echo(op, r->alarm.severity <= 1 ? STYLE_ERROR : STYLE_BACK,
-		      "alarm %d of %d: %s%s%s%s", i + 1, p->nrows, rstr_str(r->alarm.target).p,
-		      r->alarm.target && r->alarm.target->len ? ": " : "",
-		      rstr_str(r->alarm.text).p,
-		      r->alarm.acked ? " (acknowledged)" : "   A acknowledges");
+	operator_echo(
+	    op, r->alarm.severity <= 1 ? STYLE_ERROR : STYLE_BACK, "alarm %d of %d%s: %s%s%s", nth,
+	    all, r->alarm.acked ? " (acknowledged)" : " (A acknowledges)",
+	    rstr_str(r->alarm.target).p, r->alarm.target && r->alarm.target->len ? ": " : "",
+	    rstr_str(r->alarm.text).p);
 }
 
 void act_ack_key(struct operator* op, int arg)

@@ -8,11 +8,11 @@
 enum {
 	MARK_COLUMNS = 2,
 	FLEX_MIN = 12,
-	FLEX_WISH = 22,
+	FLEX_WISH = 20,
 	FLEX_ENOUGH = 44,
 	NAME_MIN = 12,
 	NAME_GROW = 20,
-	DROP_NICE = 8
+	DROP_NICE = 7
 };
 
 void table_init(struct table *t, enum list_id list)

@@ -289,17 +289,25 @@ static enum style type_style(char type)
 	}
 }
 
-static void clock_text(const struct view_log *l, const struct log_entry *e, char out[40])
+static void clock_text(const struct view_log *l, const struct log_entry *e, bool ms, char out[40])
 {
 	struct tz_time t;
 
 	tz_split(l->view.op->tz, e->at, &t);
-	snprintf(out, 40, "%02d:%02d:%02d.%03d", t.hour, t.min, t.sec, t.ms);
+	snprintf(out, 40, "%02d:%02d:%02d", t.hour, t.min, t.sec);
+	if (ms)
+		snprintf(out + strlen(out), 40 - strlen(out), ".%03d", t.ms);
 }
 
-static void line_text(const struct log_entry *e, struct buf *out)
+/* Cleaned before it is cut into lines: an escape is longer than what it stands for. */
+static void line_text(const struct view_log *l, const struct log_entry *e, struct buf *out)
 {
-	buf_addf(out, "%-30s %-14s %s", e->who, e->mx, e->reply);
+	struct buf raw;
+
+	buf_init(&raw);
+	buf_addf(&raw, "%s  %s  %s", e->who, e->mx, e->reply);
+	clean_add(out, buf_str(&raw), !l->view.op->utf8);
+	buf_free(&raw);
 }
 
 /* Lines that an entry takes: more than one only when wrapped. */
@@ -311,7 +319,7 @@ static int entry_height(const struct view_log *l, const struct log_entry *e, int
 	if (!l->wrap || w < 20)
 		return 1;
 	buf_init(&b);
-	line_text(e, &b);
+	line_text(l, e, &b);
 	n = clean_width(buf_str(&b));
 	buf_free(&b);
 	return 1 + (n > w - 26 ? (n - (w - 26) + w - 27) / (w - 26) : 0);
@@ -352,7 +360,7 @@ static void draw_entry(const struct view_log *l, struct canvas *c, struct area a
 	bool wide = a.w >= 60;
 	struct buf b;
 
-	clock_text(l, e, at);
+	clock_text(l, e, wide, at);
 	x += canvas_z(c, a.y, x, wide ? 12 : 8, STYLE_DIM, at) + 1;
 	canvas_fmt(c, a.y, x, 1, type_style(e->type), "%c", e->type);
 	x += 2;
@@ -362,7 +370,7 @@ static void draw_entry(const struct view_log *l, struct canvas *c, struct area a
 	}
 	if (l->wrap) {
 		buf_init(&b);
-		line_text(e, &b);
+		line_text(l, e, &b);
 		draw_wrapped(c, (struct area){ a.y, x, a.h, end - x }, buf_str(&b));
 		buf_free(&b);
 		return;

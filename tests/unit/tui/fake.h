@@ -374,8 +374,8 @@ static void fake_header(struct fake *f)
 	struct sched_totals t = { .accepted = 100000000, .delivered = 90000000, .deferred = 2400000, .bounced = 500000, .queued = 1253485,
 				  .out_rate = 2903.4f, .in_rate = 3104.1f, .connections = 423, .connection_limit = 4000 };
 
-	t.delivered += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS) * 3;
-	t.deferred += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS) / 10;
+	t.delivered += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS * 3);
+	t.deferred += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS / 10);
 	console_header(f->console, &t,
 		       rstr_new(STR_LIT("{\"version\":\"1\",\"hostname\":\"mta1.example.net\",\"uptime\":1051440,\"state\":\"running\",\"config\":{\"number\":41,\"differs\":false},"
 					"\"queue_limit\":{\"value\":6000000},\"out\":{\"connection_limit\":4000},\"in\":{\"connections\":12},"
