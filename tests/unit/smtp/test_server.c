@@ -2,7 +2,7 @@
  * and nothing that a peer sends brings it down. */
 #include <glob.h>
 
-#include "tests/unit/smtp/server_world.h"
+#include "tests/unit/smtp/server_dialog.h"
 
 enum { DIALOGS_MAX = 120, MODES = 3, BYTEWISE_MAX = 20000 };
 
