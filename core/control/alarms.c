@@ -96,6 +96,9 @@ void control_alarm(struct control *c, const char *code, struct str target, int s
 	const struct row *old = find_own(c, str_of(code), target);
 	struct row r;
 
+	/* Many an alarm is said again each second. */
+	if (old && old->alarm.severity == severity && str_eq(rstr_str(old->alarm.text), text))
+		return;
 	if (old) {
 		r = copy_of(old);
 		rstr_unref(r.alarm.text);

@@ -1,7 +1,8 @@
 /* Completion of the last word of a line: commands, targets, fields. */
 #include <stdio.h>
 
-#include "core/base/fmt.h"
+#include "core/base/buf.h"
+#include "core/base/hash.h"
 #include "core/control/commands.h"
 
 enum { NAMES_MAX = 50, SCAN_MAX = 200000 };
@@ -9,9 +10,9 @@ enum { NAMES_MAX = 50, SCAN_MAX = 200000 };
 struct completion {
 	void (*fn)(void *arg, struct str word);
 	void *arg;
-	struct str start; /* what is there of the last word */
+	struct str start;	  /* what is there of the last word */
+	uint64_t seen[NAMES_MAX]; /* hashes of what was offered */
 	int n;
-	struct str last; /* offered before this one: lists often repeat */
 };
 
 static bool starts(struct str word, struct str start)
@@ -21,10 +22,15 @@ static bool starts(struct str word, struct str start)
 
 static void offer(struct completion *k, struct str word)
 {
-	if (!word.n || k->n >= NAMES_MAX || !starts(word, k->start) || str_eq(word, k->last))
+	uint64_t hash;
+
+	if (!word.n || k->n >= NAMES_MAX || !starts(word, k->start))
 		return;
-	k->n++;
-	k->last = word;
+	hash = hash_bytes(word.p, word.n);
+	for (int i = 0; i < k->n; i++)
+		if (k->seen[i] == hash)
+			return;
+	k->seen[k->n++] = hash;
 	k->fn(k->arg, word);
 }
 
@@ -38,10 +44,7 @@ static void offer_with(struct completion *k, const char *sign, struct str name)
 	buf_init(&word);
 	buf_addz(&word, sign);
 	buf_adds(&word, name);
-	if (starts(buf_str(&word), k->start)) {
-		k->n++;
-		k->fn(k->arg, buf_str(&word));
-	}
+	offer(k, buf_str(&word));
 	buf_free(&word);
 }
 
@@ -91,6 +94,29 @@ static void complete_rows(struct completion *k, struct mirror *m, enum row_kind 
 		offer_with(k, sign, rstr_str(r->name));
 }
 
+/* "pool-a, pool-b" of each source; users of the jobs. */
+static void complete_pools(struct completion *k, struct mirror *m)
+{
+	const struct row *r;
+	size_t pos = 0;
+
+	while ((r = mirror_next(m, ROW_SOURCE, &pos)) != NULL) {
+		struct str rest = rstr_str(r->source.pools), name;
+
+		while (str_split(&rest, ',', &name))
+			offer_with(k, "pool:", str_trim(name));
+	}
+}
+
+static void complete_users(struct completion *k, struct mirror *m)
+{
+	const struct row *r;
+	size_t pos = 0;
+
+	while (pos < SCAN_MAX && (r = mirror_next(m, ROW_JOB, &pos)) != NULL)
+		offer_with(k, "user:", rstr_str(r->job.user));
+}
+
 static void complete_targets(struct completion *k, struct mirror *m)
 {
 	const struct row *r;
@@ -103,6 +129,8 @@ static void complete_targets(struct completion *k, struct mirror *m)
 	offer(k, STR_LIT("all"));
 	complete_rows(k, m, ROW_SOURCE, "vmta:");
 	complete_rows(k, m, ROW_JOB, "job:");
+	complete_pools(k, m);
+	complete_users(k, m);
 	if (memchr(k->start.p ? k->start.p : "", '@', k->start.n))
 		complete_rows(k, m, ROW_LANE, "");
 	else if (memchr(k->start.p ? k->start.p : "", '/', k->start.n))

@@ -1,12 +1,11 @@
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include "core/base/log.h"
+#include <unistd.h>
+
 #include "core/control/private.h"
 
-#define DEFAULT_GROUP "stoker"
-
+static const char default_group[] = "stoker"; /* conf/schema.c */
 enum { RING_EVENTS = 100000 };
 /* Of a loop pass, for lists and logs that are being written. */
 static const us_t pump_budget = 2 * US_PER_MS;
@@ -71,8 +70,12 @@ void control_free(struct control *c)
 	OBJ_CHECK(c, CONTROL_MAGIC);
 	timer_stop(c->loop, &c->header_timer);
 	timer_stop(c->loop, &c->upkeep_timer);
-	if (c->listener)
+	if (c->listener) {
 		listener_stop(c->listener);
+		/* A directory that is not ours keeps it; the next start replaces it. */
+		(void)unlink(c->socket_path);
+	}
+	free(c->socket_path);
 	sessions_free(c);
 	c->answer = NULL; /* the console may be gone */
 	c->echo = NULL;
@@ -91,7 +94,7 @@ static const char *socket_group(const struct conf *c)
 {
 	const char *group = c->mta.control_group;
 
-	if (!group || strcmp(group, DEFAULT_GROUP) != 0 || getgrnam(group))
+	if (!group || strcmp(group, default_group) != 0 || getgrnam(group))
 		return group;
 	log_info("there is no group %s: the control socket is for root and Stoker's own user",
 		 group);
@@ -104,8 +107,9 @@ const struct err *control_listen(struct control *c, struct errbuf *e)
 
 	if (fd < 0)
 		return &err_io;
+	c->socket_path = str_dup(str_of(c->conf->mta.control_socket));
 	c->listener = listener_start(c->loop, fd, session_accepted, c);
-	if (c->listener)
+	if (c->listener && c->socket_path)
 		return NULL;
 	errbuf_set(e, "no memory for the control socket");
 	return &err_no_memory;

@@ -78,10 +78,14 @@ static uint64_t field_key(const struct field *f, const struct row *r, us_t now, 
 static int text_order(const struct hit *a, const struct hit *b, const struct order *o)
 {
 	struct value x = { .type = V_NONE }, y = { .type = V_NONE };
+	const struct row *p = mirror_find(o->mirror, o->kind, a->id);
+	const struct row *q = mirror_find(o->mirror, o->kind, b->id);
 	size_t n;
 
-	o->field->get(&o->rows[a->index], o->now, &x);
-	o->field->get(&o->rows[b->index], o->now, &y);
+	if (!p || !q) /* it has gone since it was found */
+		return 0;
+	o->field->get(p, o->now, &x);
+	o->field->get(q, o->now, &y);
 	if (x.type != V_TEXT || y.type != V_TEXT)
 		return 0;
 	n = x.s.n < y.s.n ? x.s.n : y.s.n;
@@ -243,7 +247,7 @@ static void collect(const struct finding *f, struct hits *h)
 			continue;
 		if (o->field)
 			key = field_key(o->field, &h->rows.v[i], f->now, o->inverted);
-		h->v[h->n++] = (struct hit){ key, mark->id, (uint32_t)i };
+		h->v[h->n++] = (struct hit){ key, mark->id, mark->queued, (uint32_t)i };
 		h->recipients += mark->queued;
 	}
 }
@@ -299,7 +303,8 @@ bool hits_find(struct mirror *m, const struct query *q, us_t now, struct hits *o
 	*out = (struct hits){ .rows = mirror_rows(m, list_def(q->list)->kind) };
 	if (!order_parse(q, now, &out->order, e))
 		return false;
-	out->order.rows = out->rows.v;
+	out->order.mirror = m;
+	out->order.kind = list_def(q->list)->kind;
 	sift = sift_of(m, q, now, e);
 	if (!sift && str_trim(q->filter).n)
 		return false;

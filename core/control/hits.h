@@ -7,7 +7,8 @@
 
 struct order {			   /* how hits are compared */
 	const struct field *field; /* NULL: the key says all */
-	const struct row *rows;
+	const struct mirror *mirror;
+	enum row_kind kind;
 	us_t now;
 	bool by_text; /* keys are equal: the field's text decides */
 	bool inverted;

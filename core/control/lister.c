@@ -1,5 +1,6 @@
-/* The CLI's lists: sorted once, then written row by row while the client takes them, so that a list
- * of any length costs no loop pass much. Rows that have gone meanwhile are left out. */
+/* The CLI's lists: found once, then sorted and written piece by piece while the client takes them,
+ * so that a list of any length costs no loop pass much. Rows that have gone meanwhile are left out.
+ */
 #include <stdlib.h>
 
 #include "core/control/hits.h"
@@ -7,7 +8,13 @@
 #include "core/control/text.h"
 
 /* On a terminal; `--limit 0` shows all. */
-enum { TERMINAL_ROWS = 100, ROWS_A_STEP = 64, SIFTED_A_STEP = 2048, STEPS_MAX = 1000 };
+enum {
+	TERMINAL_ROWS = 100,
+	ROWS_A_STEP = 64,
+	SORTED_A_STEP = 4096,
+	SIFTED_A_STEP = 2048,
+	STEPS_MAX = 1000
+};
 
 struct list {
 	enum list_id id;
@@ -15,16 +22,17 @@ struct list {
 	struct query q;
 	int steps;
 	bool found, started, any;
-	uint64_t *ids;
-	size_t n, next;
-	int64_t total, rest_rows, rest_recipients;
+	struct hit *v; /* all matches */
+	struct order order;
+	size_t total, next, end; /* next to be written, and where the list ends */
+	size_t sorted;		 /* matches before this one are in their places */
 };
 
 static void list_free(void *state)
 {
 	struct list *l = state;
 
-	free(l->ids);
+	free(l->v);
 	free(l);
 }
 
@@ -40,8 +48,8 @@ static enum list_id list_named(const char *name)
 static void head(struct request *r, struct list *l, struct buf *out)
 {
 	if (r->inv.json)
-		buf_addf(out, "{\"total\":%lld,\"rows\":[", (long long)l->total);
-	else if (l->n)
+		buf_addf(out, "{\"total\":%zu,\"rows\":[", l->total);
+	else if (l->next < l->end)
 		text_table_head(&l->table, out);
 	l->started = true;
 }
@@ -58,39 +66,55 @@ static void one(struct request *r, struct list *l, const struct row *row, struct
 	row_json(l->id, row, control_now(r->c), out);
 }
 
-static void tail(struct request *r, struct list *l, struct buf *out)
+static void rest(const struct list *l, struct buf *out)
 {
-	if (r->inv.json)
-		buf_addz(out, "]}\n");
-	else if (!l->n && l->total)
-		buf_addf(out, "no more %s: there are %lld\n", list_def(l->id)->name,
-			 (long long)l->total);
-	else if (!l->n)
-		buf_addf(out, r->inv.filter.n ? "no %s match\n" : "no %s\n", list_def(l->id)->name);
-	else
-		text_table_rest(l->rest_rows, l->rest_recipients, out);
+	uint64_t recipients = 0;
+
+	for (size_t i = l->end; i < l->total; i++)
+		recipients += l->v[i].queued;
+	text_table_rest((int64_t)(l->total - l->end), (int64_t)recipients, out);
 }
 
-static bool keep_ids(struct list *l, struct hits *h, size_t offset, size_t limit)
+static void tail(struct request *r, struct list *l, struct buf *out)
 {
-	size_t lo = offset < h->n ? offset : h->n;
-	size_t hi = h->n - lo < limit ? h->n : lo + limit;
-	uint64_t recipients = h->recipients;
+	const char *name = list_def(l->id)->name;
 
-	hits_select(h->v, h->n, lo, hi, &h->order);
-	l->total = (int64_t)h->n;
-	l->n = hi - lo;
-	l->ids = malloc((l->n ? l->n : 1) * sizeof *l->ids);
-	if (!l->ids)
+	if (r->inv.json)
+		buf_addz(out, "]}\n");
+	else if (!l->total)
+		buf_addf(out, r->inv.filter.n ? "no %s match\n" : "no %s\n", name);
+	else if ((size_t)l->q.offset >= l->total)
+		buf_addf(out, "no more %s: there are %zu\n", name, l->total);
+	else
+		rest(l, out);
+}
+
+/* The mirror's scratch is the next query's: this list takes a copy. */
+static bool keep_hits(struct list *l, const struct hits *h)
+{
+	size_t offset = (size_t)l->q.offset, limit = l->q.limit ? (size_t)l->q.limit : h->n;
+
+	l->v = malloc((h->n ? h->n : 1) * sizeof *l->v);
+	if (!l->v)
 		return false;
-	for (size_t i = 0; i < hi; i++) {
-		recipients -= h->rows.marks[h->v[i].index].queued;
-		if (i >= lo)
-			l->ids[i - lo] = h->v[i].id;
-	}
-	l->rest_rows = (int64_t)(h->n - hi);
-	l->rest_recipients = (int64_t)recipients;
+	if (h->n)
+		memcpy(l->v, h->v, h->n * sizeof *l->v);
+	l->order = h->order;
+	l->total = h->n;
+	l->next = offset < h->n ? offset : h->n;
+	l->end = h->n - l->next < limit ? h->n : l->next + limit;
 	return true;
+}
+
+/* Puts the next matches into their places; what lies before them is there already. */
+static void sort_more(struct list *l)
+{
+	size_t hi = l->next + SORTED_A_STEP, from = l->sorted;
+
+	if (hi > l->end)
+		hi = l->end;
+	hits_select(l->v + from, l->total - from, l->next - from, hi - from, &l->order);
+	l->sorted = hi;
 }
 
 /* The order of the list, when the filter has seen every row. */
@@ -106,7 +130,7 @@ static enum pump_result find(struct request *r, struct list *l)
 		request_fail(r, EXIT_USAGE, "%s", e.text);
 		return PUMP_DONE;
 	}
-	l->found = keep_ids(l, &h, (size_t)l->q.offset, l->q.limit ? (size_t)l->q.limit : h.n);
+	l->found = keep_hits(l, &h);
 	if (l->found)
 		return PUMP_MORE;
 	request_fail(r, EXIT_REFUSED, "no memory for the list");
@@ -116,7 +140,7 @@ static enum pump_result find(struct request *r, struct list *l)
 static enum pump_result pump_list(struct request *r)
 {
 	struct list *l = r->state;
-	size_t end = l->next + ROWS_A_STEP;
+	size_t stop = l->next + ROWS_A_STEP;
 	bool over;
 	struct buf out;
 
@@ -125,14 +149,16 @@ static enum pump_result pump_list(struct request *r)
 	buf_init(&out);
 	if (!l->started)
 		head(r, l, &out);
-	for (; l->next < l->n && l->next < end; l->next++) {
+	if (l->next >= l->sorted && l->next < l->end)
+		sort_more(l);
+	for (; l->next < l->sorted && l->next < stop; l->next++) {
 		const struct row *row =
-		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->ids[l->next]);
+		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->v[l->next].id);
 
 		if (row)
 			one(r, l, row, &out);
 	}
-	over = l->next >= l->n;
+	over = l->next >= l->end;
 	if (over)
 		tail(r, l, &out);
 	request_out(r, buf_str(&out));

@@ -120,8 +120,31 @@ static unsigned special_rank(const struct row *r)
 	return r->alarm.acked ? 5 : r->alarm.severity;
 }
 
+/* CONSOLE.md, "Alarms, ordered by harm". A code that is not here stands in the middle. */
+static uint64_t alarm_harm(struct str code)
+{
+	static const char *const order[] = {
+		"no-progress", "spool-poisoned", "spool-commit",   "state-commit",  "disk-floor",
+		"memory",      "backoff",	 "source-down",	   "no-source",	    "dns",
+		"expiry",      "pause-ends",	 "complaint-rate", "bounce-rate",   NULL,
+		"audit-log",   "delivery-log",	 "events-dropped", "events-missed", "dkim",
+		"clock-jump",  "loop-stall",	 "unsigned",
+	};
+	const size_t n = sizeof order / sizeof order[0];
+	size_t other = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!order[i])
+			other = i;
+		else if (str_eqz(code, order[i]))
+			return i;
+	}
+	return other;
+}
+
 uint64_t mirror_trouble(const struct row *r)
 {
+	const int harm_shift = 48;
 	const uint64_t low = (UINT64_C(1) << 61) - 1;
 	uint64_t size = row_queued(r), rank = state_rank((enum row_state)r->state);
 
@@ -129,6 +152,8 @@ uint64_t mirror_trouble(const struct row *r)
 		rank = special_rank(r);
 		/* Newest first. */
 		size = r->kind == ROW_OVERRIDE ? r->override.number : r->alarm.number;
+		if (r->kind == ROW_ALARM)
+			size += (UINT64_C(255) - alarm_harm(rstr_str(r->alarm.code))) << harm_shift;
 	} else if (r->kind == ROW_LANE || r->kind == ROW_SOURCE) {
 		float rate = r->kind == ROW_LANE ? r->lane.t.rate : r->source.t.rate;
 

@@ -15,7 +15,8 @@ struct mark {
 struct hit {	      /* a match, while a query is answered */
 	uint64_t key; /* smaller comes first */
 	uint64_t id;
-	uint32_t index;
+	uint64_t queued;
+	uint32_t index; /* of the row, as long as no row comes or goes */
 };
 struct rows {
 	const struct row *v;

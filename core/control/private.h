@@ -30,6 +30,7 @@ struct control {
 	struct request *runnable, **runnable_tail;
 	/* socket */
 	struct listener *listener;
+	char *socket_path; /* bound by us; removed at the end */
 	struct session *sessions;
 	int nsessions;
 	/* alarms */

@@ -54,7 +54,7 @@ static uint64_t recipients_before(const struct hits *h, size_t n)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += h->rows.marks[h->v[i].index].queued;
+		sum += h->v[i].queued;
 	return sum;
 }
 

@@ -94,7 +94,9 @@ static void put_frame(struct session *s, char type, struct str payload)
 		return;
 	buf_init(&frame);
 	frame_put(&frame, type, payload);
-	io_write(s->io, buf_str(&frame));
+	/* Without memory the stream has a hole: it ends here. */
+	if (buf_failed(&frame) || !io_write(s->io, buf_str(&frame)))
+		io_set_deadline(s->io, control_now(s->c));
 	buf_free(&frame);
 }
 

@@ -316,6 +316,7 @@ static void test_completion(void **state)
 		{ "pause vmta:", "vmta:vmta1 " },
 		{ "pause gmail.com f", "for " },
 		{ "pause gmail.com for e", "ever " },
+		{ "pause pool:", "pool:pool-a pool:pool-b " },
 		{ "end ", "18 " },
 		{ "disable vmta:vmta1 at @g", "@google " },
 		{ "queues --sort que", "queued " },
@@ -325,6 +326,7 @@ static void test_completion(void **state)
 	};
 
 	(void)state;
+	rows[4].source.pools = text("pool-a, pool-b, pool-a");
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
 		mirror_row(m, &rows[i]);
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {

@@ -526,6 +526,13 @@ static void test_a_client_that_does_not_read_is_bounded(void **state)
 	fake_disconnect(f);
 	o = out_json(f);
 	assert_int_equal(json_array_size(json_object_get(o, "rows")), 20000);
+	/* In order over all pieces that were sorted on the way; d7 is down. */
+	for (size_t i = 1; i < 20000; i++) {
+		json_t *row = json_array_get(json_object_get(o, "rows"), i);
+		json_int_t expect = (json_int_t)(20001 - i) - (20001 - i <= 7);
+
+		assert_int_equal(json_integer_value(json_object_get(row, "queued")), expect);
+	}
 	json_decref(o);
 }
 
