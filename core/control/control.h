@@ -50,7 +50,8 @@ struct control *control_new(struct loop *l, const struct control_env *env, struc
 void control_free(struct control *c);
 /* Binds the socket (mode 0660, group); an error names path and cure. */
 const struct err *control_listen(struct control *c, struct errbuf *e);
-/* The snapshot now in force (a reference is taken); differs: the files on disk no longer hold it. */
+/* The snapshot now in force (a reference is taken); differs: the files on disk no longer hold it.
+ */
 void control_conf(struct control *c, struct conf *conf, bool differs);
 struct mirror *control_mirror(struct control *c);
 void control_phase(struct control *c, const char *state,
@@ -117,7 +118,8 @@ struct link_answer {
 	/* LINK_COMMAND, irreversible: the operator must type this number first; repeat with `--yes
 	 * --expect N --shown-at US` */
 	int64_t confirm; /* -1: nothing to confirm */
-	struct rstr *confirm_word; /* what is to be typed: the number, or for shutdown the host name */
+	struct rstr
+	    *confirm_word; /* what is to be typed: the number, or for shutdown the host name */
 };
 void link_request_free(struct link_request *r);
 void link_answer_free(struct link_answer *a);

@@ -488,7 +488,8 @@ int invocation_sched_type(const struct command *c)
 	return s ? s->sched : -1;
 }
 
-/* log [-f] [FILTER]: the words are one filter, joined by blanks: a shell may have had them in one. */
+/* log [-f] [FILTER]: the words are one filter, joined by blanks: a shell may have had them in one.
+ */
 static bool parse_log(struct parse *p)
 {
 	struct buf filter;

@@ -45,9 +45,9 @@ struct request {
 	struct invocation inv;
 	struct rstr *who, *session;
 	enum role role;
-	bool tty;    /* somebody can type */
+	bool tty;	  /* somebody can type */
 	bool own_session; /* undo means what this session did; else what the user did */
-	int columns; /* 0: unlimited */
+	int columns;	  /* 0: unlimited */
 	/* waiting for */
 	us_t asked_at; /* of another thread, 0: not waiting */
 	void (*on_text)(struct request *r, int exit, struct rstr *text); /* takes over text */

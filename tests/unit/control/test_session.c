@@ -536,6 +536,55 @@ static void test_a_client_that_does_not_read_is_bounded(void **state)
 	json_decref(o);
 }
 
+enum { CROWD = 100 };
+
+static bool crowd_is_here(struct fake *f)
+{
+	return f->commands == CROWD;
+}
+
+static bool crowd_is_gone(struct fake *f)
+{
+	return f->c->nsessions == 0;
+}
+
+static void test_many_clients_at_once(void **state)
+{
+	struct fake *f = *state;
+	struct rstr *name = text("op1");
+	struct buf b;
+	int fds[CROWD];
+
+	buf_init(&b);
+	frame_put(&b, 'C', STR_LIT("{\"argv\":[\"retry\",\"gmail.com\"]}"));
+	f->hold = true;
+	for (int i = 0; i < CROWD; i++) {
+		int pair[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		fds[i] = pair[0];
+		session_start(f->c, pair[1], ROLE_OPERATE, name);
+		assert_int_equal(write(fds[i], b.p, b.n), b.n);
+	}
+	fake_run(f, crowd_is_here);
+	assert_int_equal(f->c->nsessions, CROWD);
+	/* Answers come in any order; the ids say whose they are. */
+	for (uint64_t id = f->c->next_id; id > 0; id--)
+		fake_answer(f, id);
+	fake_run(f, crowd_is_gone);
+	for (int i = 0; i < CROWD; i++) {
+		char bytes[256];
+		ssize_t n = read(fds[i], bytes, sizeof bytes);
+
+		assert_int_equal(n, FRAME_HEADER + 13 + FRAME_HEADER +
+					1); /* "done as told\n", exit code */
+		assert_int_equal(bytes[n - 1], EXIT_DONE);
+		close(fds[i]);
+	}
+	rstr_unref(name);
+	buf_free(&b);
+}
+
 /* ---- attach ---- */
 
 static bool was_attached(struct fake *f)
@@ -592,6 +641,7 @@ int main(void)
 		T(test_random_bytes_never_break_the_session),
 		T(test_a_first_frame_in_single_bytes),
 		T(test_a_client_that_does_not_read_is_bounded),
+		T(test_many_clients_at_once),
 		T(test_attach_hands_the_descriptor_on_untouched),
 	};
 
