@@ -161,7 +161,7 @@ void server_accept(struct server *srv, int fd, const struct endpoint *peer, int 
 		srv->env.closed(srv->env.arg, peer, listener);
 		return;
 	}
-	s = session_open(srv, fd, peer, listener);
+	s = server_session_open(srv, fd, peer, listener);
 	if (!s) {
 		srv->env.closed(srv->env.arg, peer, listener);
 		return;

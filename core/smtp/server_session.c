@@ -427,7 +427,7 @@ static void session_event(struct io *io, enum io_event ev, void *arg)
 
 /* ---- birth ---- */
 
-struct session *session_open(struct server *srv, int fd, const struct endpoint *peer, int listener)
+struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer, int listener)
 {
 	struct session *s = pool_get(&srv->pool);
 

@@ -164,7 +164,7 @@ struct command_args {
 
 /* ---- server_session.c ---- */
 /* Takes over fd. NULL without memory (fd is closed). */
-struct session *session_open(struct server *srv, int fd, const struct endpoint *peer, int listener);
+struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer, int listener);
 /* Does all that can be done now. The session may be gone afterwards. */
 void session_drive(struct session *s);
 void enter_state(struct session *s, enum server_state to);
