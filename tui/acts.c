@@ -72,7 +72,7 @@ static const struct verb *verb_of(enum list_id list, int which)
 
 /* ---- which rows ---- */
 
-const struct row *act_row(struct operator* op, struct table **table)
+const struct row *act_row(struct oper *op, struct table **table)
 {
 	struct view *v = operator_view(op);
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
@@ -111,7 +111,7 @@ static void row_target(const struct table *t, const struct row *r, struct buf *o
 		target_of(t->list, rstr_str(r->name), out);
 }
 
-void act_batch(struct operator* op, char **commands, int n)
+void act_batch(struct oper *op, char **commands, int n)
 {
 	if (op->batch.n) {
 		operator_echo(op, STYLE_ERROR, "the acts before this one are not done yet");
@@ -194,7 +194,7 @@ static void name_one(struct box *b, const struct table *t, const struct row *r)
 	buf_free(&target);
 }
 
-static void open_confirm(struct operator* op, struct table *t, const struct row *r,
+static void open_confirm(struct oper *op, struct table *t, const struct row *r,
 			 const struct verb *v)
 {
 	bool forever = t->list == LIST_SOURCES || t->list == LIST_JOBS;
@@ -218,7 +218,7 @@ static void open_confirm(struct operator* op, struct table *t, const struct row 
 		act_no_other_source(op, rstr_str(r->name));
 }
 
-void act_simple(struct operator* op, int which)
+void act_simple(struct oper *op, int which)
 {
 	struct table *t;
 	const struct row *r;
@@ -250,7 +250,7 @@ void act_simple(struct operator* op, int which)
 
 /* ---- r ---- */
 
-void act_rate(struct operator* op, int arg)
+void act_rate(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r;
@@ -294,7 +294,7 @@ void act_rate(struct operator* op, int arg)
 
 /* ---- u, = ---- */
 
-static bool recent(struct operator* op)
+static bool recent(struct oper *op)
 {
 	if (op->echo.own && op->echo.override && console_now(op->console) < op->echo.until)
 		return true;
@@ -303,7 +303,7 @@ static bool recent(struct operator* op)
 	return false;
 }
 
-void act_undo_key(struct operator* op, int arg)
+void act_undo_key(struct oper *op, int arg)
 {
 	char line[64];
 
@@ -315,7 +315,7 @@ void act_undo_key(struct operator* op, int arg)
 	operator_command(op, line);
 }
 
-void act_amend(struct operator* op, int arg)
+void act_amend(struct oper *op, int arg)
 {
 	struct box *b;
 
@@ -331,7 +331,7 @@ void act_amend(struct operator* op, int arg)
 
 /* ---- D, v ---- */
 
-void act_remove(struct operator* op, int arg)
+void act_remove(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r;
@@ -352,7 +352,7 @@ void act_remove(struct operator* op, int arg)
 	box_line(&op->box, false, "b  bounce with a report to the senders");
 }
 
-void act_move(struct operator* op, int arg)
+void act_move(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r;
@@ -375,7 +375,7 @@ void act_move(struct operator* op, int arg)
 
 /* Routes that lead to this source alone, from the running configuration; then their queues are
  * counted. */
-void act_no_other_source(struct operator* op, struct str vmta)
+void act_no_other_source(struct oper *op, struct str vmta)
 {
 	const struct conf *c = op->console->conf;
 	struct link_request *r;

@@ -10,7 +10,7 @@
 
 enum { BOX_WIDE = 64, BOX_MARGIN = 2, LABEL_WIDE = 12, WORD_Y = 'y' };
 
-struct box *box_open(struct operator* op, enum box_kind kind, const char *fmt, ...)
+struct box *box_open(struct oper *op, enum box_kind kind, const char *fmt, ...)
 {
 	struct box *b = &op->box;
 	va_list ap;
@@ -62,7 +62,7 @@ void box_target(struct box *b, const char *target)
 		b->ntargets++;
 }
 
-void box_close(struct operator* op)
+void box_close(struct oper *op)
 {
 	struct box *b = &op->box;
 
@@ -72,7 +72,7 @@ void box_close(struct operator* op)
 	*b = (struct box){ 0 };
 }
 
-void box_frame_left(struct operator* op, us_t now)
+void box_frame_left(struct oper *op, us_t now)
 {
 	struct box *b = &op->box;
 
@@ -80,13 +80,13 @@ void box_frame_left(struct operator* op, us_t now)
 		b->left_at = now;
 }
 
-static void refuse(struct operator* op, const char *why)
+static void refuse(struct oper *op, const char *why)
 {
 	snprintf(op->box.note, sizeof op->box.note, "%.*s", (int)sizeof op->box.note - 1, why);
 	op->box.note_bad = true;
 }
 
-static void nothing_done(struct operator* op)
+static void nothing_done(struct oper *op)
 {
 	box_close(op);
 	operator_echo(op, STYLE_ECHO, "nothing was done");
@@ -103,7 +103,7 @@ static const struct edit *field(const struct box *b, const char *label)
 }
 
 /* " for 2h because "…"", as the fields say; false with a note. */
-static bool add_options(struct operator* op, struct buf *out)
+static bool add_options(struct oper *op, struct buf *out)
 {
 	const struct edit *until = field(&op->box, "for"), *because = field(&op->box, "because");
 	struct errbuf e;
@@ -137,7 +137,7 @@ static char **one_command(struct buf *line)
 	return NULL;
 }
 
-static void confirm_done(struct operator* op)
+static void confirm_done(struct oper *op)
 {
 	struct box *b = &op->box;
 	struct buf options, line;
@@ -200,7 +200,7 @@ static const char *rate_wrong(struct str s, double *per_s)
 }
 
 /* While one types: what the rate would mean. */
-static void rate_note(struct operator* op)
+static void rate_note(struct oper *op)
 {
 	struct box *b = &op->box;
 	struct str s = str_trim(str_of(b->fields[0].edit.text));
@@ -232,7 +232,7 @@ static void rate_note(struct operator* op)
 	}
 }
 
-static bool rate_lines(struct operator* op, struct buf *rate, struct buf *connections)
+static bool rate_lines(struct oper *op, struct buf *rate, struct buf *connections)
 {
 	struct box *b = &op->box;
 	struct str r = str_trim(str_of(b->fields[0].edit.text)),
@@ -262,7 +262,7 @@ static bool rate_lines(struct operator* op, struct buf *rate, struct buf *connec
 	return true;
 }
 
-static void rate_done(struct operator* op)
+static void rate_done(struct oper *op)
 {
 	struct buf rate, connections;
 
@@ -286,7 +286,7 @@ static void rate_done(struct operator* op)
 	buf_free(&connections);
 }
 
-static void amend_done(struct operator* op)
+static void amend_done(struct oper *op)
 {
 	struct buf line;
 
@@ -303,7 +303,7 @@ static void amend_done(struct operator* op)
 	buf_free(&line);
 }
 
-static void typed_done(struct operator* op)
+static void typed_done(struct oper *op)
 {
 	struct box *b = &op->box;
 	struct str s = str_trim(str_of(b->fields[0].edit.text));
@@ -322,7 +322,7 @@ static void typed_done(struct operator* op)
 	operator_command(op, line);
 }
 
-static void route_done(struct operator* op)
+static void route_done(struct oper *op)
 {
 	struct box *b = &op->box;
 	struct buf line;
@@ -341,7 +341,7 @@ static void route_done(struct operator* op)
 	buf_free(&line);
 }
 
-static void choice(struct operator* op, const char *verb)
+static void choice(struct oper *op, const char *verb)
 {
 	struct buf line;
 
@@ -354,7 +354,7 @@ static void choice(struct operator* op, const char *verb)
 	buf_free(&line);
 }
 
-static void show_done(struct operator* op)
+static void show_done(struct oper *op)
 {
 	char line[PROMPT_TEXT];
 
@@ -368,13 +368,13 @@ static void show_done(struct operator* op)
 struct box_rule {
 	enum box_kind kind;
 	uint32_t key;
-	void (*fn)(struct operator* op);
+	void (*fn)(struct oper *op);
 };
-static void choose_delete(struct operator* op)
+static void choose_delete(struct oper *op)
 {
 	choice(op, "delete");
 }
-static void choose_bounce(struct operator* op)
+static void choose_bounce(struct oper *op)
 {
 	choice(op, "bounce");
 }
@@ -406,7 +406,7 @@ static const struct box_rule on_enter[] = {
 	{ BOX_ROUTE, KEY_ENTER, route_done },
 };
 
-static bool obey(struct operator* op, const struct box_rule *rules, size_t n, uint32_t key)
+static bool obey(struct oper *op, const struct box_rule *rules, size_t n, uint32_t key)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rules[i].kind == op->box.kind && rules[i].key == key) {
@@ -425,14 +425,14 @@ static void next_field(struct box *b, int direction)
 		b->field = (b->field + direction + stops) % stops;
 }
 
-static bool too_soon(struct operator* op)
+static bool too_soon(struct oper *op)
 {
 	const struct box *b = &op->box;
 
 	return !b->left_at || console_now(op->console) - b->left_at < BOX_GUARD_US;
 }
 
-void box_key(struct operator* op, struct key_event k)
+void box_key(struct oper *op, struct key_event k)
 {
 	struct box *b = &op->box;
 	bool in_field = b->field < b->nfields;
@@ -469,7 +469,7 @@ void box_key(struct operator* op, struct key_event k)
 		rate_note(op);
 }
 
-void box_answer(struct operator* op, struct link_answer *a)
+void box_answer(struct oper *op, struct link_answer *a)
 {
 	struct box *b = &op->box;
 	int64_t rows;
@@ -506,7 +506,7 @@ static const char *answer_words(const struct box *b)
 	return words[b->kind];
 }
 
-static void draw_field(struct operator* op, struct canvas *c, int i, struct area line)
+static void draw_field(struct oper *op, struct canvas *c, int i, struct area line)
 {
 	struct box_field *f = &op->box.fields[i];
 	int label = line.w > 40 ? LABEL_WIDE : 8;
@@ -549,7 +549,7 @@ static int text_width(const struct box *b)
 	return w;
 }
 
-void box_draw(struct operator* op, struct canvas *c, struct area room)
+void box_draw(struct oper *op, struct canvas *c, struct area room)
 {
 	struct box *b = &op->box;
 	int w = text_width(b) + 2 * BOX_MARGIN + 2, rest, skip = 0, y;

@@ -48,17 +48,17 @@ struct box {
 	uint64_t frame;		   /* the operator's frame that showed it first; 0: none yet */
 	us_t left_at;		   /* when that frame had left; 0: not yet */
 };
-struct operator;
-struct box *box_open(struct operator* op, enum box_kind kind, const char *fmt, ...)
+struct oper;
+struct box *box_open(struct oper *op, enum box_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void box_line(struct box *b, bool bad, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void box_field(struct box *b, const char *label, const char *hint, const char *text);
 /* Copies a target for the act that follows. */
 void box_target(struct box *b, const char *target);
-void box_close(struct operator* op);
-void box_key(struct operator* op, struct key_event k);
-void box_draw(struct operator* op, struct canvas *c, struct area room);
+void box_close(struct oper *op);
+void box_key(struct oper *op, struct key_event k);
+void box_draw(struct oper *op, struct canvas *c, struct area room);
 /* Called when a frame's last byte was written. */
-void box_frame_left(struct operator* op, us_t now);
+void box_frame_left(struct oper *op, us_t now);
 
 #endif

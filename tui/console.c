@@ -55,7 +55,7 @@ void console_conf(struct console *c, struct conf *conf)
 	console_dirty(c);
 }
 
-struct operator* console_operator(struct console *c, uint64_t id)
+struct oper *console_operator(struct console *c, uint64_t id)
 {
 	for (int i = 0; i < c->nops; i++)
 		if (c->ops[i]->id == id && !c->ops[i]->dead)
@@ -82,7 +82,7 @@ static void sweep(struct console *c)
 
 void console_attach(struct console *c, int fd, struct str user, enum role role, struct str hello)
 {
-	struct operator* op;
+	struct oper *op;
 
 	sweep(c);
 	if (c->nops >= OPERATORS_MAX) {
@@ -109,7 +109,7 @@ void console_attach(struct console *c, int fd, struct str user, enum role role, 
 
 void console_answer(struct console *c, struct link_answer *a)
 {
-	struct operator* op = console_operator(c, a->operator);
+	struct oper *op = console_operator(c, a->operator);
 
 	if (op)
 		operator_answer(op, a);
@@ -121,7 +121,7 @@ void console_echo(struct console *c, struct rstr *text)
 	us_t now = console_now(c);
 
 	for (int i = 0; i < c->nops; i++) {
-		struct operator* op = c->ops[i];
+		struct oper *op = c->ops[i];
 		/* His own acts are answered in his own words, with what undoes them. */
 		bool own =
 		    op->echo.own && now < op->echo.until && strstr(text->text, op->echo.text);

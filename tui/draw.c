@@ -6,7 +6,7 @@
 
 enum { COMPACT_ROWS = 8, COMPACT_COLS = 40, BAR_ROWS = 10 };
 
-static void draw_title(struct operator* op, struct canvas *c, int y, us_t now)
+static void draw_title(struct oper *op, struct canvas *c, int y, us_t now)
 {
 	struct view *v = operator_view(op);
 	struct segs s;
@@ -45,7 +45,7 @@ static void add_row_words(struct segs *s, const struct row *r)
 		segs_add(s, STYLE_DIM, 1, "by %s", r->why.origin->text);
 }
 
-static void draw_echo(struct operator* op, struct canvas *c, int y, us_t now)
+static void draw_echo(struct oper *op, struct canvas *c, int y, us_t now)
 {
 	struct view *v = operator_view(op);
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
@@ -71,7 +71,7 @@ static void draw_echo(struct operator* op, struct canvas *c, int y, us_t now)
 
 /* On the smallest screens every line is dear: the key bar goes first, then the header shrinks to
  * one line. */
-void operator_draw(struct operator* op, us_t now)
+void operator_draw(struct oper *op, us_t now)
 {
 	struct canvas *c = &op->canvas;
 	bool compact = c->rows < COMPACT_ROWS || c->cols < COMPACT_COLS;

@@ -198,7 +198,7 @@ static enum style label_style(const char *color)
 	return STYLE_LABEL;
 }
 
-static void first_line(struct operator* op, struct segs *s, us_t now)
+static void first_line(struct oper *op, struct segs *s, us_t now)
 {
 	const struct header *h = &op->console->header;
 	const struct conf *conf = op->console->conf;
@@ -228,7 +228,7 @@ static void first_line(struct operator* op, struct segs *s, us_t now)
 	add_queue(s, h);
 }
 
-static void add_operators(struct segs *s, const struct operator* op)
+static void add_operators(struct segs *s, const struct oper *op)
 {
 	const struct console *c = op->console;
 	struct buf b;
@@ -241,7 +241,7 @@ static void add_operators(struct segs *s, const struct operator* op)
 	buf_free(&b);
 }
 
-static void second_line(struct operator* op, struct segs *s)
+static void second_line(struct oper *op, struct segs *s)
 {
 	const struct header *h = &op->console->header;
 	int64_t limit = h->connection_limit ? h->connection_limit : h->totals.connection_limit;
@@ -270,7 +270,7 @@ static void second_line(struct operator* op, struct segs *s)
 }
 
 /* Below 40x8: one line that still says how it goes. */
-static int draw_summary(struct operator* op, struct canvas *c)
+static int draw_summary(struct oper *op, struct canvas *c)
 {
 	const struct header *h = &op->console->header;
 	char in[FMT_SIZE], out[FMT_SIZE], queued[FMT_SIZE];
@@ -290,7 +290,7 @@ static int draw_summary(struct operator* op, struct canvas *c)
 	return 1;
 }
 
-int header_draw(struct operator* op, struct canvas *c, us_t now, bool compact)
+int header_draw(struct oper *op, struct canvas *c, us_t now, bool compact)
 {
 	const struct header *h = &op->console->header;
 	struct segs s;
@@ -311,7 +311,7 @@ int header_draw(struct operator* op, struct canvas *c, us_t now, bool compact)
 	return HEADER_LINES;
 }
 
-void header_sentence(struct operator* op, struct buf *out)
+void header_sentence(struct oper *op, struct buf *out)
 {
 	const struct header *h = &op->console->header;
 	char in[FMT_SIZE], rate[FMT_SIZE], queued[FMT_SIZE];

@@ -37,10 +37,10 @@ void header_status(struct header *h, struct str json, us_t now);
 /* Shares of what was attempted in the last five minutes, in percent. False under ten attempts. */
 bool header_shares(const struct header *h, double *ok, double *deferred, double *bounced);
 
-struct operator;
+struct oper;
 /* Two lines; with `compact` one. Returns the lines used. */
-int header_draw(struct operator* op, struct canvas *c, us_t now, bool compact);
+int header_draw(struct oper *op, struct canvas *c, us_t now, bool compact);
 /* The same in one plain sentence. */
-void header_sentence(struct operator* op, struct buf *out);
+void header_sentence(struct oper *op, struct buf *out);
 
 #endif

@@ -4,19 +4,19 @@
 
 enum { CODE_ROOT = '1' };
 
-static void go(struct operator* op, int root)
+static void go(struct oper *op, int root)
 {
 	operator_go(op, (enum root)root);
 }
 
-static void go_messages(struct operator* op, int arg)
+static void go_messages(struct oper *op, int arg)
 {
 	(void)arg;
 	operator_go(op, ROOT_QUEUES);
 	operator_push(op, view_messages_new(op, STR_LIT("all")));
 }
 
-static void move(struct operator* op, enum move m, int n)
+static void move(struct oper *op, enum move m, int n)
 {
 	struct view *v = operator_view(op);
 
@@ -24,32 +24,32 @@ static void move(struct operator* op, enum move m, int n)
 	v->ops->poll(v, console_now(op->console));
 }
 
-static void lines(struct operator* op, int n)
+static void lines(struct oper *op, int n)
 {
 	move(op, MOVE_LINES, n);
 }
 
-static void pages(struct operator* op, int n)
+static void pages(struct oper *op, int n)
 {
 	move(op, MOVE_PAGES, n);
 }
 
-static void halves(struct operator* op, int n)
+static void halves(struct oper *op, int n)
 {
 	move(op, MOVE_HALVES, n);
 }
 
-static void home(struct operator* op, int n)
+static void home(struct oper *op, int n)
 {
 	move(op, MOVE_HOME, n);
 }
 
-static void end(struct operator* op, int n)
+static void end(struct oper *op, int n)
 {
 	move(op, MOVE_END, n);
 }
 
-static void enter(struct operator* op, int arg)
+static void enter(struct oper *op, int arg)
 {
 	struct view *v = operator_view(op);
 
@@ -60,7 +60,7 @@ static void enter(struct operator* op, int arg)
 		operator_echo(op, STYLE_ERROR, "nothing to open here");
 }
 
-static void tab(struct operator* op, int direction)
+static void tab(struct oper *op, int direction)
 {
 	struct view *v = operator_view(op);
 
@@ -70,7 +70,7 @@ static void tab(struct operator* op, int direction)
 		operator_echo(op, STYLE_ERROR, "this view has one pane only");
 }
 
-static void back(struct operator* op, int arg)
+static void back(struct oper *op, int arg)
 {
 	struct view *v = operator_view(op);
 
@@ -83,7 +83,7 @@ static void back(struct operator* op, int arg)
 		operator_echo(op, STYLE_ECHO, "this is the top; q detaches, mail goes on");
 }
 
-static void quit(struct operator* op, int arg)
+static void quit(struct oper *op, int arg)
 {
 	(void)arg;
 	if (op->depth_n > 1)
@@ -92,13 +92,13 @@ static void quit(struct operator* op, int arg)
 		operator_leave(op, 0, "detached; mail goes on");
 }
 
-static void interrupt(struct operator* op, int arg)
+static void interrupt(struct oper *op, int arg)
 {
 	(void)arg;
 	operator_echo(op, STYLE_ECHO, "q detaches; mail goes on. :shutdown stops Stoker");
 }
 
-static void filter(struct operator* op, int arg)
+static void filter(struct oper *op, int arg)
 {
 	struct view *v = operator_view(op);
 
@@ -111,18 +111,18 @@ static void filter(struct operator* op, int arg)
 		prompt_open(op, PROMPT_SEARCH, "");
 }
 
-static void command(struct operator* op, int arg)
+static void command(struct oper *op, int arg)
 {
 	(void)arg;
 	prompt_open(op, PROMPT_COMMAND, "");
 }
 
-static void search(struct operator* op, int direction)
+static void search(struct oper *op, int direction)
 {
 	operator_search(op, STR_LIT(""), direction);
 }
 
-static void help(struct operator* op, int arg)
+static void help(struct oper *op, int arg)
 {
 	struct buf b;
 
@@ -133,7 +133,7 @@ static void help(struct operator* op, int arg)
 	buf_free(&b);
 }
 
-static struct table *table_of(struct operator* op)
+static struct table *table_of(struct oper *op)
 {
 	struct view *v = operator_view(op);
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
@@ -143,7 +143,7 @@ static struct table *table_of(struct operator* op)
 	return t;
 }
 
-static void sort(struct operator* op, int direction)
+static void sort(struct oper *op, int direction)
 {
 	struct table *t = table_of(op);
 	struct user_prefs *p = console_prefs_of(op->console, op->user);
@@ -163,7 +163,7 @@ static void sort(struct operator* op, int direction)
 	operator_poll(op);
 }
 
-static void tag(struct operator* op, int all)
+static void tag(struct oper *op, int all)
 {
 	struct table *t = table_of(op);
 
@@ -183,7 +183,7 @@ static void tag(struct operator* op, int all)
 	table_move(t, 1, console_now(op->console));
 }
 
-static void freeze(struct operator* op, int arg)
+static void freeze(struct oper *op, int arg)
 {
 	(void)arg;
 	op->frozen = !op->frozen;
@@ -191,24 +191,24 @@ static void freeze(struct operator* op, int arg)
 		operator_poll(op);
 }
 
-static void redraw(struct operator* op, int arg)
+static void redraw(struct oper *op, int arg)
 {
 	(void)arg;
-	screen_redraw(op->screen);
+	operator_redraw(op);
 }
 
-static void log_errors(struct operator* op, int direction)
+static void log_errors(struct oper *op, int direction)
 {
 	view_log_errors(operator_view(op), direction);
 }
 
-static void log_wrap(struct operator* op, int arg)
+static void log_wrap(struct oper *op, int arg)
 {
 	(void)arg;
 	view_log_wrap(operator_view(op));
 }
 
-static void log_field(struct operator* op, int arg)
+static void log_field(struct oper *op, int arg)
 {
 	(void)arg;
 	view_log_field(operator_view(op));
@@ -289,7 +289,7 @@ const struct binding *keymap_find(uint32_t code, unsigned where)
 	return NULL;
 }
 
-static void say_unbound(struct operator* op, uint32_t code)
+static void say_unbound(struct oper *op, uint32_t code)
 {
 	char name[16];
 	bool elsewhere = keymap_find(code, IN_ALL) != NULL;
@@ -300,10 +300,15 @@ static void say_unbound(struct operator* op, uint32_t code)
 			      operator_view(op)->ops->name);
 }
 
-void operator_key(struct operator* op, struct key_event e)
+void operator_key(struct oper *op, struct key_event e)
 {
 	const struct binding *b;
 
+	if (!e.pasted &&
+	    e.code == KEY_CTRL('L')) { /* the client sends it, too, when it comes back from ^Z */
+		operator_redraw(op);
+		return;
+	}
 	if (op->box.kind) {
 		box_key(op, e);
 		operator_dirty(op, true);
@@ -342,7 +347,7 @@ static void help_keys(const struct binding *b, char *out, size_t cap)
 	}
 }
 
-void keymap_help(struct operator* op, struct buf *out)
+void keymap_help(struct oper *op, struct buf *out)
 {
 	struct view *v = operator_view(op);
 	unsigned where = (unsigned)v->ops->kind;
@@ -369,7 +374,7 @@ void keymap_help(struct operator* op, struct buf *out)
 	command_help(STR_LIT(""), out);
 }
 
-void keymap_bar(struct operator* op, struct canvas *c, int y)
+void keymap_bar(struct oper *op, struct canvas *c, int y)
 {
 	static const struct {
 		char key;

@@ -9,10 +9,10 @@
 
 struct local {
 	const char *name, *args, *help;
-	void (*fn)(struct operator* op, struct str args);
+	void (*fn)(struct oper *op, struct str args);
 };
 
-static void run_theme(struct operator* op, struct str name)
+static void run_theme(struct oper *op, struct str name)
 {
 	const struct themes *all = op->console->themes;
 	const struct theme *t = themes_find(all, name);
@@ -36,7 +36,7 @@ static void run_theme(struct operator* op, struct str name)
 	operator_echo(op, STYLE_GOOD, "theme %s", t->name);
 }
 
-static void run_tz(struct operator* op, struct str name)
+static void run_tz(struct oper *op, struct str name)
 {
 	struct tz *t = NULL;
 
@@ -49,7 +49,7 @@ static void run_tz(struct operator* op, struct str name)
 	operator_echo(op, STYLE_GOOD, "times are %.*s", (int)name.n, name.p);
 }
 
-static struct table *table_here(struct operator* op)
+static struct table *table_here(struct oper *op)
 {
 	struct view *v = operator_view(op);
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
@@ -59,7 +59,7 @@ static struct table *table_here(struct operator* op)
 	return t;
 }
 
-static void say_columns(struct operator* op, const struct table *t)
+static void say_columns(struct oper *op, const struct table *t)
 {
 	const struct list_def *d = list_def(t->list);
 	struct buf b;
@@ -73,7 +73,7 @@ static void say_columns(struct operator* op, const struct table *t)
 	buf_free(&b);
 }
 
-static void run_columns(struct operator* op, struct str args)
+static void run_columns(struct oper *op, struct str args)
 {
 	struct table *t = table_here(op);
 	struct user_prefs *p = console_prefs_of(op->console, op->user);
@@ -105,7 +105,7 @@ static void run_columns(struct operator* op, struct str args)
 	say_columns(op, t);
 }
 
-static void run_sort(struct operator* op, struct str field)
+static void run_sort(struct oper *op, struct str field)
 {
 	struct table *t = table_here(op);
 
@@ -117,7 +117,7 @@ static void run_sort(struct operator* op, struct str field)
 	operator_poll(op);
 }
 
-static void run_tag(struct operator* op, struct str args)
+static void run_tag(struct oper *op, struct str args)
 {
 	struct table *t = table_here(op);
 
@@ -134,7 +134,7 @@ static void run_tag(struct operator* op, struct str args)
 			      t->ntags, (long long)t->page->total);
 }
 
-static void run_quit(struct operator* op, struct str args)
+static void run_quit(struct oper *op, struct str args)
 {
 	(void)args;
 	operator_leave(op, 0, "detached; mail goes on");
@@ -148,7 +148,7 @@ static const struct {
 	{ "overrides", ROOT_OVERRIDES }, { "jobs", ROOT_JOBS },	      { "alarms", ROOT_ALARMS },
 };
 
-static void run_view(struct operator* op, struct str name)
+static void run_view(struct oper *op, struct str name)
 {
 	for (size_t i = 0; i < sizeof views / sizeof views[0]; i++)
 		if (str_ieqz(name, views[i].name)) {
@@ -162,18 +162,18 @@ static void run_view(struct operator* op, struct str name)
 			      "views: queues, sources, log, messages, jobs, overrides, alarms");
 }
 
-static void run_messages(struct operator* op, struct str target)
+static void run_messages(struct oper *op, struct str target)
 {
 	operator_push(op, view_messages_new(op, target.n ? target : STR_LIT("all")));
 }
 
-static void run_alarms(struct operator* op, struct str args)
+static void run_alarms(struct oper *op, struct str args)
 {
 	(void)args;
 	operator_go(op, ROOT_ALARMS);
 }
 
-static void run_log(struct operator* op, struct str filter)
+static void run_log(struct oper *op, struct str filter)
 {
 	struct view *v;
 
@@ -184,7 +184,7 @@ static void run_log(struct operator* op, struct str filter)
 }
 
 /* The client writes files, with the operator's rights. */
-static void write_file(struct operator* op, struct str path, struct str bytes)
+static void write_file(struct oper *op, struct str path, struct str bytes)
 {
 	struct buf b;
 	struct jsonw w;
@@ -199,7 +199,7 @@ static void write_file(struct operator* op, struct str path, struct str bytes)
 	buf_free(&b);
 }
 
-static void run_dump(struct operator* op, struct str path)
+static void run_dump(struct oper *op, struct str path)
 {
 	struct buf b;
 
@@ -209,7 +209,7 @@ static void run_dump(struct operator* op, struct str path)
 	buf_free(&b);
 }
 
-static void run_export(struct operator* op, struct str path)
+static void run_export(struct oper *op, struct str path)
 {
 	struct view *v = operator_view(op);
 	bool json = path.n > 5 && memcmp(path.p + path.n - 5, ".json", 5) == 0;
@@ -236,7 +236,7 @@ static void run_export(struct operator* op, struct str path)
 	operator_ask(op, r, 0, ASK_EXPORT);
 }
 
-void export_answer(struct operator* op, struct link_answer *a)
+void export_answer(struct oper *op, struct link_answer *a)
 {
 	size_t n = strlen(op->export_path);
 	struct buf b;
@@ -257,7 +257,7 @@ void export_answer(struct operator* op, struct link_answer *a)
 	buf_free(&b);
 }
 
-static void run_plain(struct operator* op, struct str args)
+static void run_plain(struct oper *op, struct str args)
 {
 	(void)args;
 	operator_go_plain(op);
@@ -273,7 +273,7 @@ static bool clock_time(struct str s, int *hour, int *min, int *sec)
 	       *sec < 60 && *hour >= 0 && *min >= 0 && *sec >= 0;
 }
 
-static void run_at(struct operator* op, struct str when)
+static void run_at(struct oper *op, struct str when)
 {
 	us_t now = console_now(op->console), at;
 	struct tz_time t;
@@ -293,7 +293,7 @@ static void run_at(struct operator* op, struct str when)
 	view_log_at(operator_view(op), at);
 }
 
-static void run_help(struct operator* op, struct str name)
+static void run_help(struct oper *op, struct str name)
 {
 	struct buf b;
 
@@ -326,7 +326,7 @@ static const struct local locals[] = {
 };
 enum { LOCALS = sizeof locals / sizeof locals[0] };
 
-bool local_command(struct operator* op, struct str line)
+bool local_command(struct oper *op, struct str line)
 {
 	struct str word;
 

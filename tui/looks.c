@@ -7,7 +7,7 @@
 #include "tui/keymap.h"
 
 /* A site is no domain: its settings are those of one of its queues; that is said. */
-void look_settings(struct operator* op, int arg)
+void look_settings(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r = act_row(op, &t);
@@ -68,7 +68,7 @@ static void log_filter(const struct table *t, const struct row *r, struct buf *o
 	}
 }
 
-void look_log(struct operator* op, int arg)
+void look_log(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r = act_row(op, &t);
@@ -88,7 +88,7 @@ void look_log(struct operator* op, int arg)
 	buf_free(&filter);
 }
 
-void look_messages(struct operator* op, int arg)
+void look_messages(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r = act_row(op, &t);
@@ -122,7 +122,7 @@ static void base64(struct str s, struct buf *out)
 	}
 }
 
-void look_copy(struct operator* op, int arg)
+void look_copy(struct oper *op, int arg)
 {
 	struct view *v = operator_view(op);
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
@@ -145,7 +145,7 @@ void look_copy(struct operator* op, int arg)
 
 /* ---- alarms ---- */
 
-void act_alarm(struct operator* op, int arg)
+void act_alarm(struct oper *op, int arg)
 {
 	struct link_request *r = link_request_make(LINK_QUERY, STR_LIT(""));
 
@@ -159,7 +159,7 @@ void act_alarm(struct operator* op, int arg)
 }
 
 /* Where an alarm's target is looked at. */
-static void go_there(struct operator* op, struct str target)
+static void go_there(struct oper *op, struct str target)
 {
 	enum root root = ROOT_QUEUES;
 	struct view *v;
@@ -205,7 +205,7 @@ static const struct row *next_alarm(const struct page *p, uint64_t shown, int *n
 	return next ? next : first;
 }
 
-void alarm_answer(struct operator* op, struct link_answer *a)
+void alarm_answer(struct oper *op, struct link_answer *a)
 {
 	int nth, all;
 	const struct row *r = next_alarm(a->page, op->alarm_shown, &nth, &all);
@@ -223,7 +223,7 @@ void alarm_answer(struct operator* op, struct link_answer *a)
 	    rstr_str(r->alarm.text).p);
 }
 
-void act_ack_key(struct operator* op, int arg)
+void act_ack_key(struct oper *op, int arg)
 {
 	struct view *v = operator_view(op);
 	const struct row *r = v->ops->kind == IN_ALARMS ? table_row(v->ops->table(v)) : NULL;

@@ -18,13 +18,15 @@ enum {
 	COLS_MAX = 1000,
 	IN_MAX = 256 * 1024
 };
+/* Pasted text arrives between brackets, so it is never taken for keys. */
+#define PASTE_BRACKETS "\x1b[?2004h"
 enum { SMALL_ROWS = 2, SMALL_COLS = 10 };
 
-static void schedule(struct operator* op);
+static void schedule(struct oper *op);
 
 /* ---- the socket ---- */
 
-static void hang_up(struct operator* op)
+static void hang_up(struct oper *op)
 {
 	struct console *c = op->console;
 
@@ -42,7 +44,7 @@ static void hang_up(struct operator* op)
 	timer_stop(c->loop, &op->poll_timer);
 }
 
-static void all_written(struct operator* op)
+static void all_written(struct oper *op)
 {
 	us_t now = console_now(op->console);
 
@@ -57,7 +59,7 @@ static void all_written(struct operator* op)
 		schedule(op);
 }
 
-static void flush(struct operator* op)
+static void flush(struct oper *op)
 {
 	while (!op->dead && op->out_sent < op->out.n) {
 		ssize_t n = send(op->fd, op->out.p + op->out_sent, op->out.n - op->out_sent,
@@ -89,7 +91,7 @@ static void on_writable(struct ev_loop *l, ev_io *w, int events)
 	flush(w->data);
 }
 
-void operator_frame_out(struct operator* op, char type, struct str bytes)
+void operator_frame_out(struct oper *op, char type, struct str bytes)
 {
 	if (op->dead)
 		return;
@@ -102,14 +104,14 @@ void operator_frame_out(struct operator* op, char type, struct str bytes)
 	flush(op);
 }
 
-static bool bytes_wait(const struct operator* op)
+static bool bytes_wait(const struct oper *op)
 {
 	return op->out_sent < op->out.n;
 }
 
 /* ---- frames ---- */
 
-static void draw(struct operator* op, us_t now)
+static void draw(struct oper *op, us_t now)
 {
 	struct buf bytes;
 
@@ -137,7 +139,7 @@ static void draw(struct operator* op, us_t now)
 /* Arms the next frame. Frames are drawn by this timer alone, never in the middle of a key or an
  * answer: what a key works on is then what the last frame showed. None while bytes of the last one
  * wait: all_written comes back here. */
-static void schedule(struct operator* op)
+static void schedule(struct oper *op)
 {
 	us_t now = console_now(op->console), due;
 
@@ -149,21 +151,21 @@ static void schedule(struct operator* op)
 
 static void on_frame_timer(struct timer *t, void *arg)
 {
-	struct operator* op = arg;
+	struct oper *op = arg;
 
 	(void)t;
 	if (!op->dead && !op->leaving && !op->plain && op->dirty && !bytes_wait(op))
 		draw(op, console_now(op->console));
 }
 
-void operator_dirty(struct operator* op, bool key)
+void operator_dirty(struct oper *op, bool key)
 {
 	op->dirty = true;
 	op->urgent = op->urgent || key;
 	schedule(op);
 }
 
-static us_t refresh(const struct operator* op)
+static us_t refresh(const struct oper *op)
 {
 	const struct conf *conf = op->console->conf;
 
@@ -173,7 +175,7 @@ static us_t refresh(const struct operator* op)
 
 static void on_poll_timer(struct timer *t, void *arg)
 {
-	struct operator* op = arg;
+	struct oper *op = arg;
 
 	if (!op->frozen && !op->leaving && !bytes_wait(op))
 		operator_poll(op);
@@ -185,7 +187,7 @@ static void on_poll_timer(struct timer *t, void *arg)
 
 static void on_key(void *arg, struct key_event e)
 {
-	struct operator* op = arg;
+	struct oper *op = arg;
 
 	if (op->dead || op->leaving)
 		return;
@@ -198,13 +200,13 @@ static void on_key(void *arg, struct key_event e)
 
 static void on_key_timer(struct timer *t, void *arg)
 {
-	struct operator* op = arg;
+	struct oper *op = arg;
 
 	(void)t;
 	keys_timeout(&op->keys, on_key, op);
 }
 
-static void input(struct operator* op, struct str bytes)
+static void input(struct oper *op, struct str bytes)
 {
 	struct console *c = op->console;
 
@@ -222,7 +224,7 @@ static int clamp(json_int_t v, int lo, int hi)
 	return v < lo ? lo : v > hi ? hi : (int)v;
 }
 
-void operator_resize(struct operator* op, int rows, int cols)
+void operator_resize(struct oper *op, int rows, int cols)
 {
 	if (op->plain || (rows == op->rows && cols == op->cols)) {
 		op->rows = rows;
@@ -236,7 +238,7 @@ void operator_resize(struct operator* op, int rows, int cols)
 	operator_dirty(op, true);
 }
 
-static void on_size(struct operator* op, struct str text)
+static void on_size(struct oper *op, struct str text)
 {
 	json_t *o = json_loadb(text.p, text.n, 0, NULL);
 	json_int_t rows = json_integer_value(json_object_get(o, "rows"));
@@ -249,7 +251,7 @@ static void on_size(struct operator* op, struct str text)
 }
 
 /* The client's word on a file that it wrote. */
-static void on_file(struct operator* op, struct str text)
+static void on_file(struct oper *op, struct str text)
 {
 	json_t *o = json_loadb(text.p, text.n, 0, NULL);
 	const char *path = json_string_value(json_object_get(o, "path"));
@@ -262,7 +264,7 @@ static void on_file(struct operator* op, struct str text)
 	json_decref(o);
 }
 
-static bool take_frames(struct operator* op)
+static bool take_frames(struct oper *op)
 {
 	struct str in = buf_str(&op->in), payload;
 	size_t used, taken = 0;
@@ -286,7 +288,7 @@ static bool take_frames(struct operator* op)
 
 static void on_readable(struct ev_loop *l, ev_io *w, int events)
 {
-	struct operator* op = w->data;
+	struct oper *op = w->data;
 	char chunk[READ_CHUNK];
 	ssize_t n = recv(op->fd, chunk, sizeof chunk, MSG_DONTWAIT);
 
@@ -307,7 +309,7 @@ static void copy_str(const json_t *o, const char *key, char *out, size_t cap)
 	snprintf(out, cap, "%s", s ? s : "");
 }
 
-static void take_hello(struct operator* op, struct str hello)
+static void take_hello(struct oper *op, struct str hello)
 {
 	json_t *o = json_loadb(hello.p, hello.n, 0, NULL);
 	const char *zone = json_string_value(json_object_get(o, "tz"));
@@ -322,7 +324,7 @@ static void take_hello(struct operator* op, struct str hello)
 		op->cols = 80;
 	}
 	op->utf8 = json_is_true(json_object_get(o, "utf8"));
-	op->plain = json_is_true(json_object_get(o, "plain"));
+	op->plain = op->cooked = json_is_true(json_object_get(o, "plain"));
 	op->mono = json_is_true(json_object_get(o, "no_color"));
 	if (json_is_true(json_object_get(o, "read_only")) && op->role > ROLE_READ)
 		op->role = ROLE_READ;
@@ -333,7 +335,7 @@ static void take_hello(struct operator* op, struct str hello)
 	json_decref(o);
 }
 
-static void choose_theme(struct operator* op)
+static void choose_theme(struct oper *op)
 {
 	const struct console *c = op->console;
 	const struct user_prefs *p = console_prefs_of(op->console, op->user);
@@ -347,7 +349,7 @@ static void choose_theme(struct operator* op)
 	op->depth = op->mono ? DEPTH_MONO : DEPTH_256;
 }
 
-static void start_terminal(struct operator* op)
+static void start_terminal(struct oper *op)
 {
 	op->canvas.ascii = !op->utf8;
 	if (!op->plain) {
@@ -355,8 +357,7 @@ static void start_terminal(struct operator* op)
 		op->plain = !op->screen || !canvas_resize(&op->canvas, op->rows, op->cols);
 	}
 	if (!op->plain) {
-		/* Pasted text arrives between brackets, so it is never taken for keys. */
-		operator_frame_out(op, 'T', STR_LIT("\x1b[?2004h"));
+		operator_frame_out(op, 'T', STR_LIT(PASTE_BRACKETS));
 		return;
 	}
 	op->lines = plain_new(op);
@@ -364,7 +365,17 @@ static void start_terminal(struct operator* op)
 		plain_start(op->lines);
 }
 
-void operator_go_plain(struct operator* op)
+/* After a break the terminal may have been anybody's: all that was ever set is set again. */
+void operator_redraw(struct oper *op)
+{
+	if (op->plain)
+		return;
+	screen_redraw(op->screen);
+	operator_frame_out(op, 'T', STR_LIT(PASTE_BRACKETS));
+	operator_dirty(op, true);
+}
+
+void operator_go_plain(struct oper *op)
 {
 	struct buf b;
 
@@ -384,10 +395,10 @@ void operator_go_plain(struct operator* op)
 	plain_start(op->lines);
 }
 
-struct operator*
-    operator_new(struct console *c, int fd, struct str user, enum role role, struct str hello)
+struct oper *operator_new(struct console *c, int fd, struct str user, enum role role,
+			  struct str hello)
 {
-	struct operator* op = calloc(1, sizeof *op);
+	struct oper *op = calloc(1, sizeof *op);
 
 	if (!op)
 		return NULL;
@@ -416,7 +427,7 @@ struct operator*
 	return op;
 }
 
-void operator_leave(struct operator* op, int exit, const char *why)
+void operator_leave(struct oper *op, int exit, const char *why)
 {
 	struct buf b;
 
@@ -436,7 +447,7 @@ void operator_leave(struct operator* op, int exit, const char *why)
 	buf_free(&b);
 }
 
-void operator_free(struct operator* op)
+void operator_free(struct oper *op)
 {
 	OBJ_CHECK(op, OPERATOR_MAGIC);
 	hang_up(op);
@@ -453,7 +464,7 @@ void operator_free(struct operator* op)
 	free(op);
 }
 
-void operator_echo(struct operator* op, enum style style, const char *fmt, ...)
+void operator_echo(struct oper *op, enum style style, const char *fmt, ...)
 {
 	us_t now = console_now(op->console);
 	va_list ap;
@@ -467,7 +478,7 @@ void operator_echo(struct operator* op, enum style style, const char *fmt, ...)
 	operator_dirty(op, true);
 }
 
-bool operator_may_act(struct operator* op)
+bool operator_may_act(struct oper *op)
 {
 	if (op->role >= ROLE_OPERATE)
 		return true;

@@ -42,8 +42,7 @@ struct batch {
 	char first_refusal[256];
 };
 
-struct operator
-{
+struct oper {
 	uint32_t magic;
 	uint64_t id;
 	struct console *console;
@@ -58,6 +57,7 @@ struct operator
 	char term[65], tty[64];
 	int rows, cols;
 	bool utf8, plain, mono;
+	bool cooked; /* plain, and the terminal itself edits and echoes */
 	char theme_name[32];
 	struct tz *tz;
 
@@ -107,7 +107,7 @@ struct console {
 	struct console_env env;
 	struct conf *conf;
 	struct themes *themes;
-	struct operator* ops[OPERATORS_MAX];
+	struct oper *ops[OPERATORS_MAX];
 	int nops;
 	uint64_t next_operator, next_request;
 	struct header header;
@@ -117,62 +117,64 @@ struct console {
 };
 
 us_t console_now(const struct console *c);
-struct operator* console_operator(struct console *c, uint64_t id);
+struct oper *console_operator(struct console *c, uint64_t id);
 struct user_prefs *console_prefs_of(struct console *c, const char *user);
 void console_save_prefs(struct console *c, struct user_prefs *p);
 /* Something changed that everybody's next frame shows. */
 void console_dirty(struct console *c);
 
 /* ---- operator.c ---- */
-struct operator*
-    operator_new(struct console *c, int fd, struct str user, enum role role, struct str hello);
-void operator_free(struct operator* op);
+struct oper *operator_new(struct console *c, int fd, struct str user, enum role role,
+			  struct str hello);
+void operator_free(struct oper *op);
 /* Says goodbye and ends the session once that is written (or at once, if it can't be). */
-void operator_leave(struct operator* op, int exit, const char *why);
+void operator_leave(struct oper *op, int exit, const char *why);
 /* A frame is wanted; after a key at once. */
-void operator_dirty(struct operator* op, bool key);
-void operator_answer(struct operator* op, struct link_answer *a);
-void operator_echo(struct operator* op, enum style style, const char *fmt, ...)
+void operator_dirty(struct oper *op, bool key);
+void operator_answer(struct oper *op, struct link_answer *a);
+void operator_echo(struct oper *op, enum style style, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Bytes that go to the terminal as they are, between frames: the frame's own, OSC 52. */
-void operator_frame_out(struct operator* op, char type, struct str bytes);
+void operator_frame_out(struct oper *op, char type, struct str bytes);
+/* ^L, or the client is back from a break. */
+void operator_redraw(struct oper *op);
 /* Leaves the screen for lines. */
-void operator_go_plain(struct operator* op);
-void operator_resize(struct operator* op, int rows, int cols);
+void operator_go_plain(struct oper *op);
+void operator_resize(struct oper *op, int rows, int cols);
 /* True if this role may act. Says so if not. */
-bool operator_may_act(struct operator* op);
+bool operator_may_act(struct oper *op);
 
 /* ---- session.c: views and questions ---- */
-struct view *operator_view(const struct operator* op);
-void operator_go(struct operator* op, enum root root);
-bool operator_push(struct operator* op, struct view *v); /* takes over; NULL says "no memory" */
-void operator_pop(struct operator* op);
-void operator_poll(struct operator* op);
-uint64_t operator_ask(struct operator* op, struct link_request *r, uint64_t view, int tag);
+struct view *operator_view(const struct oper *op);
+void operator_go(struct oper *op, enum root root);
+bool operator_push(struct oper *op, struct view *v); /* takes over; NULL says "no memory" */
+void operator_pop(struct oper *op);
+void operator_poll(struct oper *op);
+uint64_t operator_ask(struct oper *op, struct link_request *r, uint64_t view, int tag);
 struct link_request *link_request_make(enum link_op what, struct str text);
 /* A command line in the words of the CLI, answered into the echo line. */
-void operator_command(struct operator* op, const char *line);
+void operator_command(struct oper *op, const char *line);
 /* Shows what a reload would change, in a box that applies it. */
-void operator_reload(struct operator* op, const char *line);
-void operator_own_answer(struct operator* op, struct link_answer *a, int tag);
-void operator_free_views(struct operator* op);
+void operator_reload(struct oper *op, const char *line);
+void operator_own_answer(struct oper *op, struct link_answer *a, int tag);
+void operator_free_views(struct oper *op);
 /* Looks after views of a search text. */
-void operator_search(struct operator* op, struct str text, int direction);
+void operator_search(struct oper *op, struct str text, int direction);
 
 /* ---- looks.c, box.c: answers to their own questions ---- */
-void alarm_answer(struct operator* op, struct link_answer *a);
-void box_answer(struct operator* op, struct link_answer *a);
-void export_answer(struct operator* op, struct link_answer *a);
+void alarm_answer(struct oper *op, struct link_answer *a);
+void box_answer(struct oper *op, struct link_answer *a);
+void export_answer(struct oper *op, struct link_answer *a);
 
 /* ---- draw.c ---- */
-void operator_draw(struct operator* op, us_t now);
+void operator_draw(struct oper *op, us_t now);
 
 /* ---- keymap.c ---- */
-void operator_key(struct operator* op, struct key_event e);
+void operator_key(struct oper *op, struct key_event e);
 
 /* ---- local.c: what only the console knows ---- */
 /* False: not one of ours; then control gets it. */
-bool local_command(struct operator* op, struct str line);
+bool local_command(struct oper *op, struct str line);
 void local_complete(struct str line, void (*fn)(void *arg, struct str word), void *arg);
 void local_help(struct buf *out);
 

@@ -13,7 +13,7 @@ enum plain_tag { PLAIN_LIST = 100, PLAIN_ACT };
 enum menu { MENU_TOP, MENU_LIST, MENU_ROW, MENU_YES };
 
 struct plain {
-	struct operator* op;
+	struct oper *op;
 	struct edit line;
 	enum menu menu;
 	struct page *page; /* what was listed, for its numbers */
@@ -32,7 +32,7 @@ static const struct {
 };
 enum { NLISTS = sizeof lists / sizeof lists[0] };
 
-struct plain *plain_new(struct operator* op)
+struct plain *plain_new(struct oper *op)
 {
 	struct plain *p = calloc(1, sizeof *p);
 
@@ -367,7 +367,7 @@ static void echo_key(struct plain *p, struct key_event k)
 {
 	struct buf b;
 
-	if (!edit_key(&p->line, k))
+	if (!edit_key(&p->line, k) || p->op->cooked)
 		return;
 	if (k.code == KEY_BACKSPACE) {
 		write_bytes(p, STR_LIT("\b \b"));
@@ -387,7 +387,8 @@ void plain_key(struct plain *p, struct key_event k)
 	if (k.code == KEY_ENTER) {
 		snprintf(text, sizeof text, "%s", p->line.text);
 		edit_set(&p->line, STR_LIT(""));
-		write_bytes(p, STR_LIT("\r\n"));
+		if (!p->op->cooked)
+			write_bytes(p, STR_LIT("\r\n"));
 		take_line(p, str_trim(str_of(text)));
 	} else if (k.code == KEY_CTRL('C')) {
 		edit_set(&p->line, STR_LIT(""));

@@ -6,9 +6,9 @@
 #include "core/control/control.h"
 #include "tui/keys.h"
 
-struct operator;
+struct oper;
 struct plain;
-struct plain *plain_new(struct operator* op);
+struct plain *plain_new(struct oper *op);
 void plain_free(struct plain *p);
 void plain_start(struct plain *p);
 void plain_key(struct plain *p, struct key_event k);

@@ -161,7 +161,7 @@ static void forget_words(struct prompt *p)
 	p->completing = false;
 }
 
-void prompt_open(struct operator* op, enum prompt_kind kind, const char *text)
+void prompt_open(struct oper *op, enum prompt_kind kind, const char *text)
 {
 	struct prompt *p = &op->prompt;
 
@@ -173,13 +173,13 @@ void prompt_open(struct operator* op, enum prompt_kind kind, const char *text)
 	operator_dirty(op, true);
 }
 
-void prompt_close(struct operator* op)
+void prompt_close(struct oper *op)
 {
 	forget_words(&op->prompt);
 	op->prompt.kind = PROMPT_NONE;
 }
 
-void prompt_history_add(struct operator* op, struct str line)
+void prompt_history_add(struct oper *op, struct str line)
 {
 	struct user_prefs *p = console_prefs_of(op->console, op->user);
 	char *copy;
@@ -198,7 +198,7 @@ void prompt_history_add(struct operator* op, struct str line)
 	console_save_prefs(op->console, p);
 }
 
-static void history(struct operator* op, int step)
+static void history(struct oper *op, int step)
 {
 	struct prompt *p = &op->prompt;
 	const struct user_prefs *u = console_prefs_of(op->console, op->user);
@@ -262,7 +262,7 @@ static void put_common(struct prompt *p)
 	edit_set(&p->line, str_of(line));
 }
 
-void prompt_completions(struct operator* op, struct str lines)
+void prompt_completions(struct oper *op, struct str lines)
 {
 	struct prompt *p = &op->prompt;
 	struct str word;
@@ -281,7 +281,7 @@ void prompt_completions(struct operator* op, struct str lines)
 	operator_dirty(op, true);
 }
 
-static void complete(struct operator* op, int direction)
+static void complete(struct oper *op, int direction)
 {
 	struct prompt *p = &op->prompt;
 
@@ -296,7 +296,7 @@ static void complete(struct operator* op, int direction)
 
 /* ---- Enter ---- */
 
-static void run_filter(struct operator* op, struct str text)
+static void run_filter(struct oper *op, struct str text)
 {
 	struct view *v = operator_view(op);
 
@@ -305,7 +305,7 @@ static void run_filter(struct operator* op, struct str text)
 	operator_poll(op);
 }
 
-static void run_command(struct operator* op, struct str text)
+static void run_command(struct oper *op, struct str text)
 {
 	struct str line = str_trim(text), rest = line, word;
 
@@ -322,13 +322,13 @@ static void run_command(struct operator* op, struct str text)
 	operator_command(op, line.p);
 }
 
-static void run_search(struct operator* op, struct str text)
+static void run_search(struct oper *op, struct str text)
 {
 	if (text.n)
 		operator_search(op, text, 1);
 }
 
-static void run_note(struct operator* op, struct str text)
+static void run_note(struct oper *op, struct str text)
 {
 	char line[PROMPT_TEXT + 300];
 	struct buf b;
@@ -351,7 +351,7 @@ static void run_note(struct operator* op, struct str text)
 
 static const struct prompt_def {
 	const char *mark;
-	void (*run)(struct operator* op, struct str text);
+	void (*run)(struct oper *op, struct str text);
 	const char *hint;
 } defs[] = {
 	[PROMPT_NONE] = { "", NULL, "" },
@@ -362,7 +362,7 @@ static const struct prompt_def {
 	[PROMPT_NOTE] = { "note: ", run_note, "a note for the others; may be empty" },
 };
 
-static void enter(struct operator* op)
+static void enter(struct oper *op)
 {
 	char text[PROMPT_TEXT];
 	enum prompt_kind kind = op->prompt.kind;
@@ -372,7 +372,7 @@ static void enter(struct operator* op)
 	defs[kind].run(op, str_of(text));
 }
 
-static void cancel(struct operator* op)
+static void cancel(struct oper *op)
 {
 	struct prompt *p = &op->prompt;
 	char saved[PROMPT_TEXT];
@@ -385,7 +385,7 @@ static void cancel(struct operator* op)
 }
 
 /* ^C clears the line; on an empty one it leaves. */
-static void interrupt(struct operator* op)
+static void interrupt(struct oper *op)
 {
 	if (op->prompt.line.n)
 		edit_set(&op->prompt.line, STR_LIT(""));
@@ -393,7 +393,7 @@ static void interrupt(struct operator* op)
 		cancel(op);
 }
 
-void prompt_key(struct operator* op, struct key_event k)
+void prompt_key(struct oper *op, struct key_event k)
 {
 	struct prompt *p = &op->prompt;
 
@@ -430,7 +430,7 @@ static void draw_words(const struct prompt *p, struct canvas *c, int y)
 	}
 }
 
-void prompt_draw(struct operator* op, struct canvas *c, int y)
+void prompt_draw(struct oper *op, struct canvas *c, int y)
 {
 	const struct prompt *p = &op->prompt;
 	const struct prompt_def *d = &defs[p->kind];

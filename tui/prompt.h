@@ -31,12 +31,12 @@ struct prompt {
 	bool completing;	/* an answer is awaited, or words are shown */
 	char note_command[256]; /* PROMPT_NOTE: what its text completes */
 };
-struct operator;
-void prompt_open(struct operator* op, enum prompt_kind kind, const char *text);
-void prompt_close(struct operator* op);
-void prompt_key(struct operator* op, struct key_event k);
-void prompt_draw(struct operator* op, struct canvas *c, int y);
-void prompt_completions(struct operator* op, struct str lines); /* control's answer, one a line */
-void prompt_history_add(struct operator* op, struct str line);
+struct oper;
+void prompt_open(struct oper *op, enum prompt_kind kind, const char *text);
+void prompt_close(struct oper *op);
+void prompt_key(struct oper *op, struct key_event k);
+void prompt_draw(struct oper *op, struct canvas *c, int y);
+void prompt_completions(struct oper *op, struct str lines); /* control's answer, one a line */
+void prompt_history_add(struct oper *op, struct str line);
 
 #endif

@@ -123,6 +123,22 @@ static void start_colors(struct screen *s, enum depth *depth)
 		*depth = DEPTH_16;
 }
 
+static bool take_bytes(struct screen *s, struct buf *out)
+{
+	char chunk[8192];
+	off_t at = 0;
+	ssize_t n;
+
+	fflush(s->file);
+	while ((n = pread(s->fd, chunk, sizeof chunk, at)) > 0) {
+		buf_add(out, chunk, (size_t)n);
+		at += n;
+	}
+	if (n < 0 || ftruncate(s->fd, 0) < 0 || lseek(s->fd, 0, SEEK_SET) < 0)
+		return false;
+	return !buf_failed(out);
+}
+
 struct screen *screen_new(const char *term, int rows, int cols, enum depth *depth)
 {
 	struct screen *s = calloc(1, sizeof *s);
@@ -175,14 +191,23 @@ bool screen_resize(struct screen *s, int rows, int cols)
 		return false;
 	s->rows = rows;
 	s->cols = cols;
-	screen_redraw(s);
+	s->fresh = true;
+	clearok(curscr, TRUE);
 	return true;
 }
 
 void screen_redraw(struct screen *s)
 {
+	struct buf dropped;
+
 	set_term(s->sp);
 	s->fresh = true;
+	/* As after a break: the next refresh enters the screen again. What leaves it is not sent.
+	 */
+	buf_init(&dropped);
+	endwin();
+	take_bytes(s, &dropped);
+	buf_free(&dropped);
 	clearok(curscr, TRUE);
 }
 
@@ -252,22 +277,6 @@ static void put_rows(struct screen *s, const struct canvas *c, const struct them
 		memcpy(s->last.cells, c->cells, row_bytes * (size_t)c->rows);
 	s->fresh = false;
 	s->theme = t;
-}
-
-static bool take_bytes(struct screen *s, struct buf *out)
-{
-	char chunk[8192];
-	off_t at = 0;
-	ssize_t n;
-
-	fflush(s->file);
-	while ((n = pread(s->fd, chunk, sizeof chunk, at)) > 0) {
-		buf_add(out, chunk, (size_t)n);
-		at += n;
-	}
-	if (n < 0 || ftruncate(s->fd, 0) < 0 || lseek(s->fd, 0, SEEK_SET) < 0)
-		return false;
-	return !buf_failed(out);
 }
 
 bool screen_draw(struct screen *s, const struct canvas *c, const struct theme *t, enum depth depth,

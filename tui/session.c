@@ -6,14 +6,14 @@
 #include "core/base/clean.h"
 #include "tui/operator.h"
 
-struct view *operator_view(const struct operator* op)
+struct view *operator_view(const struct oper *op)
 {
 	return op->stack[op->depth_n - 1];
 }
 
-static struct view *root_new(struct operator* op, enum root root)
+static struct view *root_new(struct oper *op, enum root root)
 {
-	static struct view *(*const makers[ROOTS])(struct operator*) = {
+	static struct view *(*const makers[ROOTS])(struct oper *) = {
 		[ROOT_QUEUES] = view_queues_new, [ROOT_SOURCES] = view_sources_new,
 		[ROOT_LOG] = view_log_new,	 [ROOT_OVERRIDES] = view_overrides_new,
 		[ROOT_JOBS] = view_jobs_new,	 [ROOT_ALARMS] = view_alarms_new,
@@ -37,7 +37,7 @@ static void leave_view(struct view *v)
 		table_untag(t); /* tags end on leaving the view */
 }
 
-void operator_go(struct operator* op, enum root root)
+void operator_go(struct oper *op, enum root root)
 {
 	if (!op->roots[root])
 		op->roots[root] = root_new(op, root);
@@ -56,7 +56,7 @@ void operator_go(struct operator* op, enum root root)
 	operator_dirty(op, true);
 }
 
-bool operator_push(struct operator* op, struct view *v)
+bool operator_push(struct oper *op, struct view *v)
 {
 	if (!v) {
 		operator_echo(op, STYLE_ERROR, "no memory for this view");
@@ -71,7 +71,7 @@ bool operator_push(struct operator* op, struct view *v)
 	return true;
 }
 
-void operator_pop(struct operator* op)
+void operator_pop(struct oper *op)
 {
 	if (op->depth_n <= 1)
 		return;
@@ -80,7 +80,7 @@ void operator_pop(struct operator* op)
 	operator_dirty(op, true);
 }
 
-void operator_poll(struct operator* op)
+void operator_poll(struct oper *op)
 {
 	struct view *v;
 
@@ -98,7 +98,7 @@ static void free_batch(struct batch *b)
 	*b = (struct batch){ 0 };
 }
 
-void operator_free_views(struct operator* op)
+void operator_free_views(struct oper *op)
 {
 	while (op->depth_n > 1)
 		view_free(op->stack[--op->depth_n]);
@@ -121,7 +121,7 @@ struct link_request *link_request_make(enum link_op what, struct str text)
 	return r;
 }
 
-uint64_t operator_ask(struct operator* op, struct link_request *r, uint64_t view, int tag)
+uint64_t operator_ask(struct oper *op, struct link_request *r, uint64_t view, int tag)
 {
 	struct console *c = op->console;
 	uint64_t id = c->next_request + 1;
@@ -148,7 +148,7 @@ uint64_t operator_ask(struct operator* op, struct link_request *r, uint64_t view
 	return id;
 }
 
-void operator_answer(struct operator* op, struct link_answer *a)
+void operator_answer(struct oper *op, struct link_answer *a)
 {
 	struct pending p = { 0 };
 
@@ -187,7 +187,7 @@ static const struct command *command_of(const char *line)
 	return str_split(&rest, ' ', &word) ? command_find(word) : NULL;
 }
 
-void operator_command(struct operator* op, const char *line)
+void operator_command(struct oper *op, const char *line)
 {
 	const struct command *c = command_of(line);
 	int n;
@@ -205,7 +205,7 @@ void operator_command(struct operator* op, const char *line)
 	operator_ask(op, link_request_make(LINK_COMMAND, str_of(op->last_command)), 0, ASK_ACT);
 }
 
-void operator_reload(struct operator* op, const char *line)
+void operator_reload(struct oper *op, const char *line)
 {
 	char dry[PROMPT_TEXT];
 
@@ -238,7 +238,7 @@ static uint64_t override_of(struct str s)
 	return n;
 }
 
-static void show_result(struct operator* op, struct link_answer *a)
+static void show_result(struct oper *op, struct link_answer *a)
 {
 	struct str text = rstr_str(a->text), line = first_line(text);
 
@@ -255,7 +255,7 @@ static void show_result(struct operator* op, struct link_answer *a)
 	op->echo.override = a->exit ? 0 : override_of(line);
 }
 
-static void batch_step(struct operator* op, const struct link_answer *a)
+static void batch_step(struct oper *op, const struct link_answer *a)
 {
 	struct batch *b = &op->batch;
 	struct str line = first_line(rstr_str(a->text));
@@ -282,7 +282,7 @@ static void batch_step(struct operator* op, const struct link_answer *a)
 
 /* What can't be undone: the number was frozen at the key press and must be typed; Stoker's end: the
  * host's name. */
-static void ask_typed(struct operator* op, const struct link_answer *a)
+static void ask_typed(struct oper *op, const struct link_answer *a)
 {
 	const struct command *c = command_of(op->last_command);
 	struct str line = first_line(rstr_str(a->text));
@@ -307,7 +307,7 @@ static void ask_typed(struct operator* op, const struct link_answer *a)
 }
 
 /* The difference that a reload would make. */
-static void ask_reload(struct operator* op, const struct link_answer *a)
+static void ask_reload(struct oper *op, const struct link_answer *a)
 {
 	struct str text = rstr_str(a->text), line;
 	struct box *b;
@@ -329,7 +329,7 @@ static void ask_reload(struct operator* op, const struct link_answer *a)
 		box_line(b, true, "%d more lines; :reload --dry-run shows all", more);
 }
 
-void operator_own_answer(struct operator* op, struct link_answer *a, int tag)
+void operator_own_answer(struct oper *op, struct link_answer *a, int tag)
 {
 	if (tag == ASK_COMPLETE) {
 		prompt_completions(op, rstr_str(a->text));
@@ -352,7 +352,7 @@ void operator_own_answer(struct operator* op, struct link_answer *a, int tag)
 	operator_dirty(op, true);
 }
 
-void operator_search(struct operator* op, struct str text, int direction)
+void operator_search(struct oper *op, struct str text, int direction)
 {
 	struct view *v = operator_view(op);
 

@@ -14,6 +14,7 @@
 	(300 * US_PER_MS) /* a row that just came under a cursor nobody moved is not acted on */
 
 enum {
+	TABLE_MARK = 2, /* columns for > and * */
 	TABLE_NAME = 320,
 	TABLE_COLUMNS = 64,
 	TABLE_SORT = 48,
@@ -54,8 +55,8 @@ struct hit_row {
 	const struct row *row; /* NULL: tagged, but not on this page */
 };
 
-void table_init(struct table *t, enum list_id list);
-void table_free(struct table *t);
+void table_init_view(struct table *t, enum list_id list);
+void table_free_view(struct table *t);
 /* Fills in the question for the rows that the next frames need. */
 void table_ask(struct table *t, struct link_request *r);
 /* Takes over the answer's page; true if a frame should follow. */

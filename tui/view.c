@@ -97,20 +97,20 @@ static struct view_list *list_of(struct view *v)
 	return (struct view_list *)(void *)v;
 }
 
-struct view *view_list_new(struct operator* op, const struct view_ops *ops, enum list_id list)
+struct view *view_list_new(struct oper *op, const struct view_ops *ops, enum list_id list)
 {
 	struct view_list *l = calloc(1, sizeof *l);
 
 	if (!l)
 		return NULL;
 	l->view = (struct view){ .ops = ops, .op = op, .serial = ++op->next_serial };
-	table_init(&l->table, list);
+	table_init_view(&l->table, list);
 	return &l->view;
 }
 
 void view_list_free(struct view *v)
 {
-	table_free(&list_of(v)->table);
+	table_free_view(&list_of(v)->table);
 	free(v);
 }
 

@@ -7,7 +7,7 @@
 #include "tui/segs.h"
 #include "tui/table.h"
 
-struct operator;
+struct oper;
 struct view;
 
 enum view_kind { /* bits: a key binding says where it works */
@@ -55,27 +55,27 @@ struct view_ops {
 };
 struct view {
 	const struct view_ops *ops;
-	struct operator* op;
+	struct oper *op;
 	uint64_t serial;    /* answers find their view by it, or are dropped */
 	us_t waiting_since; /* a question is out; 0: none */
 };
 
 /* Makers; NULL without memory. */
-struct view *view_queues_new(struct operator* op);
-struct view *view_sources_new(struct operator* op);
-struct view *view_overrides_new(struct operator* op);
-struct view *view_jobs_new(struct operator* op);
-struct view *view_alarms_new(struct operator* op);
-struct view *view_log_new(struct operator* op);
-struct view *view_site_new(struct operator* op, const struct row *site);
-struct view *view_source_new(struct operator* op, const struct row *source);
-struct view *view_messages_new(struct operator* op, struct str target);
+struct view *view_queues_new(struct oper *op);
+struct view *view_sources_new(struct oper *op);
+struct view *view_overrides_new(struct oper *op);
+struct view *view_jobs_new(struct oper *op);
+struct view *view_alarms_new(struct oper *op);
+struct view *view_log_new(struct oper *op);
+struct view *view_site_new(struct oper *op, const struct row *site);
+struct view *view_source_new(struct oper *op, const struct row *source);
+struct view *view_messages_new(struct oper *op, struct str target);
 /* A pager. `title` is what stands behind the arrow; `text` is copied; empty text: an answer will
  * fill it. */
-struct view *view_text_new(struct operator* op, const char *title, struct str text);
+struct view *view_text_new(struct oper *op, const char *title, struct str text);
 void view_text_set(struct view *v, struct str text);
 /* Runs a command and shows its whole output. */
-struct view *view_text_command(struct operator* op, const char *title, struct str command);
+struct view *view_text_command(struct oper *op, const char *title, struct str command);
 
 void view_free(struct view *v);
 /* Sends a question on the view's behalf; its text and sort are taken over. */
@@ -95,7 +95,7 @@ struct view_list {
 	struct table table;
 	char of[TABLE_NAME]; /* the crumb behind the name */
 };
-struct view *view_list_new(struct operator* op, const struct view_ops *ops, enum list_id list);
+struct view *view_list_new(struct oper *op, const struct view_ops *ops, enum list_id list);
 void view_list_free(struct view *v);
 void view_list_poll(struct view *v, us_t now);
 void view_list_answer(struct view *v, struct link_answer *a, int tag);

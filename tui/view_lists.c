@@ -44,7 +44,7 @@ static const struct view_ops queues_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_queues_new(struct operator* op)
+struct view *view_queues_new(struct oper *op)
 {
 	return view_list_new(op, &queues_ops, LIST_SITES);
 }
@@ -83,7 +83,7 @@ static const struct view_ops sources_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_sources_new(struct operator* op)
+struct view *view_sources_new(struct oper *op)
 {
 	return view_list_new(op, &sources_ops, LIST_SOURCES);
 }
@@ -111,7 +111,7 @@ static const struct view_ops source_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_source_new(struct operator* op, const struct row *source)
+struct view *view_source_new(struct oper *op, const struct row *source)
 {
 	struct view *v = view_list_new(op, &source_ops, LIST_LANES);
 	struct view_list *l = (struct view_list *)(void *)v;
@@ -163,7 +163,7 @@ static const struct view_ops overrides_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_overrides_new(struct operator* op)
+struct view *view_overrides_new(struct oper *op)
 {
 	return view_list_new(op, &overrides_ops, LIST_OVERRIDES);
 }
@@ -207,7 +207,7 @@ static const struct view_ops jobs_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_jobs_new(struct operator* op)
+struct view *view_jobs_new(struct oper *op)
 {
 	return view_list_new(op, &jobs_ops, LIST_JOBS);
 }
@@ -235,7 +235,7 @@ static const struct view_ops alarms_ops = {
 	.export_rows = view_list_export,
 };
 
-struct view *view_alarms_new(struct operator* op)
+struct view *view_alarms_new(struct oper *op)
 {
 	return view_list_new(op, &alarms_ops, LIST_ALARMS);
 }

@@ -1,21 +1,15 @@
 /* The log of deliveries: it follows until one scrolls up; filter, errors, wrap. Lines are control's
  * ring of the last 100,000 events. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/clean.h"
+#include "tui/log_entry.h"
 #include "tui/operator.h"
 
-enum { KEEP = 3000, ASK_N = 200, TEXT = 120, REPLY = 400 };
+enum { KEEP = 3000, ASK_N = 200 };
 enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_ERROR };
 
-struct log_entry { /* an event, read once */
-	uint64_t id;
-	us_t at;
-	char type;
-	char vmta[32], who[TEXT], mx[TEXT], reply[REPLY], seconds[16], message[24];
-};
 struct view_log {
 	struct view view;
 	char filter[TABLE_FILTER];
@@ -72,56 +66,6 @@ static void log_poll(struct view *v, us_t now)
 		ask(l, l->v[l->n - 1].id, false, false, l->follow ? ASK_N : 0, TAG_NEWER);
 }
 
-/* ---- events become lines ---- */
-
-static void copy(const json_t *o, const char *key, char *out, size_t cap)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	snprintf(out, cap, "%s", s ? s : "");
-}
-
-static char letter(const char *type)
-{
-	static const struct {
-		const char *type;
-		char letter;
-	} letters[] = {
-		{ "received", 'R' }, { "rejected", 'X' }, { "delivered", 'D' }, { "deferred", 'T' },
-		{ "bounced", 'B' },  { "expired", 'E' },  { "removed", '-' },
-	};
-
-	for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
-		if (strcmp(type, letters[i].type) == 0)
-			return letters[i].letter;
-	return '?';
-}
-
-static void read_event(struct log_entry *e, const struct log_line *line)
-{
-	struct str s = rstr_str(line->text);
-	json_t *o = json_loadb(s.p, s.n, 0, NULL);
-	const json_t *seconds = json_object_get(o, "seconds");
-	char type[24];
-
-	*e = (struct log_entry){ .id = line->id, .at = line->at };
-	copy(o, "type", type, sizeof type);
-	e->type = letter(type);
-	copy(o, "virtual_mta", e->vmta, sizeof e->vmta);
-	copy(o, "recipient", e->who, sizeof e->who);
-	copy(o, "mx", e->mx, sizeof e->mx);
-	copy(o, "reply", e->reply, sizeof e->reply);
-	copy(o, "message", e->message, sizeof e->message);
-	if (json_is_number(seconds))
-		snprintf(e->seconds, sizeof e->seconds, "%.2fs", json_number_value(seconds));
-	if (!e->reply[0] && e->type == 'R')
-		snprintf(e->reply, sizeof e->reply, "received from %s",
-			 json_string_value(json_object_get(o, "sender"))
-			     ? json_string_value(json_object_get(o, "sender"))
-			     : "<>");
-	json_decref(o);
-}
-
 static bool room(struct view_log *l)
 {
 	if (!l->v)
@@ -144,7 +88,7 @@ static void append(struct view_log *l, const struct link_answer *a)
 {
 	for (int i = 0; i < a->nlines && i < ASK_N; i++)
 		if (!l->n || a->lines[i].id > l->v[l->n - 1].id)
-			read_event(&l->v[l->n++], &a->lines[i]);
+			log_entry_read(&l->v[l->n++], &a->lines[i]);
 	drop_oldest(l);
 }
 
@@ -156,7 +100,7 @@ static void prepend(struct view_log *l, const struct link_answer *a)
 		l->n = KEEP - n; /* the newest go; End asks for them again */
 	memmove(l->v + n, l->v, (size_t)l->n * sizeof *l->v);
 	for (int i = 0; i < n; i++)
-		read_event(&l->v[i], &a->lines[i]);
+		log_entry_read(&l->v[i], &a->lines[i]);
 	l->n += n;
 	l->top += n;
 }
@@ -273,22 +217,6 @@ static void log_answer(struct view *v, struct link_answer *a, int tag)
 
 /* ---- drawing ---- */
 
-static enum style type_style(char type)
-{
-	switch (type) {
-	case 'D':
-		return STYLE_OK;
-	case 'T':
-		return STYLE_BACK;
-	case 'B':
-	case 'E':
-	case 'X':
-		return STYLE_DOWN;
-	default:
-		return STYLE_DIM;
-	}
-}
-
 static void clock_text(const struct view_log *l, const struct log_entry *e, bool ms, char out[40])
 {
 	struct tz_time t;
@@ -362,7 +290,7 @@ static void draw_entry(const struct view_log *l, struct canvas *c, struct area a
 
 	clock_text(l, e, wide, at);
 	x += canvas_z(c, a.y, x, wide ? 12 : 8, STYLE_DIM, at) + 1;
-	canvas_fmt(c, a.y, x, 1, type_style(e->type), "%c", e->type);
+	canvas_fmt(c, a.y, x, 1, log_entry_style(e->type), "%c", e->type);
 	x += 2;
 	if (wide) {
 		canvas_z(c, a.y, x, 8, STYLE_DIM, e->vmta);
@@ -522,16 +450,6 @@ static bool log_set_filter(struct view *v, struct str text)
 	return true;
 }
 
-static bool holds(const struct log_entry *e, const char *low)
-{
-	char text[REPLY + TEXT * 2 + 64];
-
-	snprintf(text, sizeof text, "%s %s %s %s %s", e->who, e->mx, e->reply, e->vmta, e->message);
-	for (char *p = text; *p; p++)
-		*p = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
-	return strstr(text, low) != NULL;
-}
-
 static void log_search(struct view *v, struct str what, int direction)
 {
 	struct view_log *l = log_of(v);
@@ -541,7 +459,7 @@ static void log_search(struct view *v, struct str what, int direction)
 		return;
 	for (int i = l->cursor_line - direction; i >= 0 && i < l->n;
 	     i -= direction) /* n goes up, to what was before */
-		if (holds(&l->v[i], low)) {
+		if (log_entry_holds(&l->v[i], low)) {
 			l->follow = false;
 			set_cursor(l, i);
 			return;
@@ -566,7 +484,7 @@ static const struct view_ops log_ops = {
 	.search = log_search,
 };
 
-struct view *view_log_new(struct operator* op)
+struct view *view_log_new(struct oper *op)
 {
 	struct view_log *l = calloc(1, sizeof *l);
 

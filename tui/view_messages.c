@@ -20,7 +20,7 @@ static const struct field columns[COLS] = {
 	[COL_TRY] = { .json = "attempts", .heading = "TRY", .width = 3, .drop = 5, .right = true },
 	[COL_NEXT] = { .json = "next_attempt", .heading = "NEXT", .width = 11, .drop = 4 },
 	[COL_SIZE] = { .json = "size", .heading = "SIZE", .width = 6, .drop = 6, .right = true },
-	[COL_REPLY] = { .json = "last_reply", .heading = "LAST REPLY", .drop = 2 },
+	[COL_REPLY] = { .json = "why.text", .heading = "WHY", .drop = 2 },
 };
 struct message_line {
 	char cells[COLS][CELL];
@@ -74,7 +74,13 @@ static void messages_poll(struct view *v, us_t now)
 
 static void cell(char *out, const json_t *row, const char *key)
 {
-	const json_t *v = json_object_get(row, key);
+	const char *dot = strchr(key, '.');
+	char object[16];
+	const json_t *v;
+
+	snprintf(object, sizeof object, "%.*s", dot ? (int)(dot - key) : 0, key);
+	v = dot ? json_object_get(json_object_get(row, object), dot + 1)
+		: json_object_get(row, key);
 
 	if (json_is_string(v))
 		snprintf(out, CELL, "%s", json_string_value(v));
@@ -263,7 +269,7 @@ static const struct view_ops messages_ops = {
 	.set_filter = messages_set_filter,
 };
 
-struct view *view_messages_new(struct operator* op, struct str target)
+struct view *view_messages_new(struct oper *op, struct str target)
 {
 	struct view_messages *m = calloc(1, sizeof *m);
 

@@ -59,7 +59,7 @@ static void site_free(struct view *v)
 
 	page_free(s->row);
 	for (int i = 0; i < TABLES; i++)
-		table_free(&s->tables[i]);
+		table_free_view(&s->tables[i]);
 	for (int i = 0; i < PANES; i++)
 		free(s->texts[i].lines);
 	free(s);
@@ -524,7 +524,7 @@ static const struct view_ops site_ops = {
 	.set_filter = site_set_filter,
 };
 
-struct view *view_site_new(struct operator* op, const struct row *site)
+struct view *view_site_new(struct oper *op, const struct row *site)
 {
 	struct view_site *s = calloc(1, sizeof *s);
 	struct str name = rstr_str(site->name);
@@ -534,8 +534,8 @@ struct view *view_site_new(struct operator* op, const struct row *site)
 	s->view = (struct view){ .ops = &site_ops, .op = op, .serial = ++op->next_serial };
 	s->id = site->id;
 	snprintf(s->name, sizeof s->name, "%.*s", (int)name.n, name.p);
-	table_init(&s->tables[PANE_LANES], LIST_LANES);
-	table_init(&s->tables[PANE_QUEUES], LIST_QUEUES);
+	table_init_view(&s->tables[PANE_LANES], LIST_LANES);
+	table_init_view(&s->tables[PANE_QUEUES], LIST_QUEUES);
 	s->tables[PANE_LANES].site = s->tables[PANE_QUEUES].site = s->id;
 	return &s->view;
 }

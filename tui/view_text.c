@@ -219,7 +219,7 @@ static const struct view_ops text_ops = {
 	.export_rows = text_export,
 };
 
-struct view *view_text_new(struct operator* op, const char *title, struct str text)
+struct view *view_text_new(struct oper *op, const char *title, struct str text)
 {
 	struct view_text *t = calloc(1, sizeof *t);
 
@@ -231,7 +231,7 @@ struct view *view_text_new(struct operator* op, const char *title, struct str te
 	return &t->view;
 }
 
-struct view *view_text_command(struct operator* op, const char *title, struct str command)
+struct view *view_text_command(struct oper *op, const char *title, struct str command)
 {
 	struct view *v = view_text_new(op, title, STR_LIT(""));
 

@@ -10,7 +10,7 @@
 
 struct seat {
 	struct fake *f;
-	struct operator *op;
+	struct oper *op;
 	int fd; /* the client's end */
 	struct buf in, screen; /* frames; bytes for the terminal */
 	int frames; /* of type T */

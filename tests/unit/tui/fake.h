@@ -237,10 +237,10 @@ static const char fake_detail[] =
 	"[TSS04] Messages from 192.0.2.14 temporarily deferred\"}]}";
 static const char fake_messages[] =
 	"{\"total\":3,\"rows\":[{\"id\":\"4f2a77\",\"sender\":\"bounce+77@mail.example\",\"recipient\":\"us2@yahoo.com\",\"queue\":\"yahoo.com/pool-a\",\"job\":\"news-1123\","
-	"\"size\":48100,\"attempts\":2,\"next_attempt\":\"2026-11-23T09:11:12.000Z\",\"state\":\"paused\",\"last_reply\":\"421 4.7.0 [TSS04] Messages from 192.0.2.14\"},"
+	"\"size\":48100,\"attempts\":2,\"next_attempt\":\"2026-11-23T09:11:12.000Z\",\"state\":\"paused\",\"why\":{\"code\":\"paused\",\"text\":\"paused by op1\"}},"
 	"{\"id\":\"4f2a78\",\"recipient\":\"us3@yahoo.com\",\"size\":481,\"attempts\":0,\"state\":\"queued\"},"
-	"{\"id\":\"4f2a79\",\"recipient\":\"j\xc3\xb6rg@yahoo.com\",\"size\":1048576,\"attempts\":1,\"next_attempt\":\"2026-11-23T09:15:00.000Z\",\"state\":\"queued\",\"last_reply\":"
-	"\"451 4.7.1 try \\u001b[2J\\u202elater\"}]}";
+	"{\"id\":\"4f2a79\",\"recipient\":\"j\xc3\xb6rg@yahoo.com\",\"size\":1048576,\"attempts\":1,\"next_attempt\":\"2026-11-23T09:15:00.000Z\",\"state\":\"queued\",\"why\":{\"text\":"
+	"\"451 4.7.1 try \\u001b[2J\\u202elater\"}}]}";
 
 static struct log_line fake_event(struct fake *f, uint64_t id)
 {
