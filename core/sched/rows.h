@@ -1,13 +1,23 @@
-/* Rows of the mirror: what console, CLI and HTTP show. The scheduler fills a fixed row for each queue, site, lane,
- * source, job, override and alarm when it changed and gives it to the control thread (DESIGN.md, "Mirror"). Strings are
- * counted and immutable; a row that crosses owns one reference on each. Plain data. */
+/* Rows of the mirror: what console, CLI and HTTP show. The scheduler fills a fixed row for each
+ * queue, site, lane, source, job, override and alarm when it changed and gives it to the control
+ * thread (DESIGN.md, "Mirror"). Strings are counted and immutable; a row that crosses owns one
+ * reference on each. Plain data. */
 #ifndef STOKER_SCHED_ROWS_H
 #define STOKER_SCHED_ROWS_H
 
 #include "conf/settings.h"
 #include "core/base/str.h"
 
-enum row_kind { ROW_QUEUE, ROW_SITE, ROW_LANE, ROW_SOURCE, ROW_JOB, ROW_OVERRIDE, ROW_ALARM, ROW_KINDS };
+enum row_kind {
+	ROW_QUEUE,
+	ROW_SITE,
+	ROW_LANE,
+	ROW_SOURCE,
+	ROW_JOB,
+	ROW_OVERRIDE,
+	ROW_ALARM,
+	ROW_KINDS
+};
 
 /* DESIGN.md's `why` codes, in its order. */
 enum why_code {
@@ -37,24 +47,26 @@ const char *why_code_name(enum why_code c); /* "in-flight" */
 
 /* The one limit that binds. */
 struct why {
-	uint8_t code;   /* enum why_code */
-	uint8_t counts; /* enum limit_scope; SCOPE_COUNT: not a limit */
-	float value;    /* what is used now: connections, or a second */
-	float limit;    /* of it; 0: none */
-	us_t until;     /* when it ends by itself; 0: unknown or never */
+	uint8_t code;	     /* enum why_code */
+	uint8_t counts;	     /* enum limit_scope; SCOPE_COUNT: not a limit */
+	float value;	     /* what is used now: connections, or a second */
+	float limit;	     /* of it; 0: none */
+	us_t until;	     /* when it ends by itself; 0: unknown or never */
 	struct rstr *origin; /* "stoker.ini:12 [domain gmail.com]", "override 17", "default" */
-	struct rstr *text;   /* for the eye, at most ~26 columns: "rate 900/s together", "connect refused, next 14:30" */
+	struct rstr *text;   /* for the eye, at most ~26 columns: "rate 900/s together", "connect
+				refused, next 14:30" */
 };
 
-enum row_state { /* DESIGN.md: the first that holds of down, paused, disabled, backoff, resting, warming; then ok, idle */
-	STATE_OK,
-	STATE_BACKOFF,
-	STATE_RESTING,
-	STATE_PAUSED,
-	STATE_WARMING,
-	STATE_DISABLED,
-	STATE_DOWN,
-	STATE_IDLE,
+enum row_state { /* DESIGN.md: the first that holds of down, paused, disabled, backoff, resting,
+		    warming; then ok, idle */
+		 STATE_OK,
+		 STATE_BACKOFF,
+		 STATE_RESTING,
+		 STATE_PAUSED,
+		 STATE_WARMING,
+		 STATE_DISABLED,
+		 STATE_DOWN,
+		 STATE_IDLE,
 };
 const char *row_state_name(enum row_state s);  /* "resting" */
 const char *row_state_short(enum row_state s); /* "REST" */
@@ -65,7 +77,7 @@ enum { TREND_STEPS = 12 }; /* of 10 s each, oldest first */
 
 struct row_traffic { /* counted where it happens, once */
 	uint64_t delivered, deferred, bounced;
-	float rate;              /* attempts out a second, over the last 10 s */
+	float rate;		 /* attempts out a second, over the last 10 s */
 	float delivered_percent; /* as COMMANDS.md; negative: left out */
 	uint32_t connections;
 };
@@ -73,13 +85,13 @@ struct row_traffic { /* counted where it happens, once */
 struct row_queue { /* also a site: rows named by site or provider */
 	uint64_t queued, due, in_flight;
 	struct row_traffic t;
-	us_t oldest; /* when the oldest was received; 0: none */
+	us_t oldest;	   /* when the oldest was received; 0: none */
 	us_t next_attempt; /* 0: none */
-	us_t eta; /* span */
+	us_t eta;	   /* span */
 	us_t last_reply_at;
 	uint16_t trend[TREND_STEPS]; /* out a second × 10, capped */
-	uint32_t domains, lanes; /* sites */
-	uint64_t site; /* queue: row id of its site; 0 unknown */
+	uint32_t domains, lanes;     /* sites */
+	uint64_t site;		     /* queue: row id of its site; 0 unknown */
 	uint8_t eta_state;
 	bool stale_mx;
 	struct rstr *domain, *route, *site_name, *provider; /* NULL where it has none */
@@ -113,8 +125,8 @@ struct row_job {
 struct row_override {
 	uint64_t number;
 	us_t made_at, until; /* US_NEVER: until ended */
-	us_t ended_at;       /* 0: live */
-	bool act;            /* an audited act (retry, reload …), not an override */
+	us_t ended_at;	     /* 0: live */
+	bool act;	     /* an audited act (retry, reload …), not an override */
 	struct rstr *what, *target, *was, *now, *who, *reason, *ended_by;
 };
 struct row_alarm {
@@ -126,10 +138,10 @@ struct row_alarm {
 };
 
 struct row {
-	uint64_t id; /* never reused within a run */
-	uint8_t kind; /* enum row_kind */
+	uint64_t id;   /* never reused within a run */
+	uint8_t kind;  /* enum row_kind */
 	uint8_t state; /* enum row_state */
-	bool deleted; /* the last word about this id; only id and kind are set */
+	bool deleted;  /* the last word about this id; only id and kind are set */
 	struct rstr *name;
 	struct why why;
 	union {
@@ -149,7 +161,7 @@ void row_retain(struct row *r);
 /* Published together with the rows (COMMANDS.md, "Invariant"). */
 struct sched_totals {
 	uint64_t accepted, delivered, deferred, bounced, expired, removed, maybe_twice, queued;
-	uint64_t loading; /* of queued: not loaded yet */
+	uint64_t loading;	 /* of queued: not loaded yet */
 	float out_rate, in_rate; /* recipients a second over 10 s */
 	uint32_t connections, connection_limit;
 	uint64_t memory_bytes; /* of the scheduler's objects */

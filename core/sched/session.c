@@ -1,0 +1,523 @@
+/* Sessions: which are up, what they carry, what they count in; and what io threads tell of them. */
+#include "core/sched/inner.h"
+
+#include <stdlib.h>
+
+enum { AHEAD_CONNECTIONS = 50, MAKE_ROOM_LOOK = 64 };
+/* An address that gave no session is tried after the others for this long. */
+#define BAD_ADDRESS_US (5 * US_PER_MIN)
+
+/* ---- bundles ---- */
+
+static uint64_t bundle_key(const struct lane *a, uint64_t hosts, uint64_t settings)
+{
+	return table_mix(a->row.id * 0x9E3779B97F4A7C15u ^ hosts ^ table_mix(settings));
+}
+
+uint64_t bundle_hash(const struct table_link *l)
+{
+	const struct bundle *b = (const struct bundle *)(const void *)l;
+
+	return bundle_key(b->lane, b->hosts, b->settings);
+}
+
+struct bundle *bundle_find(struct sched *s, const struct lane *a, uint64_t hosts, uint64_t settings)
+{
+	struct table_link *l = table_bucket(&s->bundles, bundle_key(a, hosts, settings));
+
+	for (; l; l = l->next) {
+		struct bundle *b = TABLE_OF(l, struct bundle);
+
+		if (b->lane == a && b->hosts == hosts && b->settings == settings)
+			return b;
+	}
+	return NULL;
+}
+
+static struct bundle *bundle_get(struct sched *s, struct lane *a, uint64_t hosts, uint64_t settings)
+{
+	struct bundle *b = bundle_find(s, a, hosts, settings);
+
+	if (b)
+		return b;
+	b = pool_get(&s->bundle_pool);
+	if (!b)
+		return NULL;
+	b->lane = a;
+	b->hosts = hosts;
+	b->settings = settings;
+	list_init(&b->idle);
+	list_init(&b->busy);
+	if (table_add(&s->bundles, &b->link))
+		return b;
+	pool_put(&s->bundle_pool, b);
+	return NULL;
+}
+
+static void bundle_put(struct sched *s, struct bundle *b)
+{
+	if (--b->sessions)
+		return;
+	table_del(&s->bundles, &b->link);
+	pool_put(&s->bundle_pool, b);
+}
+
+/* The one used last, so that the others can end by idle-timeout. */
+struct session *session_idle(struct bundle *b)
+{
+	return list_empty(&b->idle) ? NULL : LIST_OF(b->idle.prev, struct session, in_bundle);
+}
+
+/* A busy one that can hold a transaction ahead. */
+struct session *session_ahead(struct bundle *b)
+{
+	if (b->lane->conn->used > AHEAD_CONNECTIONS || list_empty(&b->busy))
+		return NULL;
+	return LIST_OF(b->busy.next, struct session, in_bundle);
+}
+
+/* Puts a session among the idle, the busy or neither, by what it is. */
+static void session_sort(struct sched *s, struct session *e)
+{
+	list_del(&e->in_bundle);
+	if (list_in(&e->idle)) {
+		list_del(&e->idle);
+		s->nidle--;
+	}
+	if (e->state != SESSION_UP)
+		return;
+	if (!e->flights[0]) {
+		list_add(&e->bundle->idle, &e->in_bundle);
+		list_add(&s->idle, &e->idle);
+		s->nidle++;
+	} else if (!e->flights[1] && e->pipelining && !e->flights[0]->ncharged) {
+		list_add(&e->bundle->busy, &e->in_bundle);
+	}
+}
+
+/* ---- what connections count in ---- */
+
+static bool is_base(const struct sched *s, const struct session *e, const struct counter *c)
+{
+	return c == s->total || c == e->lane->conn || c == e->lane->source->conn ||
+	       c == e->lane->site->conn;
+}
+
+static bool is_charged(const struct session *e, const struct counter *c)
+{
+	for (uint8_t i = 0; i < e->ncharged; i++)
+		if (e->charged[i] == c)
+			return true;
+	return false;
+}
+
+bool session_counts_in(const struct sched *s, const struct session *e, const struct counter *c)
+{
+	return is_base(s, e, c) || is_charged(e, c);
+}
+
+static void charge_base(struct sched *s, struct session *e, bool on)
+{
+	struct counter *v[] = { s->total, e->lane->conn, e->lane->source->conn,
+				e->lane->site->conn };
+
+	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
+		if (on)
+			counter_use(v[i]);
+		else
+			counter_unuse(s, v[i]);
+}
+
+static void uncharge(struct sched *s, struct session *e)
+{
+	for (uint8_t i = 0; i < e->ncharged; i++) {
+		counter_unuse(s, e->charged[i]);
+		counter_unref(s, e->charged[i]);
+	}
+	e->ncharged = 0;
+}
+
+/* From now on the session counts as this queue's. */
+static void charge(struct sched *s, struct session *e, const struct limits *l)
+{
+	struct counter *old[LIMITS_MAX];
+	uint8_t nold = e->ncharged;
+
+	memcpy(old, e->charged, sizeof old);
+	e->ncharged = 0;
+	for (uint8_t i = 0; i < l->nconn; i++)
+		if (!is_base(s, e, l->conn[i])) {
+			e->charged[e->ncharged++] = l->conn[i];
+			l->conn[i]->refs++;
+			counter_use(l->conn[i]);
+		}
+	for (uint8_t i = 0; i < nold; i++) {
+		counter_unuse(s, old[i]);
+		counter_unref(s, old[i]);
+	}
+}
+
+/* May this idle session take the queue's mail, as far as the queue's own limits go? c->full: the
+ * one that has no room. */
+bool session_moves(struct sched *s, const struct session *e, const struct path *p,
+		   const struct limits *own, struct choice *c)
+{
+	if (e->flow == p->flow->id && e->epoch == s->epoch && !e->own_limits && !own->nconn)
+		return true;
+	for (uint8_t i = 0; i < own->nconn; i++)
+		if (!is_charged(e, own->conn[i]) && counter_room(own->conn[i], s->now) < 1)
+			c->full = own->conn[i];
+	for (uint8_t i = 0; i < p->limits.nconn; i++)
+		if (!is_base(s, e, p->limits.conn[i]) && !is_charged(e, p->limits.conn[i]) &&
+		    counter_room(p->limits.conn[i], s->now) < 1)
+			c->full = p->limits.conn[i];
+	return !c->full;
+}
+
+/* A counter that is new starts with the connections there are. */
+void sessions_recount(struct sched *s, struct counter *c)
+{
+	(void)s;
+	c->used = 0;
+}
+
+/* ---- opening ---- */
+
+int64_t slots_free(const struct sched *s)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < s->opts.io_threads; i++)
+		n += s->io[i].slots;
+	return n;
+}
+
+static uint32_t freest_io(const struct sched *s)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i < (uint32_t)s->opts.io_threads; i++)
+		if (s->io[i].slots > s->io[best].slots)
+			best = i;
+	return best;
+}
+
+struct session *session_open(struct sched *s, struct path *p, struct queue *q,
+			     struct session_spec **spec)
+{
+	struct session *e = pool_get(&s->session_pool);
+
+	if (!e)
+		return NULL;
+	e->id = ++s->next_id;
+	e->lane = p->lane;
+	*spec = spec_make(s, e, p, q);
+	e->bundle = *spec ? bundle_get(s, p->lane, q->hosts->mx->key, p->set->session_key) : NULL;
+	if (!e->bundle || !idmap_put(&s->by_session, e->id, e)) {
+		session_spec_free(*spec);
+		*spec = NULL;
+		pool_put(&s->session_pool, e);
+		return NULL;
+	}
+	e->bundle->sessions++;
+	e->io = freest_io(s);
+	s->io[e->io].slots--;
+	s->nsessions++;
+	list_add(&s->sessions, &e->all);
+	list_add(&p->lane->sessions, &e->on_lane);
+	list_add(&p->source->sessions, &e->on_source);
+	charge_base(s, e, true);
+	for (uint8_t i = 0; i < p->limits.nconnect; i++)
+		counter_take(s, p->limits.connect[i], 1);
+	if (p->lane->rest_kind != REST_NONE)
+		p->lane->probe = e->id;
+	row_dirty(s, &p->lane->row);
+	return e;
+}
+
+static void session_free(struct sched *s, struct session *e)
+{
+	struct lane *a = e->lane;
+
+	if (a->probe == e->id)
+		lane_probe_ended(s, a);
+	if (e->closing_for) {
+		e->closing_for->closing--;
+		counter_unref(s, e->closing_for);
+	}
+	e->state = SESSION_CLOSING;
+	session_sort(s, e);
+	uncharge(s, e);
+	charge_base(s, e, false);
+	if (e->queue)
+		e->queue->sessions--;
+	list_del(&e->ask);
+	list_del(&e->all);
+	list_del(&e->on_lane);
+	list_del(&e->on_source);
+	bundle_put(s, e->bundle);
+	idmap_del(&s->by_session, e->id);
+	s->nsessions--;
+	pool_put(&s->session_pool, e);
+	row_dirty(s, &a->row);
+	lane_settle(s, a);
+}
+
+/* Without memory for the rest: as if it had never been. */
+void session_unopen(struct sched *s, struct session *e, struct session_spec *spec)
+{
+	session_spec_free(spec);
+	s->io[e->io].slots++;
+	session_free(s, e);
+}
+
+/* The session carries one more transaction. */
+void session_take(struct sched *s, struct session *e, struct flight *f, struct path *p,
+		  struct queue *q, const struct limits *all)
+{
+	bool own = all->nconn > p->limits.nconn;
+
+	if (e->flow != p->flow->id || e->epoch != s->epoch || own || e->own_limits)
+		charge(s, e, all);
+	if (e->own_limits && e->queue != q)
+		queue_domain_wake(s, e->queue);
+	e->own_limits = own;
+	e->flow = p->flow->id;
+	e->epoch = s->epoch;
+	if (e->queue)
+		e->queue->sessions--;
+	e->queue = q;
+	q->sessions++;
+	f->session = e;
+	e->flights[e->flights[0] ? 1 : 0] = f;
+	e->lane->in_flight += f->n;
+	row_dirty(s, &e->lane->row);
+	session_sort(s, e);
+}
+
+/* ---- closing ---- */
+
+void session_close(struct sched *s, struct session *e)
+{
+	if (e->state == SESSION_CLOSING)
+		return;
+	e->state = SESSION_CLOSING;
+	session_sort(s, e);
+	action_to_io(s, e->io, &(struct to_io){ .type = TO_IO_CLOSE, .session = e->id });
+}
+
+static struct session *idle_in(struct sched *s, const struct counter *c, struct lane *a)
+{
+	int look = MAKE_ROOM_LOOK;
+
+	if (c == a->conn) {
+		for (struct link *l = a->sessions.next; l != &a->sessions && look--; l = l->next)
+			if (list_in(&LIST_OF(l, struct session, on_lane)->idle))
+				return LIST_OF(l, struct session, on_lane);
+		return NULL;
+	}
+	for (struct link *l = s->idle.next; l != &s->idle && look--; l = l->next)
+		if (session_counts_in(s, LIST_OF(l, struct session, idle), c))
+			return LIST_OF(l, struct session, idle);
+	return NULL;
+}
+
+/* Mail waits for a connection that somebody else's idle session holds: end the one idle for
+ * longest. */
+void session_make_room(struct sched *s, struct counter *c, struct lane *a)
+{
+	struct session *e;
+
+	if (c->closing > 0 || c->used < c->limit)
+		return;
+	e = idle_in(s, c, a);
+	if (!e)
+		return;
+	e->closing_for = c;
+	c->refs++;
+	c->closing++;
+	session_close(s, e);
+}
+
+/* ---- asking ---- */
+
+/* Gives an asking session what there is. False: nothing yet; it waits at the rate that has none. */
+bool session_serve(struct sched *s, struct session *e)
+{
+	struct flight *f = e->flights[0];
+	uint32_t n;
+
+	if (!f || !e->ask_n)
+		return true;
+	n = flight_grant(s, f, e->ask_n, false);
+	if (!n) {
+		for (uint8_t i = 0; i < f->ncharged; i++)
+			if (bucket_tokens(&f->charged[i]->bucket, s->now) < 1) {
+				gate_ask(s, &f->charged[i]->gate, e);
+				break;
+			}
+		return false;
+	}
+	flight_pending(s, f, -(int64_t)n);
+	e->ask_n = 0;
+	s->budget--;
+	action_to_io(s, e->io,
+		     &(struct to_io){ .type = TO_IO_GRANT,
+				      .session = e->id,
+				      .number = f->id,
+				      .n = n,
+				      .until = s->now + PERMIT_LIFE_US });
+	return true;
+}
+
+static void on_ask(struct sched *s, struct session *e, const struct from_io *m)
+{
+	struct flight *f = e->flights[0];
+	uint32_t unused;
+
+	if (f && f->id != m->number)
+		f = e->flights[1] && e->flights[1]->id == m->number ? e->flights[1] : NULL;
+	if (!f)
+		return;
+	if (f != e->flights[0]) { /* its first one came back out of order */
+		e->flights[1] = e->flights[0];
+		e->flights[0] = f;
+	}
+	if (!f->ncharged) {
+		action_to_io(s, e->io,
+			     &(struct to_io){ .type = TO_IO_GRANT,
+					      .session = e->id,
+					      .number = f->id,
+					      .n = m->n,
+					      .until = US_NEVER });
+		return;
+	}
+	unused = f->granted - f->used;
+	flight_void(s, f);
+	flight_pending(s, f, unused);
+	e->ask_n = m->n;
+	/* Others that ask came first: it stands behind them at the rate that holds it up. */
+	for (uint8_t i = 0; i < f->ncharged; i++)
+		if (!list_empty(&f->charged[i]->gate.asks)) {
+			gate_ask(s, &f->charged[i]->gate, e);
+			return;
+		}
+	session_serve(s, e);
+}
+
+static void on_used(struct session *e, const struct from_io *m)
+{
+	struct flight *f = e->flights[0];
+
+	if (m->number && f && f->id != m->number)
+		f = e->flights[1];
+	if (f && f->used + m->n <= f->granted)
+		f->used += m->n;
+}
+
+/* ---- what else io threads tell ---- */
+
+static void on_up(struct sched *s, struct session *e, const struct from_io *m)
+{
+	if (e->state == SESSION_OPENING)
+		e->state = SESSION_UP;
+	e->pipelining = m->pipelining;
+	e->up_at = s->now;
+	session_sort(s, e);
+	lane_woken(s, e->lane);
+}
+
+/* What the session was with may go elsewhere now, and a place is free. */
+static void on_down(struct sched *s, struct session *e, const struct from_io *m)
+{
+	struct lane *a = e->lane;
+	struct queue *q = e->own_limits ? e->queue : NULL;
+
+	if (!m->established && !m->planned && !e->failed)
+		lane_connect_failed(s, a, m->reply);
+	s->io[e->io].slots++;
+	session_free(s, e);
+	if (q)
+		queue_domain_wake(s, q);
+	gate_open(s, &s->slots);
+}
+
+static void on_address_failed(struct sched *s, const struct from_io *m)
+{
+	address_failed(s, &m->address, s->now + BAD_ADDRESS_US);
+}
+
+static void on_done(struct sched *s, struct session *e, struct transaction *t)
+{
+	struct flight *f = idmap_get(&s->by_flight, t->id);
+
+	if (!f) {
+		action_body_drop(s, t->body);
+		t->body = NULL;
+		transaction_free(t);
+		return;
+	}
+	if (e) {
+		if (e->flights[0] == f)
+			e->flights[0] = e->flights[1];
+		e->flights[1] = NULL;
+		e->ask_n = 0;
+		list_del(&e->ask);
+		e->lane->in_flight -= f->n;
+		session_sort(s, e);
+		lane_woken(s, e->lane);
+	}
+	result_take(s, e, f, t);
+}
+
+static void on_slots(struct sched *s, const struct from_io *m)
+{
+	if (m->io >= (uint32_t)s->opts.io_threads)
+		return;
+	s->io[m->io].slots += m->n;
+	gate_open(s, &s->slots);
+}
+
+static void dispatch(struct sched *s, struct session *e, struct from_io *m)
+{
+	switch (m->type) {
+	case FROM_IO_UP:
+		on_up(s, e, m);
+		break;
+	case FROM_IO_ASK:
+		on_ask(s, e, m);
+		break;
+	case FROM_IO_USED:
+		on_used(e, m);
+		break;
+	case FROM_IO_DOWN:
+		on_down(s, e, m);
+		break;
+	case FROM_IO_SLOTS:
+	case FROM_IO_ADDRESS_FAILED:
+	case FROM_IO_DONE:
+	case FROM_IO_FENCED:
+		break;
+	}
+}
+
+void sched_from_io(struct sched *s, us_t now, struct from_io *m)
+{
+	struct session *e = idmap_get(&s->by_session, m->session);
+
+	OBJ_CHECK(s, SCHED_MAGIC);
+	s->now = now;
+	if (m->type == FROM_IO_SLOTS)
+		on_slots(s, m);
+	else if (m->type == FROM_IO_DONE)
+		on_done(s, e, m->txn);
+	else if (m->type == FROM_IO_FENCED)
+		command_fenced(s, m->io, m->number);
+	else if (m->type == FROM_IO_ADDRESS_FAILED)
+		on_address_failed(s, m);
+	else if (e)
+		dispatch(s, e, m);
+	rstr_unref(m->host);
+	rstr_unref(m->reply);
+	m->host = m->reply = NULL;
+}

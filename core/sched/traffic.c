@@ -1,0 +1,240 @@
+/* What moved in the last five minutes, for rates, percents and trends. A window exists only where
+ * something moved, and is given back when it has become empty. */
+#include "core/sched/inner.h"
+
+enum { SECONDS = 11, STEP_S = 10, STEPS = 30, RATE_S = 10, LAST = 50, PERCENT_LEAST = 10 };
+
+struct traffic {
+	struct link active;	  /* in sched.active */
+	struct tally *tally;	  /* whose */
+	uint32_t second, visited; /* newest second counted; last one looked at */
+	uint32_t by_second[SECONDS];
+	struct {
+		uint32_t attempts, delivered, deferred;
+	} step[STEPS];
+};
+
+static uint32_t seconds(us_t t)
+{
+	return (uint32_t)(t / US_PER_S);
+}
+
+/* Empties the slots between the newest second and now. */
+static void advance(struct traffic *t, us_t now)
+{
+	uint32_t to = seconds(now), from = t->second;
+
+	if (to <= from)
+		return;
+	if (to - from >= STEP_S * STEPS) {
+		memset(t->by_second, 0, sizeof t->by_second);
+		memset(t->step, 0, sizeof t->step);
+		t->second = to;
+		return;
+	}
+	for (uint32_t i = from + 1; i <= to && i <= from + SECONDS; i++)
+		t->by_second[i % SECONDS] = 0;
+	for (uint32_t i = from / STEP_S + 1; i <= to / STEP_S; i++)
+		memset(&t->step[i % STEPS], 0, sizeof t->step[0]);
+	t->second = to;
+}
+
+static uint32_t last_count(const struct tally *y)
+{
+	return (uint32_t)(y->last >> LAST);
+}
+
+static void shift_last(struct tally *y, bool delivered, uint32_t n)
+{
+	const uint64_t mask = (1ULL << LAST) - 1;
+	uint64_t bits = y->last & mask;
+	uint32_t count = last_count(y);
+
+	for (uint32_t i = 0; i < n && i < LAST; i++)
+		bits = (bits << 1 | delivered) & mask;
+	count = n > LAST - count ? LAST : count + n;
+	y->last = bits | (uint64_t)count << LAST;
+}
+
+static struct traffic *window_get(struct sched *s, struct tally *y)
+{
+	if (!y->window) {
+		y->window = pool_get(&s->traffic_pool);
+		if (!y->window)
+			return NULL;
+		y->window->tally = y;
+		y->window->second = seconds(s->now);
+		list_add(&s->active, &y->window->active);
+	}
+	advance(y->window, s->now);
+	return y->window;
+}
+
+struct tally *tally_get(struct sched *s, struct tally **at, struct row_head *row)
+{
+	if (!*at) {
+		*at = pool_get(&s->tally_pool);
+		if (*at)
+			(*at)->row = row;
+	}
+	return *at;
+}
+
+static void window_free(struct sched *s, struct traffic *t)
+{
+	t->tally->window = NULL;
+	list_del(&t->active);
+	pool_put(&s->traffic_pool, t);
+}
+
+void tally_release(struct sched *s, struct tally *y)
+{
+	if (y->window)
+		window_free(s, y->window);
+	rstr_unref(y->last_reply);
+	y->last_reply = NULL;
+}
+
+void tally_free(struct sched *s, struct tally *y)
+{
+	if (!y)
+		return;
+	tally_release(s, y);
+	pool_put(&s->tally_pool, y);
+}
+
+void tally_count(struct sched *s, struct tally *y, const struct counts *c)
+{
+	struct traffic *t = window_get(s, y);
+	uint32_t n = c->delivered + c->deferred + c->bounced;
+
+	if (y->row)
+		row_dirty(s, y->row);
+	y->delivered += c->delivered;
+	y->deferred += c->deferred;
+	y->bounced += c->bounced;
+	shift_last(y, false, c->deferred + c->bounced);
+	shift_last(y, true, c->delivered);
+	if (c->reply) {
+		rstr_unref(y->last_reply);
+		y->last_reply = rstr_ref(c->reply);
+		y->last_reply_at = s->now;
+	}
+	if (!t)
+		return;
+	t->by_second[t->second % SECONDS] += n;
+	t->step[t->second / STEP_S % STEPS].attempts += n;
+	t->step[t->second / STEP_S % STEPS].delivered += c->delivered;
+	t->step[t->second / STEP_S % STEPS].deferred += c->deferred;
+}
+
+/* Over the last ten whole seconds. */
+float tally_rate(const struct tally *y, us_t now)
+{
+	struct traffic *t = y ? y->window : NULL;
+	uint64_t n = 0;
+
+	if (!t)
+		return 0;
+	advance(t, now);
+	for (uint32_t i = 1; i <= RATE_S; i++)
+		n += t->by_second[(t->second + SECONDS - i) % SECONDS];
+	return (float)n / RATE_S;
+}
+
+/* Two-minute mean, for the ETA. */
+float tally_mean(const struct tally *y, us_t now)
+{
+	struct traffic *t = y ? y->window : NULL;
+	uint64_t n = 0;
+
+	if (!t)
+		return 0;
+	advance(t, now);
+	for (uint32_t i = 1; i <= TREND_STEPS; i++)
+		n += t->step[(t->second / STEP_S + STEPS - i) % STEPS].attempts;
+	return (float)n / (TREND_STEPS * STEP_S);
+}
+
+static float of_last(const struct tally *y)
+{
+	return 100.0F * (float)__builtin_popcountll(y->last & ((1ULL << LAST) - 1)) /
+	       (float)last_count(y);
+}
+
+void tally_percents(const struct tally *y, us_t now, struct percents *out)
+{
+	struct traffic *t = y ? y->window : NULL;
+	uint64_t attempts = 0, delivered = 0, deferred = 0;
+
+	*out = (struct percents){ -1, -1, -1 };
+	if (!y)
+		return;
+	if (t)
+		advance(t, now);
+	for (int i = 0; t && i < STEPS; i++) {
+		attempts += t->step[i].attempts;
+		delivered += t->step[i].delivered;
+		deferred += t->step[i].deferred;
+	}
+	if (attempts >= PERCENT_LEAST) {
+		out->transient = 100.0F * (float)deferred / (float)attempts;
+		out->permanent =
+		    100.0F * (float)(attempts - delivered - deferred) / (float)attempts;
+	}
+	if (attempts >= LAST)
+		out->delivered = 100.0F * (float)delivered / (float)attempts;
+	else if (last_count(y) >= PERCENT_LEAST)
+		out->delivered = of_last(y);
+}
+
+void tally_trend(const struct tally *y, us_t now, uint16_t out[TREND_STEPS])
+{
+	struct traffic *t = y ? y->window : NULL;
+
+	memset(out, 0, TREND_STEPS * sizeof *out);
+	if (!t)
+		return;
+	advance(t, now);
+	for (uint32_t i = 0; i < TREND_STEPS; i++) {
+		uint32_t step = (t->second / STEP_S + STEPS - TREND_STEPS + i) % STEPS;
+		uint32_t n = t->step[step].attempts; /* × 10 / 10 s */
+
+		out[i] = n > UINT16_MAX ? UINT16_MAX : (uint16_t)n;
+	}
+}
+
+static bool passed(const struct traffic *t)
+{
+	for (int i = 0; i < STEPS; i++)
+		if (t->step[i].attempts)
+			return false;
+	return true;
+}
+
+/* Once a second, a share of all windows: rates of what stopped go down on the screen, and empty
+ * windows go away. */
+void traffic_second(struct sched *s, int most)
+{
+	struct link *l;
+
+	for (; most > 0 && (l = list_first(&s->active)); most--) {
+		struct traffic *t = LIST_OF(l, struct traffic, active);
+
+		if (t->visited == seconds(s->now))
+			return;
+		t->visited = seconds(s->now);
+		list_del(l);
+		list_add(&s->active, l);
+		advance(t, s->now);
+		if (t->tally->row)
+			row_dirty(s, t->tally->row);
+		if (passed(t))
+			window_free(s, t);
+	}
+}
+
+size_t traffic_bytes(void)
+{
+	return sizeof(struct traffic);
+}

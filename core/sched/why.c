@@ -1,0 +1,385 @@
+/* Why mail does not move: the one limit that binds, from the same tests that hand-out makes. */
+#include "core/sched/inner.h"
+
+enum { SITE_LOOK = 64 };
+
+/* ---- the parts of an answer ---- */
+
+static void say(struct why *w, enum why_code code, struct rstr *text)
+{
+	w->code = (uint8_t)code;
+	w->counts = SCOPE_COUNT;
+	rstr_unref(w->text);
+	w->text = text;
+}
+
+static void say_plain(struct why *w, enum why_code code)
+{
+	say(w, code, rstr_new(str_of(why_code_name(code))));
+}
+
+static struct rstr *origin_text(const struct origin *o, uint64_t by)
+{
+	if (by)
+		return rstr_newf("override %llu", (unsigned long long)by);
+	if (!o->file)
+		return rstr_newf("default");
+	return rstr_newf("%s:%d %s", o->file, o->line, o->section ? o->section : "");
+}
+
+void why_clear(struct why *w)
+{
+	rstr_unref(w->origin);
+	rstr_unref(w->text);
+	*w = (struct why){ 0 };
+}
+
+/* What the screen adds to a limit: nothing for a lane's, else what it counts together. */
+static const char *scope_text(const struct counter *c)
+{
+	switch ((enum limit_scope)c->scope) {
+	case SCOPE_DOMAIN:
+		return " domain";
+	case SCOPE_POOL:
+		return " pool";
+	case SCOPE_PROVIDER:
+		return " together";
+	case SCOPE_VMTA:
+		return " of the IP";
+	case SCOPE_TOTAL:
+		return " in total";
+	case SCOPE_LANE:
+	case SCOPE_COUNT:
+		break;
+	}
+	return "";
+}
+
+static void say_counter(const struct counter *c, us_t now, struct why *w)
+{
+	char rate[FMT_SIZE];
+	us_t when;
+
+	if (c->kind == LIMIT_CONNECTIONS) {
+		say(w, c->scope == SCOPE_TOTAL ? WHY_TOTAL : WHY_CONNECTIONS,
+		    rstr_newf("connections %d%s", c->limit, scope_text(c)));
+		w->value = (float)c->used;
+		w->limit = (float)c->limit;
+	} else {
+		fmt_rate(c->bucket.rate, rate);
+		say(w, WHY_RATE,
+		    rstr_newf("%s %s%s", c->kind == LIMIT_CONNECT_RATE ? "connect" : "rate", rate,
+			      scope_text(c)));
+		w->value = w->limit = (float)rate_per_s(c->bucket.rate);
+		when = bucket_when(&c->bucket, now, 1);
+		w->until = when > now + US_PER_S ? when : 0;
+	}
+	w->counts = c->scope;
+	w->origin = origin_text(&c->origin, c->by);
+}
+
+static void say_rest(const struct lane *a, struct why *w)
+{
+	struct str reason = rstr_str(a->rest_reason);
+
+	say(w, a->rest_kind == REST_CONNECT ? WHY_CONNECT : WHY_RESTING,
+	    reason.n
+		? rstr_newf("%.*s", (int)reason.n, reason.p)
+		: rstr_newf(a->rest_kind == REST_CONNECT ? "no connection" : "deferred in a row"));
+	w->until = a->resting_until;
+}
+
+/* ---- paths ---- */
+
+/* When this path may send, as far as that is known: for choosing among several. */
+struct verdict {
+	struct why why;
+	us_t when;
+};
+
+static const struct counter *full_of(const struct limits *l, us_t now, bool for_opening)
+{
+	const struct counter *c = limits_full(l->rate, l->nrate, now);
+
+	if (!c && for_opening)
+		c = limits_full(l->connect, l->nconnect, now);
+	if (!c && for_opening)
+		c = limits_full(l->conn, l->nconn, now);
+	return c;
+}
+
+static bool has_session(struct sched *s, const struct path *p, const struct queue *q)
+{
+	struct bundle *b = NULL;
+
+	if (q && q->hosts && q->hosts->mx)
+		b = bundle_find(s, p->lane, q->hosts->mx->key, p->set->session_key);
+	return b && session_idle(b);
+}
+
+static void judge_shut(struct sched *s, const struct path *p, struct verdict *v)
+{
+	v->when = US_NEVER;
+	if (p->stop) {
+		why_paused_by(s, p->stop, &v->why);
+		v->when = v->why.until ? v->why.until : US_NEVER;
+	} else if (p->shut == WHY_NO_SOURCE) {
+		say(&v->why, WHY_NO_SOURCE,
+		    rstr_newf("%s has no address here", p->source->name->text));
+	} else {
+		say_plain(&v->why, WHY_MEMORY);
+	}
+}
+
+static void judge_path(struct sched *s, struct path *p, struct queue *q, struct verdict *v)
+{
+	const struct counter *c;
+	const struct lane *a = p->lane;
+	bool opening;
+
+	v->when = s->now;
+	if (p->shut) {
+		judge_shut(s, p, v);
+		return;
+	}
+	if (a->rest_kind != REST_NONE && (s->now < a->resting_until || a->probe)) {
+		say_rest(a, &v->why);
+		v->when = a->resting_until;
+		return;
+	}
+	opening = !has_session(s, p, q);
+	c = full_of(&p->limits, s->now, opening);
+	if (!c && p->wait.at && p->wait.at->type == GATE_COUNTER)
+		c = HEAP_OF(p->wait.at, const struct counter, gate);
+	if (c) {
+		say_counter(c, s->now, &v->why);
+		v->when =
+		    c->kind == LIMIT_CONNECTIONS ? s->now : bucket_when(&c->bucket, s->now, 1);
+		return;
+	}
+	if (opening && !slots_free(s)) {
+		say_counter(s->total, s->now, &v->why);
+		return;
+	}
+	say_plain(&v->why, WHY_READY);
+	v->when = -1;
+}
+
+static void judge_flow(struct sched *s, struct flow *f, struct queue *q, struct why *out)
+{
+	struct verdict best = { .when = US_NEVER };
+	bool any = false;
+
+	if (f->wait.at) {
+		say_counter(s->total, s->now, out);
+		return;
+	}
+	for (uint8_t i = 0; i < f->npaths; i++) {
+		struct verdict v = { .when = US_NEVER };
+
+		judge_path(s, &f->paths[i], q, &v);
+		if (!any || v.when < best.when) {
+			why_clear(&best.why);
+			best = v;
+			any = true;
+		} else {
+			why_clear(&v.why);
+		}
+	}
+	if (any)
+		*out = best.why;
+	else if (f->paths || !f->route->nmembers)
+		say(out, WHY_NO_SOURCE, rstr_newf("no virtual MTA in %s", f->route->name->text));
+	else
+		say_plain(out, WHY_READY);
+}
+
+/* ---- queues ---- */
+
+static bool say_hold(struct sched *s, struct why *w)
+{
+	if (s->hold & HOLD_DISK)
+		say(w, WHY_DISK, rstr_newf("outcomes can't be recorded"));
+	else if (s->hold & HOLD_MEMORY)
+		say_plain(w, WHY_MEMORY);
+	else if (s->hold & HOLD_SHUTDOWN)
+		say(w, WHY_DRAINING, rstr_newf("stopping"));
+	else
+		return false;
+	return true;
+}
+
+static void say_dns(const struct hosts *h, struct why *w)
+{
+	if (!h || h->state != HOSTS_FAILED) {
+		say(w, WHY_DNS, rstr_newf("looking up its MX"));
+		return;
+	}
+	say(w, WHY_DNS, h->text ? rstr_ref(h->text) : rstr_newf("DNS fails"));
+	w->until = h->expires;
+}
+
+static void say_stop(struct sched *s, struct queue *q, struct why *w)
+{
+	switch ((enum queue_stop)q->stop) {
+	case STOP_PAUSED:
+		why_paused_by(s, q->paused, w);
+		return;
+	case STOP_NO_ROUTE:
+		say(w, WHY_NO_SOURCE, rstr_newf("route %s is gone", q->route->name->text));
+		return;
+	case STOP_DNS:
+		say_dns(q->hosts, w);
+		return;
+	case STOP_NEGATIVE:
+		say(w, WHY_DNS, rstr_newf("bouncing: the DNS says no"));
+		return;
+	case STOP_LIMIT:
+		if (q->more && q->more->wait.at)
+			say_counter(HEAP_OF(q->more->wait.at, const struct counter, gate), s->now,
+				    w);
+		else
+			say_plain(w, WHY_READY);
+		return;
+	case STOP_JOBS:
+		why_paused_by(s, q->bands ? q->bands->job->paused : NULL, w);
+		return;
+	case STOP_NONE:
+	case STOP_EMPTY:
+		break;
+	}
+	if (q->flow)
+		judge_flow(s, q->flow, q, w);
+	else
+		say_plain(w, WHY_READY);
+}
+
+static void say_not_due(struct sched *s, const struct queue *q, struct why *w)
+{
+	const struct rcpt *r = due_first(q->waiting);
+
+	if (q->in_flight) {
+		say_plain(w, WHY_IN_FLIGHT);
+	} else if (q->released) {
+		say_plain(w, WHY_READY);
+	} else if (r) {
+		say(w, WHY_RETRY_WAIT, rstr_newf("waits for its retry"));
+		w->until = r->tree.due;
+	} else {
+		why_paused_by(s, NULL, w); /* its messages are */
+	}
+}
+
+void why_queue(struct sched *s, struct queue *q, struct why *w)
+{
+	*w = (struct why){ .counts = SCOPE_COUNT };
+	if (!q->queued) {
+		if (s->loading)
+			say_plain(w, WHY_LOADING);
+		else
+			say_plain(w, WHY_IDLE);
+	} else if (q->paused) {
+		why_paused_by(s, q->paused, w);
+	} else if (!q->ready) {
+		say_not_due(s, q, w);
+	} else if (!say_hold(s, w)) {
+		say_stop(s, q, w);
+	}
+}
+
+/* ---- sites, lanes, sources ---- */
+
+/* Which of two answers stands for the whole: what moves, before what will, before what can't. */
+static int rank(const struct why *w)
+{
+	static const uint8_t order[WHY_CODES] = {
+		[WHY_READY] = 0,     [WHY_RATE] = 1,	   [WHY_CONNECTIONS] = 1, [WHY_TOTAL] = 1,
+		[WHY_WARM_UP] = 1,   [WHY_MEMORY] = 2,	   [WHY_BACKOFF] = 2,	  [WHY_RESTING] = 3,
+		[WHY_CONNECT] = 3,   [WHY_DNS] = 4,	   [WHY_TLS] = 3,	  [WHY_DKIM] = 3,
+		[WHY_DISK] = 2,	     [WHY_DRAINING] = 2,   [WHY_NO_SOURCE] = 5,	  [WHY_PAUSED] = 5,
+		[WHY_IN_FLIGHT] = 6, [WHY_RETRY_WAIT] = 7, [WHY_LOADING] = 8,	  [WHY_IDLE] = 9,
+	};
+
+	return order[w->code];
+}
+
+void why_site(struct sched *s, struct site *t, struct why *w)
+{
+	int look = SITE_LOOK;
+
+	*w = (struct why){ .counts = SCOPE_COUNT };
+	say_plain(w, WHY_IDLE);
+	for (struct link *l = t->flows.next; l != &t->flows && look--; l = l->next) {
+		struct flow *f = LIST_OF(l, struct flow, on_site);
+		struct why one;
+
+		if (!f->ring)
+			continue;
+		why_queue(s, f->ring, &one);
+		if (rank(&one) < rank(w)) {
+			why_clear(w);
+			*w = one;
+		} else {
+			why_clear(&one);
+		}
+	}
+	if (w->code != WHY_IDLE || !t->queued)
+		return;
+	for (struct link *l = t->queues.next; l != &t->queues && look-- > 0; l = l->next) {
+		struct why one;
+
+		why_queue(s, LIST_OF(l, struct queue, on_site), &one);
+		if (rank(&one) < rank(w)) {
+			why_clear(w);
+			*w = one;
+		} else {
+			why_clear(&one);
+		}
+	}
+}
+
+void why_lane(struct sched *s, struct lane *a, struct why *w)
+{
+	struct verdict v = { .when = US_NEVER };
+
+	*w = (struct why){ .counts = SCOPE_COUNT };
+	if (list_empty(&a->paths)) {
+		if (a->rest_kind != REST_NONE)
+			say_rest(a, w);
+		else
+			say_plain(w, a->in_flight ? WHY_IN_FLIGHT : WHY_IDLE);
+		return;
+	}
+	for (struct link *l = a->paths.next; l != &a->paths; l = l->next) {
+		struct path *p = LIST_OF(l, struct path, on_lane);
+		struct verdict one = { .when = US_NEVER };
+
+		if (!p->flow->nring && !p->shut && a->rest_kind == REST_NONE)
+			continue;
+		judge_path(s, p, p->flow->ring, &one);
+		if (v.when == US_NEVER || one.when < v.when) {
+			why_clear(&v.why);
+			v = one;
+		} else {
+			why_clear(&one.why);
+		}
+	}
+	*w = v.why;
+	if (!w->text)
+		say_plain(w, a->in_flight ? WHY_IN_FLIGHT : WHY_IDLE);
+}
+
+void why_source(struct sched *s, struct source *src, struct why *w)
+{
+	*w = (struct why){ .counts = SCOPE_COUNT };
+	if (src->vmta == CONF_NONE)
+		say(w, WHY_NO_SOURCE, rstr_newf("not in the configuration any more"));
+	else if (!source_usable(src))
+		say(w, WHY_NO_SOURCE, rstr_newf("its address is not on this machine"));
+	else if (override_disables(s, src))
+		why_paused_by(s, override_disabling(s, src), w);
+	else if (counter_room(src->conn, s->now) < 1)
+		say_counter(src->conn, s->now, w);
+	else
+		say_plain(w, src->conn->used ? WHY_READY : WHY_IDLE);
+}
