@@ -16,8 +16,7 @@
 struct fake {
 	struct loop *loop;
 	struct control *c;
-	struct conf conf;
-	const char *users[1];
+	struct conf *conf;
 	/* client */
 	int fd;
 	ev_io watcher;
@@ -362,7 +361,37 @@ static inline int fake_command(struct fake *f, enum role role, const char *line)
 	return f->exit;
 }
 
-static inline void fake_open(struct fake *f)
+/* The smallest one that can be read; no file is touched. */
+static inline struct conf *fake_conf(const char *socket_path)
+{
+	static const char name[] = "/etc/stoker/stoker.ini";
+	struct conf_problems problems;
+	struct conf_file file = { .path = name };
+	struct conf_read_opts opts = { .stored = &file, .nstored = 1 };
+	struct conf *c;
+	struct buf b;
+
+	buf_init(&b);
+	buf_addf(&b,
+		 "[mta]\nhostname = mta1.example.net\npostmaster = a@example.net\nshipped = no\n"
+		 "smtp-source-host = 127.0.0.1 mta1.example.net\ncontrol-socket = %s\n"
+		 "[listener 127.0.0.1:2525]\n",
+		 socket_path);
+	file.text = buf_str(&b);
+	conf_problems_init(&problems);
+	c = conf_read(name, &opts, &problems);
+	buf_free(&b);
+	buf_init(&b);
+	conf_problems_print(&problems, &b);
+	if (!c)
+		fail_msg("%s", buf_z(&b));
+	buf_free(&b);
+	conf_problems_free(&problems);
+	conf_set_number(c, 41, world_now);
+	return c;
+}
+
+static inline void fake_open_at(struct fake *f, const char *socket_path)
 {
 	struct control_env env = { .arg = f,
 				   .version = "1.2.3",
@@ -383,21 +412,20 @@ static inline void fake_open(struct fake *f)
 	f->fd = f->attached_fd = -1;
 	f->reply_text = "done as told";
 	f->text = "{}";
-	/* The test's configuration is on the stack: the extra reference keeps it from being freed.
-	 */
-	f->conf.refs = 1;
-	f->conf.number = 41;
-	f->conf.loaded_at = world_now;
-	f->conf.path = "/etc/stoker/stoker.ini";
-	f->conf.mta.hostname = "mta1.example.net";
+	f->conf = fake_conf(socket_path);
 	buf_init(&f->in);
 	buf_init(&f->out);
 	buf_init(&f->err);
 	f->loop = loop_new("control");
-	f->c = control_new(f->loop, &env, &f->conf);
+	f->c = control_new(f->loop, &env, f->conf);
 	control_set_link(f->c, fake_link_answer, fake_echo, fake_header, f);
 	control_phase(f->c, "running", 1);
 	loop_add_before_sleep(f->loop, fake_hook, f);
+}
+
+static inline void fake_open(struct fake *f)
+{
+	fake_open_at(f, "/nowhere/stoker.sock");
 }
 
 static inline void fake_close(struct fake *f)
@@ -406,6 +434,7 @@ static inline void fake_close(struct fake *f)
 	if (f->attached_fd >= 0)
 		close(f->attached_fd);
 	control_free(f->c);
+	conf_unref(f->conf);
 	loop_free(f->loop);
 	link_answer_free(f->answer);
 	buf_free(&f->in);

@@ -44,8 +44,7 @@ static void server_start(struct server *s)
 	snprintf(dir, sizeof dir, "/tmp/stoker-cli-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof path, "%s/s", dir);
-	fake_open(&s->f);
-	s->f.conf.mta.control_socket = path;
+	fake_open_at(&s->f, path);
 	if (control_listen(s->f.c, &e))
 		fail_msg("%s", e.text);
 	for (int i = 1; i <= 20000; i++) {
