@@ -183,9 +183,9 @@ static void page_head(struct request *r, struct pages *p, struct buf *out)
 {
 	p->started = true;
 	if (!r->inv.json)
-		text_row(r, NULL, out);
+		return; /* the table's head comes with its first row */
 	/* With a filter the number is known at the end only. */
-	else if (p->total >= 0 && sieve_empty(p->filter))
+	if (p->total >= 0 && sieve_empty(p->filter))
 		buf_addf(out, "{\"total\":%lld,\"rows\":[", (long long)p->total);
 	else
 		buf_addz(out, "{\"rows\":[");
@@ -196,6 +196,8 @@ static void page_row(struct request *r, struct pages *p, json_t *row, struct buf
 	char *text;
 
 	if (!r->inv.json) {
+		if (!p->shown)
+			text_row(r, NULL, out);
 		text_row(r, row, out);
 		return;
 	}

@@ -99,6 +99,8 @@ void text_table_row(const struct table *t, const struct row *r, us_t now, struct
 		value_text(&v, now, &cell);
 		add_cell(buf_str(&cell), t->column[i].width, f->right, t->clip, i + 1 == t->n, out);
 	}
+	while (out->n && out->p[out->n - 1] == ' ')
+		out->n--;
 	buf_addc(out, '\n');
 	buf_free(&cell);
 }
