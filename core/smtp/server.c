@@ -11,6 +11,8 @@
 
 #define SERVER_MAGIC 0x73727672u
 
+static const us_t TURNS_US = 2 * US_PER_MS;
+
 /* Sessions of several io threads meet in one worker: their ids must differ. */
 enum { SERVER_ID_SHIFT = 48 };
 static uint64_t servers; /* atomic: how many were made */
@@ -28,18 +30,19 @@ static const struct server_times usual_times = {
 
 static void shutdown_due(struct timer *t, void *arg);
 
-/* Before the loop would sleep: sessions that had their turn in this pass go on. True: some want one
- * more. */
+/* Before the loop would sleep: sessions that had their turn in this pass go on, as many as fit into
+ * TURNS_US; a thousand that flood must not hold the others up. True: some want one more. */
 static bool next_turn(void *arg)
 {
 	struct server *srv = arg;
 	struct session *last = srv->for_turn.last;
+	us_t until = last ? clock_now_us() + TURNS_US : 0;
 	bool done = !last;
 
 	while (!done) {
 		struct session *s = srv->for_turn.first;
 
-		done = s == last;
+		done = s == last || clock_now_us() >= until;
 		wait_over(s);
 		io_resume(s->io);
 		session_drive(s);

@@ -25,7 +25,8 @@ struct server_env {
 	/* Large bodies, through workers: create; then, once it is answered, at most
 	 * two chunks (of up to BODY_CHUNK) outstanding; finish or abort. Each of create, write and
 	 * finish is answered by server_large, in order. Abort may come at any time, also after
-	 * finish when the session died meanwhile: the file is not wanted any more. */
+	 * finish when the session died meanwhile, or after a failure: the file is not wanted any
+	 * more. */
 	void (*large_create)(void *arg, uint64_t session, uint64_t message_id);
 	void (*large_write)(void *arg, uint64_t session,
 			    struct buf *chunk); /* takes over the memory */

@@ -428,7 +428,8 @@ void data_large(struct session *s, enum server_large_what what, struct body *bod
 		submit(s);
 		return;
 	} else if (what == SERVER_LARGE_FAILED && s->large) {
-		s->large = false; /* the worker has dropped it */
+		/* The abort is for a failure of the message before, whose answer was on its way
+		 * when that one was refused: the worker would keep this one's file. */
 		large_drop(s);
 		wait_over(s);
 		if (s->state == SV_COMMIT) {
@@ -449,6 +450,13 @@ void data_large(struct session *s, enum server_large_what what, struct body *bod
 }
 
 /* ---- the commands ---- */
+
+static void give_credit(struct session *s)
+{
+	if (s->credit)
+		s->srv->env.credit_give(s->srv->env.arg);
+	s->credit = false;
+}
 
 /* Credit and first room, before 354 or the first chunk. False: the session waits, or *no is the
  * reply that refuses. */
@@ -483,8 +491,10 @@ void do_data(struct session *s, struct command_args *a)
 
 	(void)a;
 	if (!begin(s, false, &no)) {
-		if (no)
+		if (no) {
+			give_credit(s); /* others wait for it; this client may be in no hurry */
 			say(s, no);
+		}
 		return;
 	}
 	s->data_since = loop_now(s->srv->loop);
@@ -549,8 +559,10 @@ void do_bdat(struct session *s, struct command_args *a)
 		skip_unwelcome(s, a, no);
 		return;
 	}
+	/* One span for all chunks: tiny ones now and then must not hold a credit for ever. */
+	if (s->state == SV_RCPT)
+		s->data_since = loop_now(s->srv->loop);
 	s->chunk_size = s->chunk_left = a->chunk;
 	s->chunk_last = a->last;
-	s->data_since = loop_now(s->srv->loop);
 	enter_state(s, SV_CHUNK);
 }

@@ -420,6 +420,10 @@ void do_rcpt(struct session *s, struct command_args *a)
 			say_error(s, no);
 		return;
 	}
+	if (expand && s->postmaster) { /* anybody may say so, a thousand times: once is enough */
+		say(s, "250 2.1.5 Recipient ok");
+		return;
+	}
 	if (!(expand ? add_postmasters(s, a) : add_rcpt(s, &a->address, a))) {
 		s->m->nrcpts = before;
 		say(s, "451 4.3.0 Out of memory, try again later");
@@ -429,6 +433,7 @@ void do_rcpt(struct session *s, struct command_args *a)
 		say(s, "550 5.1.1 No postmaster address is configured here");
 		return;
 	}
+	s->postmaster |= expand;
 	if (s->state != SV_RCPT)
 		enter_state(s, SV_RCPT);
 	say(s, "250 2.1.5 Recipient ok");

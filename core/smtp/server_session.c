@@ -2,6 +2,7 @@
  * transaction. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "core/base/clean.h"
 #include "core/base/log.h"
@@ -14,8 +15,9 @@ enum {
 	    16 * 1024, /* commands behind a message that wait to be run; then reading stops */
 	IDLE_INPUT_MAX = 4096, /* memory that an idle session keeps for those behind a message */
 	OUTPUT_LOW =
-	    16 * 1024,	/* replies left to be read when a session that waits for that goes on */
-	ERRORS_MAX = 20 /* since the last accepted message */
+	    16 * 1024,	 /* replies left to be read when a session that waits for that goes on */
+	ERRORS_MAX = 20, /* since the last accepted message */
+	WARNINGS_PER_S = 10
 };
 
 const char *const server_state_words[SV_STATES] = {
@@ -109,11 +111,30 @@ void say_error(struct session *s, const char *line)
 		say_and_close(s, "421 4.7.0 Too many errors");
 }
 
+/* A peer can earn a line with each connection: the log is not his to fill. */
+static bool may_warn(struct server *srv)
+{
+	us_t now = loop_now(srv->loop);
+
+	if (now - srv->warned_since >= US_PER_S) {
+		if (srv->warned > WARNINGS_PER_S)
+			log_warn("smtp in: %u more sessions were closed for such bytes",
+				 srv->warned - WARNINGS_PER_S);
+		srv->warned_since = now;
+		srv->warned = 0;
+	}
+	return srv->warned++ < WARNINGS_PER_S;
+}
+
 void close_for_bytes(struct session *s, const char *what)
 {
 	struct buf helo;
 
 	s->srv->stats.smuggling_refused++;
+	if (!may_warn(s->srv)) {
+		say_and_close(s, what);
+		return;
+	}
 	buf_init(&helo);
 	clean_add(&helo, str_of(s->helo), true);
 	log_warn("smtp in: %s (%s) in state %s: %s: closed", s->ip, buf_z(&helo),
@@ -260,8 +281,11 @@ static us_t next_deadline(const struct session *s)
 
 	switch (s->wait) {
 	case WAIT_NONE:
-		return receiving(s) || s->state == SV_SKIP ? data_deadline(s)
-							   : s->line_since + t->command;
+		if (receiving(s) || s->state == SV_SKIP)
+			return data_deadline(s);
+		if (s->state == SV_BDAT && data_deadline(s) < s->line_since + t->command)
+			return data_deadline(s);
+		return s->line_since + t->command;
 	case WAIT_STALL:
 		return s->wait_since + t->stall;
 	case WAIT_CREDIT:
@@ -427,12 +451,15 @@ static void session_event(struct io *io, enum io_event ev, void *arg)
 
 /* ---- birth ---- */
 
-struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer, int listener)
+struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer,
+				    int listener)
 {
 	struct session *s = pool_get(&srv->pool);
 
-	if (!s)
+	if (!s) {
+		close(fd);
 		return NULL;
+	}
 	s->magic = SESSION_MAGIC;
 	s->id = ++srv->next_id;
 	s->srv = srv;
@@ -442,6 +469,7 @@ struct session *server_session_open(struct server *srv, int fd, const struct end
 	endpoint_print(peer, s->ip);
 	if (!idmap_put(&srv->by_id, s->id, s)) {
 		pool_put(&srv->pool, s);
+		close(fd);
 		return NULL;
 	}
 	s->io = io_new(srv->loop, fd, session_event, s);

@@ -77,6 +77,8 @@ struct server {
 	struct timer shutdown;
 	struct server_times times;
 	struct server_stats stats;
+	us_t warned_since; /* the second in which `warned` sessions gave a reason to warn */
+	unsigned warned;
 	char text[REPLY_LINE]; /* a reply that is being worded */
 };
 
@@ -128,6 +130,7 @@ struct session {
 	uint32_t rcpts_cap;
 	bool utf8;	      /* SMTPUTF8 was declared */
 	bool credit;	      /* a spool credit is held */
+	bool postmaster;      /* our postmasters are among the recipients already */
 	size_t declared_size; /* SIZE=; 0: not declared */
 	struct buf data; /* the message's bytes, or those of the current chunk of a large one */
 	size_t judged;	 /* bytes of `data` that were given to the scan */
@@ -164,7 +167,8 @@ struct command_args {
 
 /* ---- server_session.c ---- */
 /* Takes over fd. NULL without memory (fd is closed). */
-struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer, int listener);
+struct session *server_session_open(struct server *srv, int fd, const struct endpoint *peer,
+				    int listener);
 /* Does all that can be done now. The session may be gone afterwards. */
 void session_drive(struct session *s);
 void enter_state(struct session *s, enum server_state to);

@@ -12,7 +12,10 @@
  *   CLOSED         the server has closed, and said nothing more
  *   QUIET          the server says nothing now
  *   STUCK          nor does it read all that the client sends; the next step does not wait
+ *   TRICKLE text   it sends the text every 5 ms; 250 answers it, anything else is the next step's
  *   MESSAGES n     so many were handed to the spool
+ *   CREDITS n      so many credits are with the program
+ *   ABORTS n       so many large bodies were aborted
  *   E: text        the last one's envelope, as envelope() words it, holds the text
  *   M: text        its bytes hold the text
  *   M!: text       they do not
@@ -210,6 +213,23 @@ static inline bool expect_line(struct world *w, const struct step *s)
 	return true;
 }
 
+static inline bool trickle(struct world *w, struct step *s)
+{
+	static us_t next;
+	us_t now = clock_now_us();
+	char *lf = w->got.n ? memchr(w->got.p, '\n', w->got.n) : NULL;
+
+	if (lf && memcmp(w->got.p, "250", 3) != 0)
+		return true;
+	if (lf)
+		buf_shift(&w->got, (size_t)(lf + 1 - w->got.p));
+	if (now - next < 5 * US_PER_MS)
+		return false;
+	next = now;
+	buf_adds(&w->out, buf_str(&s->arg));
+	return false;
+}
+
 /* True when the step is done. */
 static inline bool run_step(struct world *w, struct step *s)
 {
@@ -249,8 +269,14 @@ static inline bool run_step(struct world *w, struct step *s)
 			fail_step(w, s, buf_str(&w->got));
 		return ++w->quiet % QUIET_PASSES == 0;
 	}
+	if (!strcmp(z, "TRICKLE "))
+		return trickle(w, s);
 	if (!strcmp(z, "do: "))
 		do_step(w, buf_z(&s->arg));
+	else if (!strcmp(z, "ABORTS ") && w->aborted != atoi(buf_z(&s->arg)))
+		fail_msg("%s:%d: %d aborts", w->name, s->line, w->aborted);
+	else if (!strcmp(z, "CREDITS ") && w->credits != atoi(buf_z(&s->arg)))
+		fail_msg("%s:%d: %d credits", w->name, s->line, w->credits);
 	else if (!strcmp(z, "MESSAGES ") && w->messages != atoi(buf_z(&s->arg)))
 		fail_msg("%s:%d: %d messages", w->name, s->line, w->messages);
 	else if (!strcmp(z, "E: ") && !holds_text(&w->envelope, &s->arg))
@@ -270,10 +296,10 @@ static inline bool run_step(struct world *w, struct step *s)
 
 static inline void load_step(struct world *w, char *line, int number)
 {
-	static const char *const words[] = {
-		"conf: ", "C: ",  "R: ",  "R*: ",   "S: ",    "S*: ",  "do: ",	"E: ",
-		"M: ",	  "M!: ", "M$: ", "LAST: ", "CLOSED", "QUIET", "STUCK", "MESSAGES "
-	};
+	static const char *const words[] = { "conf: ",	  "C: ",      "R: ",	  "R*: ",   "S: ",
+					     "S*: ",	  "do: ",     "E: ",	  "M: ",    "M!: ",
+					     "M$: ",	  "LAST: ",   "CLOSED",	  "QUIET",  "STUCK",
+					     "MESSAGES ", "CREDITS ", "TRICKLE ", "ABORTS " };
 	struct step *s = &w->steps[w->nsteps];
 	size_t i = 0;
 

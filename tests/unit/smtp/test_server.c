@@ -187,11 +187,12 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
 
 static bool memory_fails; /* now and then, while the server and not the world runs */
+static bool memory_gone;
 static uint64_t failures;
 
 static bool fails_now(void)
 {
-	if (!memory_fails || rng_below(&world.rng, 10))
+	if (!memory_gone && (!memory_fails || rng_below(&world.rng, 10)))
 		return false;
 	failures++;
 	errno = ENOMEM;
@@ -229,10 +230,20 @@ static void poor_pass(struct world *w)
 	memory_fails = rounds_left > 0 && rounds_left % 16; /* a loop may need some to start with */
 }
 
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static void without_memory_sessions_fail_and_the_process_lives(void **state)
 {
 	struct world *w = &world;
 	struct server_stats st;
+	int fds = open_descriptors();
 
 	(void)state;
 	log_set_level(LOG_LEVEL_ERROR);
@@ -249,6 +260,25 @@ static void without_memory_sessions_fail_and_the_process_lives(void **state)
 	assert_true(st.accepted_messages > 100);
 	w->nanswers = 0;
 	world_end(w);
+	assert_int_equal(open_descriptors(), fds);
+}
+
+static void a_connection_that_has_no_memory_is_closed(void **state)
+{
+	struct world *w = &world;
+	int fds = open_descriptors();
+	char p[1];
+
+	(void)state;
+	world_init(w);
+	memory_gone = true;
+	world_connect(w);
+	memory_gone = false;
+	assert_int_equal(recv(w->fd, p, sizeof p, MSG_DONTWAIT), 0);
+	assert_int_equal(w->closed, 1);
+	w->closed = 0; /* world_end compares with those that were greeted */
+	world_end(w);
+	assert_int_equal(open_descriptors(), fds);
 }
 
 #else
@@ -259,9 +289,56 @@ static void without_memory_sessions_fail_and_the_process_lives(void **state)
 	skip(); /* the sanitizer has malloc */
 }
 
+static void a_connection_that_has_no_memory_is_closed(void **state)
+{
+	(void)state;
+	skip();
+}
+
 #endif
 
 /* ---- others ---- */
+
+enum { BAD_ONES = 60 };
+
+static void bad_pass(struct world *w)
+{
+	buf_clear(&w->got);
+	if (w->fd >= 0 && !w->eof)
+		return;
+	if (w->closed == BAD_ONES) {
+		loop_stop(w->loop);
+		return;
+	}
+	world_connect(w);
+	buf_clear(&w->out);
+	buf_addf(&w->out, "HELO name%d\r\nNOOP\n", w->closed);
+}
+
+static void peers_cannot_fill_the_log(void **state)
+{
+	struct world *w = &world;
+	char p[32 * 1024];
+	int fds[2], lines = 0;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	log_set_level(LOG_LEVEL_WARN);
+	log_set_fd(fds[1]);
+	world_init(w);
+	w->on_pass = bad_pass;
+	world_run(w);
+	world_end(w);
+	log_set_fd(STDERR_FILENO);
+	log_set_level(LOG_LEVEL_ERROR);
+	n = read(fds[0], p, sizeof p);
+	for (ssize_t i = 0; i < n; i++)
+		lines += p[i] == '\n';
+	assert_true(lines >= 1 && lines <= 25); /* ten a second, and the test may see two */
+	close(fds[0]);
+	close(fds[1]);
+}
 
 static void a_connection_over_the_caps_is_told_421(void **state)
 {
@@ -294,7 +371,7 @@ static char *promise_of(const char *path)
 
 int main(void)
 {
-	static struct CMUnitTest tests[DIALOGS_MAX + 3];
+	static struct CMUnitTest tests[DIALOGS_MAX + 5];
 	size_t n = 0;
 	int failed;
 	glob_t g;
@@ -311,6 +388,8 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(random_command_streams_do_no_harm);
 	tests[n++] =
 	    (struct CMUnitTest)cmocka_unit_test(without_memory_sessions_fail_and_the_process_lives);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_that_has_no_memory_is_closed);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(peers_cannot_fill_the_log);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_over_the_caps_is_told_421);
 	failed = _cmocka_run_group_tests("the server keeps its promises", tests, n, NULL, NULL);
 	for (size_t i = 0; i < g.gl_pathc; i++)
