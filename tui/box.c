@@ -517,7 +517,7 @@ static void draw_field(struct oper *op, struct canvas *c, int i, struct area lin
 	edit_draw(&f->edit, c, line.y, line.x + label, line.w - label, STYLE_BOX_FIELD, on);
 	if (!f->edit.n)
 		canvas_fmt(c, line.y, line.x + label + (on ? 1 : 0), line.w - label - 1,
-			   STYLE_BOX_DIM, "%s%s", op->box.kind == BOX_TYPED ? "type " : "",
+			   STYLE_BOX_HINT, "%s%s", op->box.kind == BOX_TYPED ? "type " : "",
 			   f->hint);
 }
 

@@ -15,8 +15,8 @@ static const char *const style_names[STYLE_COUNT] = {
 	"sorted",      "pane",	       "pane-on",    "ok",	   "backoff",	    "resting",
 	"paused",      "warming",      "disabled",   "down",	   "idle",	    "trend",
 	"echo",	       "good",	       "error",	     "key",	   "key-text",	    "key-on",
-	"input",       "box",	       "box-title",  "box-dim",	   "box-field",	    "box-bad",
-	"match",       "cursor",       "tagged",
+	"input",       "box",	       "box-title",  "box-dim",	   "box-field",	    "box-hint",
+	"box-bad",     "match",	       "cursor",     "tagged",
 };
 static const char *const depth_names[DEPTH_COUNT] = { "mono", "16", "256" };
 static const char *const color_names[] = {
@@ -198,7 +198,8 @@ static const char builtin_dark[] =
     "magenta\ndisabled = magenta\ndown = red bold\nidle = bright-black\n"
     "trend = cyan\necho = default\ngood = green\nerror = red bold\n"
     "key = cyan bold\nkey-text = default\nkey-on = cyan reverse bold\ninput = bold\n"
-    "box = default\nbox-title = cyan bold\nbox-dim = default\nbox-field = underline\nbox-bad = red "
+    "box = default\nbox-title = cyan bold\nbox-dim = default\nbox-field = underline\nbox-hint = "
+    "underline\nbox-bad = red "
     "bold\n"
     "match = yellow reverse\ncursor = reverse\ntagged = underline\n";
 static const char builtin_mono[] =
@@ -212,7 +213,8 @@ static const char builtin_mono[] =
     "underline\npane = bold\npane-on = bold underline\n"
     "backoff = bold\npaused = bold\ndown = bold underline\nerror = bold\nkey = bold\nkey-on = "
     "reverse bold\ninput = bold\n"
-    "box-title = bold\nbox-field = underline\nbox-bad = bold underline\nmatch = reverse\ncursor = "
+    "box-title = bold\nbox-field = underline\nbox-hint = underline\nbox-bad = bold "
+    "underline\nmatch = reverse\ncursor = "
     "reverse\ntagged = underline\n"
     "[16]\n"
     "bar = reverse\nhost = reverse bold\nlabel = reverse bold underline\nlabel-green = reverse "
@@ -224,7 +226,8 @@ static const char builtin_mono[] =
     "underline\npane = bold\npane-on = bold underline\n"
     "backoff = bold\npaused = bold\ndown = bold underline\nerror = bold\nkey = bold\nkey-on = "
     "reverse bold\ninput = bold\n"
-    "box-title = bold\nbox-field = underline\nbox-bad = bold underline\nmatch = reverse\ncursor = "
+    "box-title = bold\nbox-field = underline\nbox-hint = underline\nbox-bad = bold "
+    "underline\nmatch = reverse\ncursor = "
     "reverse\ntagged = underline\n"
     "[mono]\n"
     "bar = reverse\nhost = reverse bold\nlabel = reverse bold underline\nlabel-green = reverse "
@@ -236,7 +239,8 @@ static const char builtin_mono[] =
     "underline\npane = bold\npane-on = bold underline\n"
     "backoff = bold\npaused = bold\ndown = bold underline\nerror = bold\nkey = bold\nkey-on = "
     "reverse bold\ninput = bold\n"
-    "box-title = bold\nbox-field = underline\nbox-bad = bold underline\nmatch = reverse\ncursor = "
+    "box-title = bold\nbox-field = underline\nbox-hint = underline\nbox-bad = bold "
+    "underline\nmatch = reverse\ncursor = "
     "reverse\ntagged = underline\n";
 
 static bool store(struct themes *t, const struct theme *new)

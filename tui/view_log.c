@@ -7,7 +7,7 @@
 #include "tui/log_entry.h"
 #include "tui/operator.h"
 
-enum { KEEP = 3000, ASK_N = 200 };
+enum { KEEP = 3000, ASK_N = 200, WRAP_AT = 18 };
 enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_ERROR };
 
 struct view_log {
@@ -250,7 +250,7 @@ static int entry_height(const struct view_log *l, const struct log_entry *e, int
 	line_text(l, e, &b);
 	n = clean_width(buf_str(&b));
 	buf_free(&b);
-	return 1 + (n > w - 26 ? (n - (w - 26) + w - 27) / (w - 26) : 0);
+	return 1 + (n > w - WRAP_AT ? (n - (w - WRAP_AT) + w - WRAP_AT - 1) / (w - WRAP_AT) : 0);
 }
 
 static void draw_wrapped(struct canvas *c, struct area a, struct str s)
@@ -273,29 +273,47 @@ static void draw_wrapped(struct canvas *c, struct area a, struct str s)
 	}
 }
 
-static void draw_entry(const struct view_log *l, struct canvas *c, struct area a,
-		       const struct log_entry *e)
+/* Columns of the line, by what stands in it now: the reply is what one reads, so it gets the rest.
+ */
+struct log_widths {
+	int who, mx, vmta;
+};
+static struct log_widths widths_of(const struct view_log *l, int from, int w)
 {
-	int x = a.x + 2,
-	    who = a.w >= 90   ? 30
-		  : a.w >= 60 ? 22
-			      : 16,
-	    mx = a.w >= 120  ? 20
-		 : a.w >= 90 ? 12
-			     : 0,
-	    end = a.x + a.w - 1;
-	char at[40];
+	enum { WHO_MAX = 28, MX_MAX = 18, VMTA_MAX = 10, REPLY_ENOUGH = 36, CLOCK = 18 };
+	struct log_widths c = { 12, 0, 0 };
+
+	for (int i = from; i < l->n && i < from + l->visible; i++) {
+		int who = clean_width(str_of(l->v[i].who)), mx = clean_width(str_of(l->v[i].mx));
+		int vmta = clean_width(str_of(l->v[i].vmta));
+		c.who = who > c.who ? who : c.who;
+		c.mx = mx > c.mx ? mx : c.mx;
+		c.vmta = vmta > c.vmta ? vmta : c.vmta;
+	}
+	c.who = c.who > WHO_MAX ? WHO_MAX : c.who;
+	c.mx = c.mx > MX_MAX ? MX_MAX : c.mx;
+	c.vmta = c.vmta > VMTA_MAX ? VMTA_MAX : c.vmta;
+	if (w < CLOCK + c.vmta + c.who + c.mx + REPLY_ENOUGH)
+		c.mx = 0;
+	if (w < CLOCK + c.vmta + c.who + REPLY_ENOUGH)
+		c.vmta = 0;
+	if (c.who > w / 3)
+		c.who = w / 3;
+	return c;
+}
+
+static void draw_entry(const struct view_log *l, struct canvas *c, struct area a,
+		       const struct log_entry *e, const struct log_widths *w)
+{
+	int x = a.x + 2, end = a.x + a.w - 1;
 	bool wide = a.w >= 60;
 	struct buf b;
+	char at[40];
 
 	clock_text(l, e, wide, at);
 	x += canvas_z(c, a.y, x, wide ? 12 : 8, STYLE_DIM, at) + 1;
 	canvas_fmt(c, a.y, x, 1, log_entry_style(e->type), "%c", e->type);
 	x += 2;
-	if (wide) {
-		canvas_z(c, a.y, x, 8, STYLE_DIM, e->vmta);
-		x += 9;
-	}
 	if (l->wrap) {
 		buf_init(&b);
 		line_text(l, e, &b);
@@ -303,13 +321,15 @@ static void draw_entry(const struct view_log *l, struct canvas *c, struct area a
 		buf_free(&b);
 		return;
 	}
-	canvas_z(c, a.y, x, who, STYLE_TEXT, e->who);
-	x += who + 1;
-	if (mx) {
-		canvas_z(c, a.y, x, mx, STYLE_DIM, e->mx);
-		x += mx + 1;
-		canvas_right(c, a.y, end - 7, 7, STYLE_DIM, str_of(e->seconds));
-		end -= 8;
+	canvas_z(c, a.y, x, w->vmta, STYLE_DIM, e->vmta);
+	x += w->vmta ? w->vmta + 1 : 0;
+	canvas_z(c, a.y, x, w->who, STYLE_TEXT, e->who);
+	x += w->who + 1;
+	canvas_z(c, a.y, x, w->mx, STYLE_DIM, e->mx);
+	x += w->mx ? w->mx + 1 : 0;
+	if (w->mx) {
+		canvas_right(c, a.y, end - 6, 6, STYLE_DIM, str_of(e->seconds));
+		end -= 7;
 	}
 	canvas_z(c, a.y, x, end - x, e->type == 'D' || e->type == 'R' ? STYLE_DIM : STYLE_TEXT,
 		 e->reply);
@@ -334,6 +354,7 @@ static void place(struct view_log *l, struct area a)
 static void log_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 {
 	struct view_log *l = log_of(v);
+	struct log_widths widths;
 	int y = a.y;
 
 	(void)now;
@@ -349,10 +370,11 @@ static void log_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 	if (!l->n || l->error[0])
 		return;
 	place(l, a);
+	widths = widths_of(l, l->top, a.w);
 	for (int i = l->top; i < l->n && y < a.y + a.h; i++) {
 		int h = entry_height(l, &l->v[i], a.w);
 		h = h > a.y + a.h - y ? a.y + a.h - y : h;
-		draw_entry(l, c, (struct area){ y, a.x, h, a.w }, &l->v[i]);
+		draw_entry(l, c, (struct area){ y, a.x, h, a.w }, &l->v[i], &widths);
 		if (i == l->cursor_line && !l->follow) {
 			canvas_z(c, y, a.x, 1, STYLE_STRONG, ">");
 			canvas_over(c, y, a.x, a.w, STYLE_CURSOR);
