@@ -199,6 +199,31 @@ static void test_alarms_of_both_kinds_have_numbers_of_one_row(void **state)
 	assert_int_equal(mirror_count(f->c->mirror, ROW_ALARM), 2);
 }
 
+static void test_alarms_are_ordered_by_harm(void **state)
+{
+	static const struct {
+		const char *code;
+		int severity;
+	} raised[] = { { "loop-stall", 1 }, { "source-down", 2 },    { "disk-floor", 1 },
+		       { "made-up", 1 },    { "spool-poisoned", 1 }, { "clock-jump", 3 },
+		       { "no-progress", 1 } };
+	static const char *const expect[] = { "no-progress", "spool-poisoned", "disk-floor",
+					      "made-up",     "loop-stall",     "source-down",
+					      "clock-jump" };
+	struct fake *f = *state;
+	struct query q = { .list = LIST_ALARMS };
+	struct page *p;
+
+	for (size_t i = 0; i < sizeof raised / sizeof raised[0]; i++)
+		control_alarm(f->c, raised[i].code, STR_LIT("x"), raised[i].severity,
+			      STR_LIT("words"));
+	p = query_run(f->c->mirror, &q, clock_now_us());
+	assert_int_equal(p->nrows, 7);
+	for (int i = 0; i < 7; i++)
+		assert_string_equal(p->rows[i].alarm.code->text, expect[i]);
+	page_free(p);
+}
+
 static void test_no_answer_within_a_minute_is_an_answer(void **state)
 {
 	struct fake *f = *state;
@@ -229,6 +254,7 @@ int main(void)
 		T(test_details_and_completion),
 		T(test_the_header_comes_by_itself),
 		T(test_alarms_of_both_kinds_have_numbers_of_one_row),
+		T(test_alarms_are_ordered_by_harm),
 		T(test_no_answer_within_a_minute_is_an_answer),
 	};
 
