@@ -43,7 +43,8 @@ void io_close(struct io *io);
 /* Closes when the output is written or `within` has passed, whatever the peer does; reads are
  * discarded. The owner forgets the io at once. Written means: our side is shut down at once, and
  * the descriptor is kept for the peer's own end for at most a second more (never beyond `within`),
- * since closing on unread bytes would send a reset that overtakes the last reply. */
+ * since closing on unread bytes would send a reset that overtakes the last reply. Beyond 512 that
+ * linger on a loop the oldest goes at once: nobody counts them any more. */
 void io_close_after_flush(struct io *io, us_t within);
 
 /* What was read and not consumed; valid until the loop reads again or io_consume. io_consume

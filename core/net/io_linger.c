@@ -6,6 +6,9 @@
 #include "core/net/io_priv.h"
 
 static const us_t LINGER_MAX = US_PER_S;
+/* Nobody counts these connections any more: more of them than this, and the oldest goes. All but
+ * the slowest peers have heard us by then. */
+enum { LINGERING_AT_MOST = 512 };
 
 void io_linger_forget(struct io *io)
 {
@@ -17,6 +20,9 @@ void io_linger_forget(struct io *io)
 		io->hub->lingering = io->linger_next;
 	if (io->linger_next)
 		io->linger_next->linger_prev = io->linger_prev;
+	else
+		io->hub->lingering_last = io->linger_prev;
+	io->hub->nlingering--;
 	io->linger = false;
 }
 
@@ -54,6 +60,14 @@ static void linger_event(struct io *io, enum io_event ev, void *arg)
 	}
 }
 
+static void end_oldest(struct io_hub *h)
+{
+	struct io *io = h->lingering_last;
+
+	io_flush(io); /* it may have come in this very pass */
+	io_close(io);
+}
+
 void io_close_after_flush(struct io *io, us_t within)
 {
 	struct io_hub *h = io->hub;
@@ -73,7 +87,11 @@ void io_close_after_flush(struct io *io, us_t within)
 	io->linger_next = h->lingering;
 	if (h->lingering)
 		h->lingering->linger_prev = io;
+	else
+		h->lingering_last = io;
 	h->lingering = io;
+	if (++h->nlingering > LINGERING_AT_MOST)
+		end_oldest(h);
 	io->sink = NULL;
 	io->bytes_in = 0;
 	buf_free(&io->in);

@@ -60,7 +60,8 @@ struct io_hub {
 	struct loop *loop;
 	struct io *attend_first, *attend_last;
 	size_t attending;
-	struct io *lingering;
+	struct io *lingering, *lingering_last; /* the newest first */
+	size_t nlingering;
 	bool called;	   /* a callback ran since io_hub_flush began */
 	struct seg *spare; /* empty segments of SEG_BYTES, for reuse */
 	size_t nspare;

@@ -641,6 +641,46 @@ static void closing_after_flush_ends_in_time(void **state)
 	close(p.fd);
 }
 
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1 << 14; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Who comes, is told goodbye and never closes must not use up the descriptors: his connections are
+ * in no count any more. */
+static void few_linger_and_the_oldest_goes_first(void **state)
+{
+	enum { PEERS = 1200, LINGER_AT_MOST = 512 };
+	static int peers[PEERS];
+	struct loop *mine = loop_new("test");
+	int before = open_descriptors(), fds[2];
+	char p[64];
+
+	(void)state;
+	for (int i = 0; i < PEERS; i++) {
+		struct io *io;
+
+		assert_int_equal(
+		    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+		peers[i] = fds[1];
+		io = io_new(mine, fds[0], on_event, NULL);
+		assert_non_null(io);
+		assert_true(io_writez(io, "421 bye\r\n"));
+		io_close_after_flush(io, US_PER_HOUR);
+	}
+	assert_true(open_descriptors() - before <= PEERS + LINGER_AT_MOST);
+	for (int i = 0; i < PEERS; i++) {
+		assert_int_equal(recv(peers[i], p, sizeof p, 0), 9); /* all were told */
+		close(peers[i]);
+	}
+	loop_free(mine);
+	assert_true(open_descriptors() < before);
+}
+
 static void a_loop_that_ends_closes_what_lingers(void **state)
 {
 	static char block[10000000];
@@ -761,6 +801,7 @@ int main(void)
 		TEST(an_io_may_close_another),
 		TEST(closing_after_flush_delivers_everything),
 		TEST(closing_after_flush_ends_in_time),
+		TEST(few_linger_and_the_oldest_goes_first),
 		TEST(a_loop_that_ends_closes_what_lingers),
 		TEST(a_flood_does_not_starve_the_loop),
 #if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
