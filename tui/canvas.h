@@ -49,6 +49,7 @@ enum style { /* roles; theme.c has their names in the same order */
 	     STYLE_BOX_TITLE,
 	     STYLE_BOX_DIM,
 	     STYLE_BOX_FIELD,
+	     STYLE_BOX_HINT, /* in an empty field */
 	     STYLE_BOX_BAD,
 	     STYLE_MATCH,  /* what a search found */
 	     STYLE_CURSOR, /* overlay */
