@@ -658,6 +658,7 @@ static void few_linger_and_the_oldest_goes_first(void **state)
 	static int peers[PEERS];
 	struct loop *mine = loop_new("test");
 	int before = open_descriptors(), fds[2];
+	bool yes = true;
 	char p[64];
 
 	(void)state;
@@ -673,6 +674,7 @@ static void few_linger_and_the_oldest_goes_first(void **state)
 		io_close_after_flush(io, US_PER_HOUR);
 	}
 	assert_true(open_descriptors() - before <= PEERS + LINGER_AT_MOST);
+	run_until(mine, is_set, &yes);
 	for (int i = 0; i < PEERS; i++) {
 		assert_int_equal(recv(peers[i], p, sizeof p, 0), 9); /* all were told */
 		close(peers[i]);
