@@ -325,6 +325,10 @@ static void take_line(struct session *s, struct str line)
 			client_protocol_error(s, "this is no SMTP reply", line);
 			return;
 		}
+		if (s->scan.lines > CLIENT_REPLY_LINES_MAX) {
+			client_protocol_error(s, "a reply has too many lines", line);
+			return;
+		}
 		if (!s->scan.done)
 			return;
 		r = (struct reply){ s->scan.code, buf_str(&s->scan.text) };

@@ -18,7 +18,8 @@ enum {
 	EXPECT_MAX = 16, /* entries, a power of two; a slice of RCPTs is one */
 	EXPECT_RESERVE =
 	    6, /* kept free for what must follow a slice of RCPTs: DATA, dot, RSET, QUIT */
-	CLIENT_REPLY_LINE_MAX = 4096, /* RFC 5321 4.5.3.1.5 says 512; real ones are longer */
+	CLIENT_REPLY_LINE_MAX = 4096,  /* RFC 5321 4.5.3.1.5 says 512; real ones are longer */
+	CLIENT_REPLY_LINES_MAX = 1000, /* lines cost time, and a step is allowed minutes */
 	CLIENT_ADDRESSES_MAX =
 	    32, /* tried for one session: an MX set made to hold a slot for hours must not */
 	CLIENT_BACKLOG_MAX =

@@ -385,6 +385,36 @@ static void a_multi_line_reply_that_never_ends_ends_with_its_step(void **state)
 		      "timed out after 80ms waiting for the reply to MAIL FROM", "dd");
 }
 
+static void talk_without_end(struct rconn *c)
+{
+	enum { LINES = 4000 };
+
+	for (int i = 0; i < LINES && !c->dead; i++)
+		rconn_say(c, "250-x\r\n", 7);
+	c->dead = true;
+}
+
+/* At the speed of the network that would cost as much as all other sessions together. */
+static void a_reply_of_thousands_of_lines_is_none(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct session_spec *p = spec_new(w);
+	uint64_t session;
+	struct from_io *down;
+
+	(void)state;
+	r->chaos = talk_without_end;
+	p->command_timeout = US_PER_S;
+	session = open_session(w, p, txn_new(w, "a1@x"));
+	down = wait_down(w, session);
+	assert_non_null(down->reply);
+	if (!strstr(down->reply->text, "protocol error: a reply has too many lines"))
+		fail_msg("%s", down->reply->text);
+	check_ledger(w);
+	world_free(w);
+}
+
 static void stop_reading(struct rconn *c)
 {
 	/* The whole dialog without looking: MAIL, RCPT, DATA are taken, then nothing is read any
@@ -581,6 +611,7 @@ int main(void)
 		cmocka_unit_test(each_step_has_one_deadline_and_says_which_it_was),
 		cmocka_unit_test(a_connection_that_is_never_taken_times_out),
 		cmocka_unit_test(a_multi_line_reply_that_never_ends_ends_with_its_step),
+		cmocka_unit_test(a_reply_of_thousands_of_lines_is_none),
 		cmocka_unit_test(a_receiver_that_stops_reading_the_message_is_given_up),
 		cmocka_unit_test(addresses_are_tried_in_turn_and_each_failure_is_told),
 		cmocka_unit_test(when_no_address_answers_the_mail_comes_back_untried),
