@@ -5,7 +5,8 @@
 
 enum { LOWER_EVERY = 20, SKIP_MOST = 32, RUN_BATCH = 16 };
 /* How long a recipient waits for the virtual MTA that it was deferred at (DESIGN.md). */
-#define PREFER_US (5 * US_PER_MIN)
+#define PREFER_US	 (5 * US_PER_MIN)
+#define CONNECT_AHEAD_US (US_PER_S / 10)
 
 /* ---- flows ---- */
 
@@ -133,12 +134,17 @@ void flow_idle(struct sched *s, struct flow *f)
 		}
 }
 
+static bool path_is_open(const struct path *p)
+{
+	return !p->wait.at && !p->shut && !p->connecting;
+}
+
 void flow_ready(struct sched *s, struct flow *f)
 {
 	if (f->wait.at)
 		return;
 	for (uint8_t i = 0; i < f->npaths; i++)
-		if (!f->paths[i].wait.at && !f->paths[i].shut)
+		if (path_is_open(&f->paths[i]))
 			f->runnable = true;
 	if (!f->paths || f->epoch != s->epoch)
 		f->runnable = true;
@@ -233,7 +239,7 @@ static bool path_open(struct sched *s, struct path *p)
 {
 	struct counter *full;
 
-	if (p->shut || p->wait.at)
+	if (!path_is_open(p))
 		return false;
 	if (!rest_allows(s, p))
 		return path_wait(s, p, &p->lane->rest);
@@ -255,6 +261,26 @@ static bool path_soon(const struct sched *s, const struct path *p, uint32_t sinc
 	return gate_when(g, s->now) <= s->now + PREFER_US;
 }
 
+/* Under a rate a new connection must wait for its permit when it is up. So many connect at once as
+ * the rate has tokens in a tenth of a second: enough to reach the rate soon, and never a crowd that
+ * waits. */
+static bool may_connect(struct path *p, const struct limits *own)
+{
+	const struct limits *sets[] = { &p->limits, own };
+
+	for (size_t k = 0; k < 2; k++)
+		for (uint8_t i = 0; i < sets[k]->nrate; i++) {
+			int64_t step = sets[k]->rate[i]->bucket.step_ns;
+			int64_t most = step ? CONNECT_AHEAD_US * 1000 / step : 1;
+
+			if (p->lane->opening >= (uint64_t)(most < 1 ? 1 : most)) {
+				p->connecting = true;
+				return false;
+			}
+		}
+	return true;
+}
+
 /* A session for this queue through this path: an idle one, a new one, or one that can hold a second
  * transaction. */
 static bool find_session(struct sched *s, struct path *p, struct queue *q, const struct limits *own,
@@ -266,6 +292,8 @@ static bool find_session(struct sched *s, struct path *p, struct queue *q, const
 	c->session = b ? session_idle(b) : NULL;
 	if (c->session)
 		return session_moves(s, c->session, p, own, c);
+	if (!may_connect(p, own))
+		return false;
 	full = limits_full(p->limits.connect, p->limits.nconnect, s->now);
 	if (!full)
 		full = limits_full(p->limits.conn, p->limits.nconn, s->now);
@@ -274,7 +302,7 @@ static bool find_session(struct sched *s, struct path *p, struct queue *q, const
 		if (c->session)
 			return true;
 		if (full && full->kind == LIMIT_CONNECTIONS)
-			session_make_room(s, full, p->lane);
+			gate_squeeze(s, &full->gate);
 		return path_wait(s, p, full ? &full->gate : &s->slots);
 	}
 	full = limits_full(own->connect, own->nconnect, s->now);
@@ -402,7 +430,7 @@ static bool pick(struct sched *s, struct flow *f, struct queue *q, struct choice
 bool flow_shut(const struct flow *f)
 {
 	for (uint8_t i = 0; i < f->npaths; i++)
-		if (!f->paths[i].wait.at && !f->paths[i].shut)
+		if (path_is_open(&f->paths[i]))
 			return false;
 	return true;
 }
@@ -433,8 +461,8 @@ static void pass_over(struct sched *s, struct flow *f, struct queue *q, const st
 	}
 }
 
-/* One transaction of the flow, if it can. */
-static void flow_step(struct sched *s, struct flow *f)
+/* One transaction of the flow, if it can: true. */
+static bool flow_step(struct sched *s, struct flow *f)
 {
 	struct queue *q = f->ring;
 	struct choice c = { 0 };
@@ -442,29 +470,31 @@ static void flow_step(struct sched *s, struct flow *f)
 	s->budget--;
 	if (q->epoch != s->epoch) {
 		queue_place(s, q);
-		return;
+		return false;
 	}
-	if (!f->paths && counter_room(s->total, s->now) < 1 && !s->nidle) {
+	if (!f->paths && counter_room(s->total, s->now) < 1) {
 		f->runnable = false;
+		gate_squeeze(s, &s->total->gate);
 		gate_wait(s, &s->total->gate, &f->wait);
-		return;
+		return false;
 	}
 	if (!open_paths(s, f, q)) {
 		f->runnable = false;
 		flow_look_again(s, f);
-		return;
+		return false;
 	}
 	if (pick(s, f, q, &c)) {
 		f->passed = 0;
 		next_queue(f, q);
 		band_picked(q, c.sub->band);
 		hand_out(s, q, &c);
-		return;
+		return true;
 	}
 	if (flow_shut(f))
 		f->runnable = false;
 	else
 		pass_over(s, f, q, &c);
+	return false;
 }
 
 /* ---- sites ---- */
@@ -487,55 +517,67 @@ static int top_priority(const struct site *t, int below)
 	return top;
 }
 
-/* Highest queue-priority first; one pick in 20 goes to the lower ones. */
-static int pick_priority(struct site *t)
+/* Highest queue-priority first; one pick in 20 goes to the lower ones, which share it in turn. */
+static int pick_priority(const struct site *t)
 {
-	int top = top_priority(t, INT32_MAX), lower = -1;
+	int top = top_priority(t, INT32_MAX), lower;
 
-	if (t->picks++ % LOWER_EVERY == LOWER_EVERY - 1)
-		lower =
-		    top_priority(t, t->lower_than > 0 && t->lower_than < top ? t->lower_than : top);
-	if (lower < 0) {
-		if (t->picks % LOWER_EVERY == 0)
-			t->lower_than = 0;
+	if (t->picks % LOWER_EVERY != LOWER_EVERY - 1)
 		return top;
-	}
-	t->lower_than = (int16_t)lower;
-	return lower;
+	lower = top_priority(t, t->lower_than > 0 && t->lower_than < top ? t->lower_than : top);
+	if (lower < 0)
+		lower = top_priority(t, top);
+	return lower < 0 ? top : lower;
 }
 
 /* Among flows of one priority: in turn, by the number of their queues, so that each queue has its
  * turn. */
-static struct flow *pick_flow(struct site *t)
+static struct flow *pick_flow(struct site *t, int64_t *total)
 {
 	int priority = pick_priority(t);
 	struct flow *best = NULL;
-	int64_t total = 0;
 
+	*total = 0;
 	for (struct link *l = t->flows.next; l != &t->flows; l = l->next) {
 		struct flow *f = LIST_OF(l, struct flow, on_site);
 
 		if (!flow_may_run(f) || f->priority != priority)
 			continue;
-		f->current += f->nring;
-		total += f->nring;
-		if (!best || f->current > best->current)
+		*total += f->nring;
+		if (!best || f->current + f->nring > best->current + best->nring)
 			best = f;
 	}
-	if (best)
-		best->current -= total;
 	return best;
+}
+
+/* A turn counts only when something was handed out: a flow that found no token left keeps its place
+ * for the next one. */
+static void turn_taken(struct site *t, struct flow *took, int64_t total)
+{
+	for (struct link *l = t->flows.next; l != &t->flows; l = l->next) {
+		struct flow *f = LIST_OF(l, struct flow, on_site);
+
+		if (f->nring && f->priority == took->priority)
+			f->current += f->nring;
+		else if (!f->nring)
+			f->current = 0;
+	}
+	took->current -= total;
+	if (t->picks++ % LOWER_EVERY == LOWER_EVERY - 1)
+		t->lower_than = took->priority;
 }
 
 /* Hands out for one site until nothing moves or others should have their turn. */
 static bool site_run(struct sched *s, struct site *t)
 {
 	for (int i = 0; i < RUN_BATCH && s->budget > 0; i++) {
-		struct flow *f = pick_flow(t);
+		int64_t total;
+		struct flow *f = pick_flow(t, &total);
 
 		if (!f)
 			return false;
-		flow_step(s, f);
+		if (flow_step(s, f))
+			turn_taken(t, f, total);
 	}
 	return true;
 }

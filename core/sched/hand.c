@@ -172,8 +172,15 @@ static void set_permits(struct sched *s, struct flight *f, struct transaction *t
 	if (!opening) {
 		t->permits = flight_grant(s, f, f->n, true);
 		t->permit_until = s->now + PERMIT_LIFE_US;
+		flight_pending(s, f, (int64_t)f->n - t->permits);
 	}
-	flight_pending(s, f, (int64_t)f->n - t->permits);
+}
+
+/* Its session is up and will ask: from now on new hand-outs stand behind it. */
+void flight_up(struct sched *s, struct flight *f)
+{
+	if (f->ncharged)
+		flight_pending(s, f, f->n);
 }
 
 /* ---- flights ---- */

@@ -146,6 +146,8 @@ us_t gate_when(const struct gate *g,
 bool gate_is_connections(
     const struct gate *g); /* a limit of connections, or the io threads' slots; NULL: false */
 void gates_tick(struct sched *s);
+void gate_squeeze(struct sched *s, struct gate *g);
+void gates_squeeze(struct sched *s);
 void gate_free(struct sched *s, struct gate *g);
 uint64_t counter_hash(const struct table_link *l);
 struct counter *counter_find(struct sched *s, const struct counter_id *id);
@@ -256,6 +258,7 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c);
 uint32_t flight_grant(struct sched *s, struct flight *f, uint32_t want, bool is_new);
 void flight_void(struct sched *s, struct flight *f);
 void flight_pending(struct sched *s, struct flight *f, int64_t n);
+void flight_up(struct sched *s, struct flight *f);
 void flight_free(struct sched *s, struct flight *f);
 
 /* ---- session.c ---- */
@@ -275,7 +278,7 @@ void session_unopen(struct sched *s, struct session *e, struct session_spec *spe
 void session_take(struct sched *s, struct session *e, struct flight *f, struct path *p,
 		  struct queue *q, const struct limits *all);
 void session_close(struct sched *s, struct session *e);
-void session_make_room(struct sched *s, struct counter *c, struct lane *a);
+bool session_make_room(struct sched *s, struct counter *c);
 bool session_serve(struct sched *s, struct session *e);
 
 /* ---- spec.c ---- */

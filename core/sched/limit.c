@@ -8,6 +8,8 @@
  * have gone elsewhere. */
 #define GATE_AGAIN_US US_PER_MS
 
+enum { SQUEEZE_MOST = 16 };
+
 /* ---- gates ---- */
 
 void gate_init(struct gate *g, enum gate_type type)
@@ -53,7 +55,7 @@ static void gate_arm(struct sched *s, struct gate *g)
 	if (c->kind == LIMIT_CONNECTIONS)
 		return;
 	want = list_empty(&g->asks) ? c->pending + 1 : 1;
-	if (want * c->bucket.step_ns <= c->bucket.cap_ns || want == 1)
+	if (want == 1 || want * c->bucket.step_ns <= c->bucket.cap_ns)
 		gate_at(s, g, bucket_when(&c->bucket, s->now, want));
 }
 
@@ -63,6 +65,34 @@ void gate_wait(struct sched *s, struct gate *g, struct waiter *w)
 	list_add(&g->waiters, &w->link);
 	w->at = g;
 	gate_arm(s, g);
+}
+
+/* All connections that this gate's counter may have are there, and mail waits: after this tick's
+ * hand-outs, idle ones make room. */
+void gate_squeeze(struct sched *s, struct gate *g)
+{
+	if (!list_in(&g->squeeze))
+		list_add(&s->squeeze, &g->squeeze);
+}
+
+static void squeeze(struct sched *s, struct gate *g)
+{
+	struct counter *c = HEAP_OF(g, struct counter, gate);
+	int want = -c->closing, most = SQUEEZE_MOST;
+
+	for (const struct link *l = g->waiters.next; l != &g->waiters && most--; l = l->next)
+		want++;
+	want -= c->limit - c->used;
+	while (want-- > 0 && session_make_room(s, c))
+		s->budget--;
+}
+
+void gates_squeeze(struct sched *s)
+{
+	struct link *l;
+
+	while (s->budget > 0 && (l = list_pop(&s->squeeze)))
+		squeeze(s, HEAP_OF(l, struct gate, squeeze));
 }
 
 void gate_leave(struct waiter *w)
@@ -199,6 +229,7 @@ void gate_free(struct sched *s, struct gate *g)
 	while (!list_empty(&g->waiters))
 		wake(s, HEAP_OF(g->waiters.next, struct waiter, link));
 	list_del(&g->opened);
+	list_del(&g->squeeze);
 	heap_del(&s->gates, &g->timer);
 }
 

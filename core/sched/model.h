@@ -208,6 +208,7 @@ enum waiter_type { WAIT_PATH, WAIT_QUEUE, WAIT_FLOW };
 struct gate { /* where paths, queues and asking sessions wait for room */
 	struct link waiters, asks;
 	struct link opened;	/* in sched.opened */
+	struct link squeeze;	/* in sched.squeeze */
 	struct heap_node timer; /* in sched.gates */
 	uint8_t type;
 };
@@ -311,6 +312,7 @@ struct lane {
 	uint32_t in_flight, rest_step, deferred_in_row;
 	uint8_t rest_kind; /* enum rest_kind */
 	uint64_t probe;	   /* the session that tries after a rest; 0: none yet */
+	uint32_t opening;  /* sessions that are not up yet */
 };
 
 struct path { /* a flow through one virtual MTA */
@@ -325,6 +327,7 @@ struct path { /* a flow through one virtual MTA */
 	int weight, current;
 	uint8_t shut; /* enum why_code that closes it: paused, no-source; WHY_READY: none */
 	bool cold;
+	bool connecting; /* enough sessions are connecting: what they give is awaited */
 	bool own_limits; /* each domain has further limits of its own */
 };
 
@@ -413,11 +416,10 @@ struct session {
 	    *charged[LIMITS_MAX]; /* connections, besides lane's, site's, source's and total */
 	uint64_t flow, epoch;	  /* of what `charged` is */
 	struct queue *queue;
-	us_t up_at;
 	uint32_t io, ask_n;
 	struct counter *closing_for; /* for whose room it was told to close */
 	uint8_t state, ncharged;
-	bool pipelining, failed, own_limits;
+	bool pipelining, was_up, failed, own_limits;
 };
 
 struct flight { /* a transaction that is with a session */
@@ -485,6 +487,7 @@ struct sched {
 	struct wheel timers;	  /* queues */
 	struct heap gates;	  /* gates that open at a time */
 	struct link opened;	  /* gates to look at */
+	struct link squeeze;	  /* gates for which idle sessions make room */
 	struct link run;	  /* sites */
 	struct link work;	  /* queues: released recipients, a new answer of the DNS */
 	struct link line, failed; /* look-ups: to be asked, failed */

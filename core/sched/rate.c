@@ -41,7 +41,7 @@ void bucket_set(struct bucket *b, struct rate rate, us_t now)
 	b->rate = rate;
 	forget_slack(b, now);
 	b->step_ns = rate.n ? (ns(rate.per) + rate.n - 1) / rate.n : 0;
-	b->cap_ns = larger(b->step_ns, ns(BUCKET_SPAN_US));
+	b->cap_ns = larger(b->step_ns + ns(PERMIT_LIFE_US), ns(BUCKET_SPAN_US));
 	if (!b->step_ns)
 		return;
 	/* Rounded down to whole tokens, so that a slow rate never starts with a longer wait than
@@ -123,7 +123,7 @@ void bucket_restore(struct bucket *b, us_t last)
 	if (!b->step_ns || last <= b->last)
 		return;
 	b->last = last;
-	b->full_ns = larger(b->full_ns, ns(last) + b->step_ns);
+	b->full_ns = larger(b->full_ns, ns(last) + b->cap_ns);
 }
 
 bool bucket_idle(const struct bucket *b, us_t now)

@@ -1,5 +1,7 @@
 /* Token buckets: the exact law of a rate. A bucket holds at most 20 ms' worth, at least one token;
- * nothing is made up for.
+ * nothing is made up for. (Below 100/s it holds one and what comes in the 10 ms that a token may
+ * wait for its turn: less than a second one. Without that each wait of a millisecond in a line
+ * would be lost for good, and 50/s would be 47.)
  *
  * What a bucket promises: between any two moments a and b it gives at most cap + rate × (b − a)
  * tokens that are not given back. With a permit's life of PERMIT_LIFE that makes, at 100/s, at most

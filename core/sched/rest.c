@@ -117,6 +117,7 @@ void lane_woken(struct sched *s, struct lane *a)
 
 		if (gate_is_connections(p->wait.at))
 			gate_leave(&p->wait);
+		p->connecting = false;
 		if (!p->wait.at && !p->shut && p->flow->nring)
 			flow_ready(s, p->flow);
 	}

@@ -34,9 +34,9 @@ static void init_tables(struct sched *s)
 
 static void init_lists(struct sched *s)
 {
-	struct link *heads[] = { &s->opened,	  &s->run,    &s->work,	    &s->line, &s->failed,
-				 &s->host_routes, &s->later,  &s->sessions, &s->idle, &s->bodies,
-				 &s->report_line, &s->active, &s->dirty,    &s->gone };
+	struct link *heads[] = { &s->opened, &s->squeeze,     &s->run,	  &s->work,	&s->line,
+				 &s->failed, &s->host_routes, &s->later,  &s->sessions, &s->idle,
+				 &s->bodies, &s->report_line, &s->active, &s->dirty,	&s->gone };
 
 	for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
 		list_init(heads[i]);
@@ -281,7 +281,8 @@ static us_t next_call(struct sched *s, us_t reports)
 	us_t next = s->second_at, t;
 	struct heap_node *n = heap_top(&s->gates);
 
-	if (s->budget <= 0 || !list_empty(&s->work) || !list_empty(&s->opened) || s->walking)
+	if (s->budget <= 0 || !list_empty(&s->work) || !list_empty(&s->opened) ||
+	    !list_empty(&s->squeeze) || s->walking)
 		return s->now;
 	if (!list_empty(&s->run) && !s->hold)
 		return s->now;
@@ -310,6 +311,7 @@ us_t sched_tick(struct sched *s, us_t now)
 	if (!s->hold)
 		sites_run(s);
 	gates_tick(s);
+	gates_squeeze(s);
 	hosts_tick(s);
 	reports = dsn_tick(s);
 	each_second(s);

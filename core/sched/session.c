@@ -76,6 +76,8 @@ struct session *session_ahead(struct bundle *b)
 	return LIST_OF(b->busy.next, struct session, in_bundle);
 }
 
+static void offer(struct sched *s, const struct session *e);
+
 /* Puts a session among the idle, the busy or neither, by what it is. */
 static void session_sort(struct sched *s, struct session *e)
 {
@@ -90,6 +92,7 @@ static void session_sort(struct sched *s, struct session *e)
 		list_add(&e->bundle->idle, &e->in_bundle);
 		list_add(&s->idle, &e->idle);
 		s->nidle++;
+		offer(s, e);
 	} else if (!e->flights[1] && e->pipelining && !e->flights[0]->ncharged) {
 		list_add(&e->bundle->busy, &e->in_bundle);
 	}
@@ -229,6 +232,7 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 	charge_base(s, e, true);
 	for (uint8_t i = 0; i < p->limits.nconnect; i++)
 		counter_take(s, p->limits.connect[i], 1);
+	p->lane->opening++;
 	if (p->lane->rest_kind != REST_NONE)
 		p->lane->probe = e->id;
 	row_dirty(s, &p->lane->row);
@@ -245,6 +249,8 @@ static void session_free(struct sched *s, struct session *e)
 		e->closing_for->closing--;
 		counter_unref(s, e->closing_for);
 	}
+	if (!e->was_up)
+		a->opening--;
 	e->state = SESSION_CLOSING;
 	session_sort(s, e);
 	uncharge(s, e);
@@ -306,37 +312,43 @@ void session_close(struct sched *s, struct session *e)
 	action_to_io(s, e->io, &(struct to_io){ .type = TO_IO_CLOSE, .session = e->id });
 }
 
-static struct session *idle_in(struct sched *s, const struct counter *c, struct lane *a)
+static struct session *idle_in(struct sched *s, const struct counter *c)
 {
 	int look = MAKE_ROOM_LOOK;
 
-	if (c == a->conn) {
-		for (struct link *l = a->sessions.next; l != &a->sessions && look--; l = l->next)
-			if (list_in(&LIST_OF(l, struct session, on_lane)->idle))
-				return LIST_OF(l, struct session, on_lane);
-		return NULL;
-	}
 	for (struct link *l = s->idle.next; l != &s->idle && look--; l = l->next)
 		if (session_counts_in(s, LIST_OF(l, struct session, idle), c))
 			return LIST_OF(l, struct session, idle);
 	return NULL;
 }
 
-/* Mail waits for a connection that somebody else's idle session holds: end the one idle for
- * longest. */
-void session_make_room(struct sched *s, struct counter *c, struct lane *a)
+/* Mail waits for a connection that somebody else's idle session holds: ends the one idle for
+ * longest. False: none is idle. */
+bool session_make_room(struct sched *s, struct counter *c)
 {
-	struct session *e;
+	struct session *e = idle_in(s, c);
 
-	if (c->closing > 0 || c->used < c->limit)
-		return;
-	e = idle_in(s, c, a);
 	if (!e)
-		return;
+		return false;
 	e->closing_for = c;
 	c->refs++;
 	c->closing++;
 	session_close(s, e);
+	return true;
+}
+
+/* A session has become idle: whoever waits for one of its counters may have its place. */
+static void offer(struct sched *s, const struct session *e)
+{
+	struct counter *v[] = { s->total, e->lane->conn, e->lane->source->conn,
+				e->lane->site->conn };
+
+	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
+		if (!list_empty(&v[i]->gate.waiters))
+			gate_squeeze(s, &v[i]->gate);
+	for (uint8_t i = 0; i < e->ncharged; i++)
+		if (!list_empty(&e->charged[i]->gate.waiters))
+			gate_squeeze(s, &e->charged[i]->gate);
 }
 
 /* ---- asking ---- */
@@ -421,8 +433,13 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 {
 	if (e->state == SESSION_OPENING)
 		e->state = SESSION_UP;
+	if (!e->was_up) {
+		e->was_up = true;
+		e->lane->opening--;
+		if (e->flights[0])
+			flight_up(s, e->flights[0]);
+	}
 	e->pipelining = m->pipelining;
-	e->up_at = s->now;
 	session_sort(s, e);
 	lane_woken(s, e->lane);
 }
@@ -436,6 +453,7 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 	if (!m->established && !m->planned && !e->failed)
 		lane_connect_failed(s, a, m->reply);
 	s->io[e->io].slots++;
+	lane_woken(s, a);
 	session_free(s, e);
 	if (q)
 		queue_domain_wake(s, q);
