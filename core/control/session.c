@@ -21,6 +21,7 @@ enum {
 	OUTPUT_LOW = 64 * 1024,
 	FRAME_BYTES = 128 * 1024,
 	WORDS_MAX = 256,
+	TYPED_BYTES = 64, /* of an answer to a question, with room for a NUL */
 	COLUMNS_MAX = 1000,
 };
 static const us_t first_within = 10 * US_PER_S, flush_within = 60 * US_PER_S,
@@ -183,7 +184,7 @@ static void session_frames(struct session *s)
 
 	while (s->io && s->request &&
 	       (got = frame_get(io_input(s->io), &type, &payload, &used)) != 0) {
-		char typed[64];
+		char typed[TYPED_BYTES];
 		size_t n;
 
 		if (got < 0 || type != 'Y' || payload.n >= sizeof typed) {
@@ -196,6 +197,11 @@ static void session_frames(struct session *s)
 		io_consume(s->io, used);
 		io_set_deadline(s->io, 0);
 		request_confirm(s->request, (struct str){ typed, n });
+	}
+	/* Too long to be typed; and once the input is full nothing is read, not even its end. */
+	if (s->io && io_input(s->io).n > FRAME_HEADER + TYPED_BYTES) {
+		io_close(s->io);
+		s->io = NULL;
 	}
 }
 

@@ -536,6 +536,27 @@ static void test_a_client_that_does_not_read_is_bounded(void **state)
 	json_decref(o);
 }
 
+static bool one_request(struct fake *f)
+{
+	return f->c->requests.used == 1;
+}
+
+/* Its end would never be seen: nothing is read while the input is full. */
+static void test_a_frame_that_never_ends_ends_the_session(void **state)
+{
+	struct fake *f = *state;
+	static const char frame[4096] = { 'Y', 0, 0, 16, 0 };
+
+	fake_connect(f, ROLE_READ, "op1");
+	fake_send_command(f, "log -f nothing-like-it", false);
+	fake_run(f, one_request);
+	send_bytes(f, frame, sizeof frame);
+	fake_run(f, fake_left);
+	fake_disconnect(f);
+	assert_int_equal(f->c->nsessions, 0);
+	assert_int_equal(f->c->requests.used, 0);
+}
+
 enum { CROWD = 100 };
 
 static bool crowd_is_here(struct fake *f)
@@ -641,6 +662,7 @@ int main(void)
 		T(test_random_bytes_never_break_the_session),
 		T(test_a_first_frame_in_single_bytes),
 		T(test_a_client_that_does_not_read_is_bounded),
+		T(test_a_frame_that_never_ends_ends_the_session),
 		T(test_many_clients_at_once),
 		T(test_attach_hands_the_descriptor_on_untouched),
 	};
