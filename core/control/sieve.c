@@ -7,8 +7,16 @@
 
 #include "core/base/arena.h"
 
-/* Hostile text against an operator's pattern: some 100 us at most for one text. */
-enum { MATCH_LIMIT = 20000, DEPTH_LIMIT = 2000, TERMS_MAX = 64, NEAR = 3 };
+/* Hostile text against an operator's pattern: some 100 us at most for one text. So there are few of
+ * them, or one row would take longer than a loop pass may. */
+enum {
+	MATCH_LIMIT = 20000,
+	DEPTH_LIMIT = 2000,
+	TERMS_MAX = 64,
+	ATOMS_MAX = 256,
+	REGEX_MAX = 8,
+	NEAR = 3
+};
 
 enum op { OP_HAS, OP_REGEX, OP_GT, OP_LT, OP_GE, OP_LE };
 
@@ -28,7 +36,7 @@ struct term {
 struct sieve {
 	struct arena mem;
 	struct term *terms;
-	int nterms;
+	int nterms, natoms, nregex;
 	bool timed;
 	pcre2_match_context *context;
 	pcre2_match_data *data;
@@ -91,6 +99,10 @@ static bool regex_compile(struct parsing *p, struct atom *a, struct str text)
 	PCRE2_UCHAR words[120];
 
 	a->op = OP_REGEX;
+	if (++p->s->nregex > REGEX_MAX) {
+		errbuf_set(p->e, "a filter has at most %d regular expressions", REGEX_MAX);
+		return false;
+	}
 	a->code = pcre2_compile((PCRE2_SPTR)text.p, text.n, PCRE2_CASELESS, &code, &at, NULL);
 	if (!a->code) {
 		pcre2_get_error_message(code, words, sizeof words);
@@ -298,6 +310,11 @@ static bool term_parse(struct parsing *p, struct term *t)
 
 		if (!a) {
 			errbuf_set(p->e, "no memory for the filter");
+			return false;
+		}
+		if (++p->s->natoms > ATOMS_MAX) {
+			errbuf_set(p->e, "a filter has at most %d words and alternatives",
+				   ATOMS_MAX);
 			return false;
 		}
 		*link = a;

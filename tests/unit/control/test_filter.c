@@ -191,12 +191,44 @@ static void test_random_filters(void **state)
 	row_release(&r);
 }
 
+/* Who may only look must not be able to keep the control thread busy with one long filter. */
+static void test_a_filter_is_bounded(void **state)
+{
+	static const struct {
+		const char *piece;
+		int fine, more;
+	} cases[] = { { "x ", 64, 65 }, { "x|", 255, 300 }, { "/x/|", 8, 9 } };
+	struct errbuf e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		for (int many = 0; many < 2; many++) {
+			int n = many ? cases[i].more : cases[i].fine;
+			struct buf text;
+			struct filter *f;
+
+			buf_init(&text);
+			for (int k = 0; k < n; k++)
+				buf_addz(&text, cases[i].piece);
+			buf_addz(&text, i ? "y" : "");
+			f = filter_parse(LIST_QUEUES, buf_str(&text), &e);
+			if (many ? f != NULL : f == NULL)
+				fail_msg("%d of %s", n, cases[i].piece);
+			if (many)
+				assert_non_null(strstr(e.text, "at most"));
+			filter_free(f);
+			buf_free(&text);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grammar),
 		cmocka_unit_test(test_errors_say_what_to_write),
 		cmocka_unit_test(test_a_hostile_pattern_costs_bounded_time),
+		cmocka_unit_test(test_a_filter_is_bounded),
 		cmocka_unit_test(test_random_filters),
 	};
 
