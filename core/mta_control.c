@@ -15,6 +15,7 @@
 
 static const us_t SECOND = US_PER_S;
 static const us_t DIFFERS_EVERY = 5 * US_PER_S;
+static const us_t SHUTDOWN_LEAST = 500 * US_PER_MS; /* two copies of the totals */
 static const us_t SHUTDOWN_WITHIN = 30 * US_PER_S;
 static const us_t CLOCK_JUMP = 2 * US_PER_S;
 static const us_t LOOP_STALL = 250 * US_PER_MS;
@@ -151,6 +152,11 @@ void control_post_resolved(struct member *to, struct post *p)
 	struct lookup_request *r = p->q;
 	struct buf out;
 	struct jsonw w;
+	if (!a) {
+		text_now(t, r->lookup, EXIT_REFUSED, "no memory for the answer");
+		free(r);
+		return;
+	}
 	buf_init(&out);
 	jsonw_init(&w, &out);
 	jsonw_object(&w, NULL);
@@ -627,7 +633,9 @@ static void stop_step(struct control_thread *t, us_t now)
 {
 	if (!t->shutdown_at)
 		return;
-	bool idle = t->totals.connections == 0 && now - t->shutdown_at > US_PER_S;
+	bool idle = t->totals.connections == 0 && now - t->shutdown_at > SHUTDOWN_LEAST;
+	/* Said again, for sessions that have become idle since. */
+	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_SHUTDOWN, .b = 1 });
 	if (t->stopped_at || idle || now - t->shutdown_at > SHUTDOWN_WITHIN)
 		mta_stop(t->me->mta);
 }

@@ -11,7 +11,7 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { READ_BATCH = 512 };
+enum { READ_BATCH = 128 }; /* about 1 ms of work a pass */
 
 static const us_t POSITION_EVERY = US_PER_S;
 static const us_t RETRY_LOG = 5 * US_PER_S;

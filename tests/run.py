@@ -80,6 +80,8 @@ def run_e2e(flavour, names):
 
 
 def main():
+    import harness
+    harness.own_network()
     only = sys.argv[1:]  # names of end-to-end tests, to run just these
     total = [0, 0]
     steps = [lambda: run_e2e("plain", only)] if only else [

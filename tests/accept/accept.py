@@ -77,6 +77,7 @@ LINES = [
 
 
 def main():
+    harness.own_network()
     words = sys.argv[1:]
     if "--list" in words:
         for name, asked, _ in LINES:

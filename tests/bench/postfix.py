@@ -71,4 +71,5 @@ def compare(rounds=5, messages=20000, postfix_messages=3000):
 
 
 if __name__ == "__main__":
+    own_network()
     compare(*(int(x) for x in sys.argv[1:]))
