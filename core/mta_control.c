@@ -635,7 +635,8 @@ static void stop_step(struct control_thread *t, us_t now)
 		return;
 	bool idle = t->totals.connections == 0 && now - t->shutdown_at > SHUTDOWN_LEAST;
 	/* Said again, for sessions that have become idle since. */
-	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_hold, .a = HOLD_SHUTDOWN, .b = 1 });
+	mta_post(t->me, t->me->mta->sched,
+		 (struct post){ .fn = sched_post_hold, .a = HOLD_SHUTDOWN, .b = 1 });
 	if (t->stopped_at || idle || now - t->shutdown_at > SHUTDOWN_WITHIN)
 		mta_stop(t->me->mta);
 }

@@ -173,7 +173,7 @@ static uint64_t next_number(struct shared *sh, struct errbuf *e)
 	return 0;
 }
 
-/* Makes one ready segment. `zeros`: fill a new one; else leave that to the file system (slower
+/* Makes one ready segment. `zeros`: fill a new one; else leave that to the kernel (slower
  * syncs). */
 static uint64_t make(struct shared *sh, bool zeros, struct errbuf *e)
 {
