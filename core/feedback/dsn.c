@@ -5,7 +5,14 @@
 #include "core/base/clean.h"
 #include "core/smtp/address.h"
 
-enum { QUOTED_MAX = 256 * 1024, BOUNDARY_SIZE = 64 };
+enum {
+	QUOTED_MAX = 256 * 1024,
+	BOUNDARY_SIZE = 64,
+	ASCII_COLUMNS = 600,
+	/* With escapes of a byte a column, and marks that take no column, below 998 bytes. */
+	UTF8_COLUMNS = 240,
+	UTF8_BYTES = 700
+};
 
 struct dsn {
 	const struct dsn_job *job;
@@ -18,21 +25,24 @@ struct dsn {
 	struct buf *out;
 };
 
-/* One header-safe piece of text: no control bytes, one line. */
-static void add_clean(struct buf *out, struct str s)
+/* One header-safe piece of text: no control bytes, one line, of at most 998 bytes with what stands
+ * around it (RFC 5322 2.1.1), and ASCII in a report that is not declared as UTF-8. */
+static void add_clean(struct dsn *d, struct str s)
 {
-	clean_add(out, s, false);
+	if (d->utf8 && s.n > UTF8_BYTES)
+		s.n = UTF8_BYTES;
+	clean_clip(d->out, s, d->utf8 ? UTF8_COLUMNS : ASCII_COLUMNS, !d->utf8);
 }
 
 /* A reply of several lines as folded header text. */
-static void add_folded(struct buf *out, struct str reply)
+static void add_folded(struct dsn *d, struct str reply)
 {
 	struct str line;
 	bool first = true;
 	while (str_split(&reply, '\n', &line)) {
 		if (!first)
-			buf_addz(out, "\r\n    ");
-		add_clean(out, str_trim(line));
+			buf_addz(d->out, "\r\n    ");
+		add_clean(d, str_trim(line));
 		first = false;
 	}
 }
@@ -91,11 +101,11 @@ static void text(struct dsn *d)
 		buf_addz(o, ">:");
 		if (r->mx.n) {
 			buf_addz(o, " host ");
-			add_clean(o, r->mx);
+			add_clean(d, r->mx);
 			buf_addz(o, " said:");
 		}
 		buf_addz(o, "\r\n    ");
-		add_folded(o, r->reply.n
+		add_folded(d, r->reply.n
 				  ? r->reply
 				  : STR_LIT("the message expired before it could be delivered"));
 		buf_addz(o, "\r\n");
@@ -112,9 +122,9 @@ static void original_recipient(struct dsn *d, struct str orcpt)
 	buf_init(&plain);
 	if (xtext_decode(orcpt, &plain)) {
 		buf_addz(d->out, "Original-Recipient: ");
-		add_clean(d->out, type);
+		add_clean(d, type);
 		buf_addz(d->out, ";");
-		add_clean(d->out, buf_str(&plain));
+		add_clean(d, buf_str(&plain));
 		buf_addz(d->out, "\r\n");
 	}
 	buf_free(&plain);
@@ -134,13 +144,13 @@ static void status_rcpt(struct dsn *d, const struct dsn_rcpt *r)
 	buf_addz(o, "\r\n");
 	if (r->mx.n) {
 		buf_addz(o, "Remote-MTA: dns; ");
-		add_clean(o, r->mx);
+		add_clean(d, r->mx);
 		buf_addz(o, "\r\n");
 	}
 	if (r->reply.n) {
 		bool code = r->reply.p[0] >= '2' && r->reply.p[0] <= '5';
 		buf_addf(o, "Diagnostic-Code: %s; ", code ? "smtp" : "X-Stoker");
-		add_folded(o, r->reply);
+		add_folded(d, r->reply);
 		buf_addz(o, "\r\n");
 	}
 	if (r->failed_at) {
@@ -162,7 +172,7 @@ static void status(struct dsn *d)
 	buf_init(&envid);
 	if (d->job->envid.n && xtext_decode(d->job->envid, &envid)) {
 		buf_addz(o, "Original-Envelope-Id: ");
-		add_clean(o, buf_str(&envid));
+		add_clean(d, buf_str(&envid));
 		buf_addz(o, "\r\n");
 	}
 	buf_free(&envid);

@@ -114,6 +114,32 @@ static void hostile_replies_cannot_break_the_form(void **state)
 	}
 }
 
+/* Else other servers may refuse the report, and the sender would learn nothing. */
+static void a_remote_cannot_make_the_report_undeliverable(void **state)
+{
+	static char reply[4000];
+
+	(void)state;
+	for (int utf8 = 0; utf8 < 2; utf8++) {
+		for (size_t i = 0; i < sizeof reply - 1; i++)
+			reply[i] = "550 \xcc\x81\xe2\x82\xac\x1b\xff "[i % 12];
+		memcpy(reply, "550 ", 4);
+		struct dsn_rcpt r = rcpt("a@test.example", reply, "5.0.0", DECIDE_BOUNCED);
+		struct dsn_job j = { .rcpts = &r, .nrcpts = 1, .smtputf8 = utf8 };
+		struct buf out;
+		size_t line = 0;
+		build(&j, STR_LIT("Subject: x\r\n\r\n"), &out);
+		wire_clean(&out);
+		for (size_t i = 0; i < out.n; i++) {
+			line = out.p[i] == '\n' ? 0 : line + 1;
+			assert_true(line <= 999); /* RFC 5322 2.1.1: 998 and a CR */
+			if (!utf8)
+				assert_true((unsigned char)out.p[i] < 128);
+		}
+		buf_free(&out);
+	}
+}
+
 static void a_boundary_never_stands_in_the_original(void **state)
 {
 	(void)state;
@@ -141,6 +167,7 @@ int main(void)
 		cmocka_unit_test(failed_recipients_share_one_report),
 		cmocka_unit_test(the_whole_message_comes_back_only_when_asked_for),
 		cmocka_unit_test(hostile_replies_cannot_break_the_form),
+		cmocka_unit_test(a_remote_cannot_make_the_report_undeliverable),
 		cmocka_unit_test(a_boundary_never_stands_in_the_original),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
