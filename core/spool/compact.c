@@ -92,10 +92,11 @@ static bool begin(struct spool *s, struct compaction *c, us_t now)
 
 	if (now - c->looked_at < LOOK_EVERY && now >= c->looked_at)
 		return false;
-	c->looked_at = now;
 	seg = choose(s, now);
-	if (!seg)
+	if (!seg) {
+		c->looked_at = now;
 		return false;
+	}
 	c->file = segment_file(s, seg);
 	if (!c->file) {
 		log_error("spool: cannot open segment %llu: %s", (unsigned long long)seg->number,

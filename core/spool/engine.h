@@ -342,6 +342,7 @@ bool large_doom(struct spool *s, uint64_t id, uint64_t commit);
 void large_bury(struct spool *s);
 bool large_sweep_step(struct spool *s);
 struct body *large_body(struct spool *s, uint64_t id, const struct spool_where *w);
-bool large_exists(struct spool *s, uint64_t id, uint64_t bytes);
+/* The file is there, whole, and what was written. */
+bool large_intact(struct spool *s, uint64_t id, uint64_t bytes, uint32_t crc);
 
 #endif

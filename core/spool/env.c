@@ -70,6 +70,13 @@ static const struct err *check_size(struct env *v, struct errbuf *e)
 	return NULL;
 }
 
+/* Not what LMDB has written. */
+static bool unreadable(int rc)
+{
+	return rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED ||
+	       rc == MDB_PAGE_NOTFOUND || rc == MDB_INCOMPATIBLE || rc == MDB_PANIC;
+}
+
 static const struct err *open_tables(struct env *v, struct errbuf *e)
 {
 	unsigned flags = v->o.create ? MDB_CREATE : 0;
@@ -84,6 +91,8 @@ static const struct err *open_tables(struct env *v, struct errbuf *e)
 		rc = mdb_dbi_open(txn, v->o.tables[i], flags, &v->dbi[i]);
 	if (rc) {
 		mdb_txn_abort(txn);
+		if (unreadable(rc))
+			return damaged(v, "is not readable as a database", e);
 		return rc == MDB_NOTFOUND ? damaged(v, "has no tables in it", e)
 					  : env_fail(v, rc, "cannot open the tables of", e);
 	}
@@ -104,7 +113,7 @@ static const struct err *open_mdb(struct env *v, struct errbuf *e)
 		/* after a failed open only close is allowed */
 		mdb_env_close(v->mdb);
 		v->mdb = NULL;
-		if (rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH || rc == MDB_CORRUPTED)
+		if (unreadable(rc))
 			return damaged(v, "is not readable as a database", e);
 		return env_fail(v, rc, "cannot open", e);
 	}

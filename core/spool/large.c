@@ -221,13 +221,25 @@ struct body *large_body(struct spool *s, uint64_t id, const struct spool_where *
 	return b;
 }
 
-bool large_exists(struct spool *s, uint64_t id, uint64_t bytes)
+bool large_intact(struct spool *s, uint64_t id, uint64_t bytes, uint32_t crc)
 {
-	char path[PATH_MAX];
-	struct stat st;
+	enum { STEP = 64 * 1024 };
+	char path[PATH_MAX], *step = malloc(STEP);
+	uint32_t sum = 0;
+	uint64_t at = 0;
+	ssize_t n = 0;
+	int fd;
 
 	large_path(s->dir, id, path);
-	return !stat(path, &st) && (uint64_t)st.st_size == bytes;
+	fd = step ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	while (fd >= 0 && (n = pread(fd, step, STEP, (off_t)at)) > 0) {
+		sum = crc32c(sum, step, (size_t)n);
+		at += (uint64_t)n;
+	}
+	if (fd >= 0)
+		close(fd);
+	free(step);
+	return fd >= 0 && !n && at == bytes && sum == crc;
 }
 
 /* True if no message that was there when we started has this file. Ids given since are not looked

@@ -2,7 +2,7 @@
 
 #include "core/base/crc32c.h"
 
-enum { VERSION = 1, CRC_AT = 40 };
+enum { VERSION = 1, CRC_AT = 44 };
 #define HEADER_MAGIC  0x524B5453u /* "STKR" */
 #define TRAILER_MAGIC 0x4B545345u /* "ESTK" */
 
@@ -45,8 +45,8 @@ void record_put_header(const struct record *r, struct str envelope, char out[REC
 	put_le(out + 24, r->envelope_bytes, 4);
 	put_le(out + 28, r->large_crc, 4);
 	put_le(out + 32, r->body_bytes, 8);
+	put_le(out + 40, 0, 4);
 	put_le(out + CRC_AT, header_crc(out, envelope), 4);
-	put_le(out + 44, 0, 4);
 }
 
 bool record_get_header(const char *p, uint64_t segment, struct record *out)

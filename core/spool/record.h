@@ -2,7 +2,7 @@
  * I/O, any thread.
  *
  *   header     48 bytes, little-endian: magic u32, version u16, type u8, flags u8, segment u64,
- *              id u64, envelope bytes u32, CRC of a large body u32, body bytes u64, CRC u32, 0 u32
+ *              id u64, envelope bytes u32, CRC of a large body u32, body bytes u64, 0 u32, CRC u32
  *   envelope   envelope.h
  *   body       head and data, or nothing if the body is large
  *   trailer    CRC of the body u32, magic u32

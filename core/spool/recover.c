@@ -112,8 +112,8 @@ static bool accept(struct spool *s, const struct record *r, uint64_t at, struct 
 	}
 	m->id = r->id;
 	set_where(m, r, at);
-	if (m->where.large && !large_exists(s, m->id, m->where.body_bytes))
-		log_error("spool: the large body of message %llx is gone",
+	if (m->where.large && !large_intact(s, m->id, m->where.body_bytes, r->large_crc))
+		log_error("spool: the large body of message %llx is gone or damaged",
 			  (unsigned long long)m->id);
 	e = ledger_new(&s->ledger, m->id, m->nrcpts);
 	ok = e && m->nrcpts && keep_envelope(s, envelope, &e->envelope) &&

@@ -233,6 +233,29 @@ static void a_failed_commit_loses_nothing_in_memory(void **state)
 	failing_commit(DISK_SYNC, 2, EIO);
 }
 
+static void a_commit_that_failed_with_its_effect_leaves_nothing_behind(void **state)
+{
+	struct kit k;
+
+	(void)state;
+	begin(&k);
+	kit_commit(&k, true);
+	for (int n = 1; n <= 10; n++) {
+		uint64_t id = kit_accept(&k, 1 + (uint32_t)(n & 1), 10);
+
+		plan_for(DISK_WRITE, "/index/", n, EIO, false);
+		if (commit(&k, false))
+			assert_int_equal(plan.failed, 1);
+		no_plan();
+		for (uint32_t i = 0; i < 1 + (uint32_t)(n & 1); i++)
+			kit_outcome(&k, id, i, RCPT_DONE, EVENT_DELIVERED);
+		kit_commit(&k, false);
+	}
+	kit_reopen(&k);
+	load_exactly(&k, NULL, 0);
+	kit_done(&k);
+}
+
 static void count_event(void *arg, const struct event *e)
 {
 	int *counts = arg;
@@ -458,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_poisoned_segment_is_never_synced_or_written_again),
 		cmocka_unit_test(without_a_new_segment_mail_is_refused_until_there_is_one),
 		cmocka_unit_test(a_failed_commit_loses_nothing_in_memory),
+		cmocka_unit_test(a_commit_that_failed_with_its_effect_leaves_nothing_behind),
 		cmocka_unit_test(events_of_a_failed_commit_are_told_once),
 		cmocka_unit_test(a_full_map_grows),
 		cmocka_unit_test(a_failed_state_commit_can_be_tried_again),

@@ -280,8 +280,8 @@ static void w_report(struct world *w)
 	uint32_t rcpt, n = 0;
 	size_t first = w->nmsgs;
 	struct w_msg *about = w_pick(w, RCPT_REPORT, &rcpt);
+	uint32_t list[3];
 	struct message *m;
-	uint32_t *list;
 
 	if (!about)
 		return;
@@ -289,10 +289,10 @@ static void w_report(struct world *w)
 	w->msgs[first].dsn = m->dsn = true;
 	m->sender = STR_LIT("");
 	m->reports_on = about->id;
-	m->reports_rcpts = list = arena_alloc(&m->arena, 3 * sizeof *list);
 	for (uint32_t i = 0; i < about->nrcpts && n < 3; i++)
 		if (w_last(&about->r[i])->state == RCPT_REPORT && about->r[i].n < STATES_MAX - 1)
 			list[n++] = i;
+	m->reports_rcpts = memcpy(arena_alloc(&m->arena, sizeof list), list, sizeof list);
 	m->nreports_rcpts = n;
 	assert_true(spool_add(w->k->s, m));
 	for (uint32_t i = 0; i < n; i++)
@@ -329,7 +329,9 @@ static void w_read_events(struct world *w)
 {
 	if (!w->reader)
 		w->reader = event_reader_open(w->k->s, "log");
-	assert_non_null(w->reader);
+	assert_true(w->reader || w->faulty);
+	if (!w->reader) /* the index is given up just now */
+		return;
 	while (event_reader_next(w->reader, 100, w_saw, w))
 		;
 	assert_int_equal(event_reader_missed(w->reader), 0);
@@ -470,8 +472,8 @@ static void check_rcpt(struct seen *x, const struct w_msg *o, uint32_t i, const 
 			found = j;
 	}
 	for (unsigned j = 0; found == STATES_MAX && j < r->n; j++)
-		print_message("state %d after %u attempts, from operation %zu, surely from %zu\n", r->v[j].state,
-			      r->v[j].attempts, r->v[j].may, r->v[j].must);
+		print_message("state %d after %u attempts, from operation %zu, surely from %zu\n",
+			      r->v[j].state, r->v[j].attempts, r->v[j].may, r->v[j].must);
 	if (found == STATES_MAX)
 		fail_msg(
 		    "after %zu operations: message %llu recipient %u is %s %d, and must not be",
