@@ -1,6 +1,7 @@
 #include "core/net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -126,18 +127,19 @@ static bool find_group(const char *group, gid_t *gid, struct errbuf *e)
 	return false;
 }
 
-/* Between bind and listen: nobody can connect yet. */
+/* Between bind and listen: nobody can connect yet. Links are not followed: we may be root, and the
+ * folder another user's. */
 static bool unix_rights(const char *path, const char *group, struct errbuf *e)
 {
 	gid_t gid = (gid_t)-1;
 
 	if (group && !find_group(group, &gid, e))
 		return false;
-	if (group && chown(path, (uid_t)-1, gid) != 0) {
+	if (group && lchown(path, (uid_t)-1, gid) != 0) {
 		errbuf_set(e, "can't give %s to the group %s: %s", path, group, strerror(errno));
 		return false;
 	}
-	if (chmod(path, group ? 0660 : 0600) != 0) {
+	if (fchmodat(AT_FDCWD, path, group ? 0660 : 0600, AT_SYMLINK_NOFOLLOW) != 0) {
 		errbuf_set(e, "can't set the mode of %s: %s", path, strerror(errno));
 		return false;
 	}
