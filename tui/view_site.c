@@ -2,50 +2,52 @@
  * errors, events. The pane that has the keys gets the room; on a small screen it is the only one.
  */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/base/clean.h"
 #include "tui/acts.h"
 #include "tui/operator.h"
+#include "tui/text_pane.h"
 
-enum pane { /* the first two are tables */
+enum pane { /* the first two are tables, the others lines of text */
 	    PANE_LANES,
 	    PANE_QUEUES,
+	    PANE_TEXTS,
+	    PANE_LIMITS = PANE_TEXTS,
 	    PANE_HOSTS,
 	    PANE_ERRORS,
 	    PANE_EVENTS,
 	    PANES,
-	    TABLES = PANE_HOSTS
+	    TABLES = PANE_TEXTS
 };
-enum { LINES_MAX = 64, LINE_TEXT = 400, ASK_ROW = 10, ASK_DETAIL = 11, FACT_LINES = 3, SMALL = 14 };
+enum { FACT_LINES = 3, SMALL = 14, LOG_QUEUES = 30, ERRORS_READ = 500, EVENTS_READ = 40 };
+enum ask_tag { ASK_ROW = 10, ASK_DETAIL, ASK_ERRORS, ASK_EVENTS };
 #define DETAIL_US (2 * US_PER_S)
+#define LOG_US	  US_PER_S
 #define LATE_US	  (10 * US_PER_S)
 
-struct text_pane {
-	char (*lines)[LINE_TEXT];
-	int n, top;
-};
 struct view_site {
 	struct view view;
 	uint64_t id;
 	char name[TABLE_NAME];
 	struct page *row; /* of the site alone */
 	struct table tables[TABLES];
-	struct text_pane texts[PANES];
+	struct text_pane texts[PANES]; /* from PANE_TEXTS on */
 	enum pane pane;
 	bool gone;
 	us_t waiting[TABLES], row_waiting, detail_waiting, detail_at;
+	us_t errors_waiting, events_waiting, log_at;
 };
-static const char *const pane_names[PANES] = { "LANES", "QUEUES", "MX HOSTS", "ERRORS", "EVENTS" };
+static const char *const pane_names[PANES] = { "LANES",	   "QUEUES", "LIMITS",
+					       "MX HOSTS", "ERRORS", "EVENTS" };
 static const char *const pane_empty[PANES] = {
 	"no lane yet: one appears with the first connection",
 	"no queue: its domains have no mail waiting",
+	"no limit is set for its lanes",
 	"no host known: none was looked up yet",
-	"no errors since start",
-	"nothing was sent yet",
+	"no errors in the log",
+	"nothing in the log",
 };
 
 static struct view_site *site_of(struct view *v)
@@ -61,7 +63,7 @@ static void site_free(struct view *v)
 	for (int i = 0; i < TABLES; i++)
 		table_free_view(&s->tables[i]);
 	for (int i = 0; i < PANES; i++)
-		free(s->texts[i].lines);
+		text_pane_free(&s->texts[i]);
 	free(s);
 }
 
@@ -95,6 +97,30 @@ static void ask_detail(struct view_site *s, us_t now)
 	view_ask(&s->view, link_request_make(LINK_DETAIL, str_of(target)), ASK_DETAIL);
 }
 
+/* Its mail in the log, by the names of its first queues. */
+static void ask_log(struct view_site *s, bool errors, int n, int tag)
+{
+	const struct page *p = s->tables[PANE_QUEUES].page;
+	struct link_request *r;
+	struct buf filter;
+
+	if (!p || !p->nrows)
+		return;
+	buf_init(&filter);
+	buf_addz(&filter, "queue:");
+	for (int i = 0; i < p->nrows && i < LOG_QUEUES; i++)
+		buf_addf(&filter, "%s%s", i ? "|" : "", rstr_str(p->rows[i].name).p);
+	r = link_request_make(LINK_LOG, buf_str(&filter));
+	buf_free(&filter);
+	if (!r)
+		return;
+	r->backwards = true;
+	r->errors_only = errors;
+	r->n = n;
+	*(errors ? &s->errors_waiting : &s->events_waiting) = console_now(s->view.op->console);
+	view_ask(&s->view, r, tag);
+}
+
 static void site_poll(struct view *v, us_t now)
 {
 	struct view_site *s = site_of(v);
@@ -111,111 +137,15 @@ static void site_poll(struct view *v, us_t now)
 	}
 	if (due(s->detail_waiting, now) && now - s->detail_at >= DETAIL_US)
 		ask_detail(s, now);
-}
-
-/* ---- the JSON of the site ---- */
-
-static char *add_line(struct text_pane *p)
-{
-	if (!p->lines)
-		p->lines = calloc(LINES_MAX, sizeof *p->lines);
-	return p->lines && p->n < LINES_MAX ? p->lines[p->n++] : NULL;
-}
-
-static const char *text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-/* RFC 3339 in UTC, as all our JSON has it. */
-static us_t moment(const char *s)
-{
-	struct tm tm = { 0 };
-	int ms = 0;
-
-	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) < 6)
-		return 0;
-	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
-	return (us_t)timegm(&tm) * US_PER_S + ms * US_PER_MS;
-}
-
-static void time_of(const struct view_site *s, const json_t *o, const char *key, char *out,
-		    size_t cap)
-{
-	us_t at = moment(text(o, key));
-	struct buf b;
-
-	buf_init(&b);
-	if (at)
-		tz_text(s->view.op->tz, at, console_now(s->view.op->console), &b);
-	snprintf(out, cap, "%s", at ? buf_z(&b) : "-");
-	buf_free(&b);
-}
-
-static void take_host(struct view_site *s, const json_t *h)
-{
-	char *line = add_line(&s->texts[PANE_HOSTS]);
-	const char *state = text(h, "state");
-
-	if (line)
-		snprintf(line, LINE_TEXT, "%3d  %-32s %-15s %-5s %3d conn  %s  %s",
-			 (int)json_integer_value(json_object_get(h, "preference")), text(h, "host"),
-			 text(h, "address"), state[0] ? state : "up",
-			 (int)json_integer_value(json_object_get(h, "connections")), text(h, "tls"),
-			 text(h, "error"));
-}
-
-static void take_error(struct view_site *s, const json_t *e)
-{
-	char *line = add_line(&s->texts[PANE_ERRORS]);
-	char first[40], last[40], n[FMT_SIZE];
-
-	if (!line)
+	if (now - s->log_at < LOG_US)
 		return;
-	time_of(s, e, "first", first, sizeof first);
-	time_of(s, e, "last", last, sizeof last);
-	fmt_count(json_integer_value(json_object_get(e, "count")), n);
-	snprintf(line, LINE_TEXT, "%6sx  %s..%s  %s", n, first, last, text(e, "text"));
+	if (due(s->errors_waiting, now))
+		ask_log(s, true, ERRORS_READ, ASK_ERRORS);
+	if (due(s->events_waiting, now))
+		ask_log(s, false, EVENTS_READ, ASK_EVENTS);
 }
 
-static void take_event(struct view_site *s, const json_t *e)
-{
-	char *line = add_line(&s->texts[PANE_EVENTS]);
-	char at[40];
-
-	if (!line)
-		return;
-	time_of(s, e, "at", at, sizeof at);
-	snprintf(line, LINE_TEXT, "%s  %-9s %-10s %s  %s", at, text(e, "type"),
-		 text(e, "virtual_mta"), text(e, "recipient"), text(e, "reply"));
-}
-
-static const struct {
-	const char *key;
-	enum pane pane;
-	void (*take)(struct view_site *s, const json_t *o);
-} detail_lists[] = {
-	{ "hosts", PANE_HOSTS, take_host },
-	{ "errors", PANE_ERRORS, take_error },
-	{ "events", PANE_EVENTS, take_event },
-};
-
-static void take_detail(struct view_site *s, struct str json)
-{
-	json_t *o = json_loadb(json.p, json.n, 0, NULL);
-
-	for (size_t i = 0; o && i < sizeof detail_lists / sizeof detail_lists[0]; i++) {
-		const json_t *list = json_object_get(o, detail_lists[i].key), *e;
-		size_t k;
-		s->texts[detail_lists[i].pane].n = 0;
-		json_array_foreach(list, k, e) detail_lists[i].take(s, e);
-	}
-	json_decref(o);
-}
+/* ---- answers ---- */
 
 static void take_row(struct view_site *s, struct link_answer *a)
 {
@@ -239,7 +169,16 @@ static void site_answer(struct view *v, struct link_answer *a, int tag)
 	} else if (tag == ASK_DETAIL) {
 		s->detail_waiting = 0;
 		s->detail_at = console_now(v->op->console);
-		take_detail(s, rstr_str(a->text));
+		text_pane_limits(&s->texts[PANE_LIMITS], rstr_str(a->text));
+		text_pane_hosts(&s->texts[PANE_HOSTS], rstr_str(a->text));
+	} else if (tag == ASK_ERRORS) {
+		s->errors_waiting = 0;
+		s->log_at = console_now(v->op->console);
+		text_pane_errors(&s->texts[PANE_ERRORS], a, v->op->tz, s->log_at);
+	} else if (tag == ASK_EVENTS) {
+		s->events_waiting = 0;
+		s->log_at = console_now(v->op->console);
+		text_pane_events(&s->texts[PANE_EVENTS], a, v->op->tz);
 	} else if (tag < TABLES) {
 		s->waiting[tag] = 0;
 		table_answer(&s->tables[tag], a->page);
@@ -442,7 +381,7 @@ static void site_move(struct view *v, enum move m, int n, us_t now)
 		table_move_by(&s->tables[s->pane], m, n, now);
 	else
 		t->top = m == MOVE_HOME	 ? 0
-			 : m == MOVE_END ? LINES_MAX
+			 : m == MOVE_END ? TEXT_PANE_LINES
 					 : t->top + n * (m == MOVE_LINES ? 1 : 5);
 }
 

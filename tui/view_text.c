@@ -35,6 +35,28 @@ static void text_free(struct view *v)
 	free(t);
 }
 
+/* Line ends that were escaped (a message's headers in one value) are lines again, set in. */
+static struct str unfold(struct str text, struct buf *out)
+{
+	static const char crlf[] = "\\x0d\\x0a", tab[] = "\\x09";
+	const char *at;
+
+	while ((at = memmem(text.p, text.n, crlf, sizeof crlf - 1))) {
+		size_t n = (size_t)(at - text.p);
+		buf_add(out, text.p, n);
+		buf_addz(out, "\n    ");
+		text.p += n + sizeof crlf - 1;
+		text.n -= n + sizeof crlf - 1;
+		if (text.n >= sizeof tab - 1 && memcmp(text.p, tab, sizeof tab - 1) == 0) {
+			buf_addz(out, "    ");
+			text.p += sizeof tab - 1;
+			text.n -= sizeof tab - 1;
+		}
+	}
+	buf_adds(out, text);
+	return buf_str(out);
+}
+
 static char *layout(struct str text)
 {
 	json_t *o = text.n && (text.p[0] == '{' || text.p[0] == '[')
@@ -42,8 +64,14 @@ static char *layout(struct str text)
 			: NULL;
 	char *out = o ? json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER) : NULL;
 
+	struct buf b;
+
 	json_decref(o);
-	return out ? out : str_dup(text);
+	buf_init(&b);
+	if (!out)
+		out = str_dup(unfold(text, &b));
+	buf_free(&b);
+	return out;
 }
 
 void view_text_set(struct view *v, struct str text)

@@ -18,8 +18,9 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self.stream = pyte.ByteStream(self.screen)
         self.raw = bytearray()
-        full = dict(os.environ, TERM=term, LC_ALL="C.UTF-8", TZ="UTC", ASAN_OPTIONS="detect_leaks=0", **(env or {}))
+        full = dict(os.environ, TERM=term, LC_ALL="C.UTF-8", TZ="UTC", ASAN_OPTIONS="detect_leaks=0")
         full.pop("NO_COLOR", None)
+        full.update(env or {})
         self.child = pexpect.spawn(binary(), ["--socket", socket_path, "attach", *args], dimensions=(rows, columns), env=full,
                                    timeout=20)
         self.child.delaybeforesend = None

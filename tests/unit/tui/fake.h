@@ -228,13 +228,14 @@ static void fake_fill(struct fake *f)
 /* ---- answers ---- */
 
 static const char fake_detail[] =
-	"{\"name\":\"yahoo\",\"hosts\":[{\"preference\":10,\"host\":\"mta5.am0.example\",\"address\":\"203.0.113.7\",\"state\":\"up\",\"connections\":6,"
-	"\"tls\":\"\"},{\"preference\":10,\"host\":\"mta6.am0.example\",\"address\":\"203.0.113.9\",\"state\":\"up\",\"connections\":6}],"
-	"\"errors\":[{\"text\":\"421 4.7.0 [TSS04] Messages from # temporarily deferred due to user complaints\",\"count\":18204,"
-	"\"first\":\"2026-11-23T08:31:02.000Z\",\"last\":\"2026-11-23T09:08:41.000Z\"}],"
-	"\"events\":[{\"at\":\"2026-11-23T09:09:02.000Z\",\"type\":\"delivered\",\"virtual_mta\":\"vmta2\",\"recipient\":\"us1@yahoo.com\",\"reply\":\"250 2.0.0 ok "
-	"dirdel\"},{\"at\":\"2026-11-23T09:09:02.000Z\",\"type\":\"deferred\",\"virtual_mta\":\"vmta1\",\"recipient\":\"us2@yahoo.com\",\"reply\":\"421 4.7.0 "
-	"[TSS04] Messages from 192.0.2.14 temporarily deferred\"}]}";
+	"{\"name\":\"yahoo\",\"hosts\":[{\"preference\":10,\"host\":\"mta5.am0.example\",\"address\":\"203.0.113.7\"},"
+	"{\"preference\":10,\"host\":\"mta6.am0.example\",\"address\":\"203.0.113.9\"},"
+	"{\"preference\":20,\"host\":\"mta9.am0.example\",\"state\":\"down\",\"error\":\"its address look-up fails\"}],"
+	"\"lanes\":[{\"name\":\"yahoo@vmta1\",\"limits\":[{\"directive\":\"max-smtp-out\",\"counts\":\"together\",\"limit\":20,\"used\":20,"
+	"\"origin\":{\"file\":\"stoker.ini\",\"line\":12,\"section\":\"[domain yahoo.com]\"}},"
+	"{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/s\",\"room\":false,\"origin\":\"override 17\"}]},"
+	"{\"name\":\"yahoo@vmta2\",\"limits\":[{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/s\",\"room\":false,\"origin\":\"override 17\"},"
+	"{\"directive\":\"max-smtp-out\",\"counts\":\"each\",\"limit\":50,\"used\":3,\"origin\":{\"section\":\"default\"}}]}]}";
 static const char fake_messages[] =
 	"{\"total\":3,\"rows\":[{\"id\":\"4f2a77\",\"sender\":\"bounce+77@mail.example\",\"recipient\":\"us2@yahoo.com\",\"queue\":\"yahoo.com/pool-a\",\"job\":\"news-1123\","
 	"\"size\":48100,\"attempts\":2,\"next_attempt\":\"2026-11-23T09:11:12.000Z\",\"state\":\"paused\",\"why\":{\"code\":\"paused\",\"text\":\"paused by op1\"}},"
@@ -264,7 +265,7 @@ static bool fake_log_wanted(const struct link_request *r, const struct log_line 
 	bool error = line->type == EVENT_DEFERRED || line->type == EVENT_BOUNCED;
 	struct str filter = rstr_str(r->text);
 
-	return (!r->errors_only || error) && (!filter.n || memmem(line->text->text, line->text->len, filter.p, filter.n));
+	return (!r->errors_only || error) && (!filter.n || str_istarts(filter, "queue:") || memmem(line->text->text, line->text->len, filter.p, filter.n));
 }
 
 static void fake_log(struct fake *f, const struct link_request *r, struct link_answer *a)
