@@ -9,15 +9,16 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { HOT_BUDGET = 512, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384 };
+enum { HOT_BUDGET = 512, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384, LISTENER_NAME = 96 };
 
 static const us_t STALL_US =
     10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
 
 struct door { /* one listener, io thread 0 only */
 	struct io_thread *t;
+	int id;	   /* never used twice: connections outlive reloads */
 	int index; /* in the snapshot */
-	char name[96];
+	char name[LISTENER_NAME];
 	struct listener *l;
 	int connections;
 };
@@ -38,7 +39,7 @@ struct io_thread {
 
 	/* io thread 0 */
 	struct door *doors[LISTENERS_MAX];
-	int ndoors;
+	int ndoors, last_door;
 	struct idmap per_ip; /* hash of the address -> struct ip_count */
 	int total_in;
 	int next_io;
@@ -46,6 +47,13 @@ struct io_thread {
 	struct resolver *resolver;
 	struct idmap lookups; /* our id -> struct lookup_request */
 	uint64_t next_lookup;
+};
+
+/* On its way to the thread that serves it. The listener goes by its name: that thread may have
+ * another snapshot, with listeners in other places. */
+struct arrival {
+	struct endpoint peer;
+	char listener[LISTENER_NAME];
 };
 
 struct ip_count {
@@ -209,7 +217,7 @@ static bool env_source_rate(void *arg, const struct conf *c, int source, us_t no
 	}
 }
 
-static void env_closed(void *arg, const struct endpoint *peer, int listener)
+static void env_closed(void *arg, const struct endpoint *peer, int door)
 {
 	struct io_thread *t = arg;
 	struct endpoint *copy = malloc(sizeof *copy);
@@ -217,7 +225,7 @@ static void env_closed(void *arg, const struct endpoint *peer, int listener)
 		fatal("no memory to count a closed connection");
 	*copy = *peer;
 	mta_post(t->me, t->me->mta->io[0],
-		 (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)listener });
+		 (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)door });
 }
 
 /* ---- client_env ---- */
@@ -365,9 +373,9 @@ void io_post_large(struct member *to, struct post *p)
 
 void io_post_accept(struct member *to, struct post *p)
 {
-	struct endpoint *peer = p->p;
-	server_accept(state(to)->server, (int)p->a, peer, (int)p->b);
-	free(peer);
+	struct arrival *a = p->p;
+	server_accept(state(to)->server, (int)p->a, &a->peer, a->listener, (int)p->b);
+	free(a);
 }
 
 /* ---- io thread 0: the doors ---- */
@@ -435,21 +443,22 @@ static void door_accepted(void *arg, int fd, const struct endpoint *peer)
 		forget_if_idle(t, peer);
 		return;
 	}
-	struct endpoint *copy = malloc(sizeof *copy);
-	if (!copy) {
+	struct arrival *a = malloc(sizeof *a);
+	if (!a) {
 		server_refuse(fd, "4.3.0 out of memory, try again later");
 		forget_if_idle(t, peer);
 		return;
 	}
-	*copy = *peer;
+	a->peer = *peer;
+	memcpy(a->listener, d->name, sizeof a->listener);
 	d->connections++;
 	t->total_in++;
 	__atomic_store_n(&m->connections_in, t->total_in, __ATOMIC_RELAXED);
 	ip_count(t, peer, true)->n++;
 	struct member *to = m->io[t->next_io++ % m->nio];
-	mta_post(t->me, to,
-		 (struct post){
-		     .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->index, .p = copy });
+	mta_post(
+	    t->me, to,
+	    (struct post){ .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->id, .p = a });
 }
 
 void io_post_closed(struct member *to, struct post *p)
@@ -463,7 +472,7 @@ void io_post_closed(struct member *to, struct post *p)
 		c->n--;
 	forget_if_idle(t, peer);
 	for (int i = 0; i < t->ndoors; i++)
-		if (t->doors[i]->index == (int)p->b)
+		if (t->doors[i]->id == (int)p->b)
 			t->doors[i]->connections--;
 	free(peer);
 }
@@ -474,6 +483,7 @@ static struct door *door_open(struct io_thread *t, const char *name, int fd)
 	if (!d)
 		fatal("no memory for listener %s", name);
 	d->t = t;
+	d->id = ++t->last_door;
 	snprintf(d->name, sizeof d->name, "%s", name);
 	d->l = listener_start(t->me->loop, fd, door_accepted, d);
 	if (!d->l)

@@ -154,21 +154,22 @@ static void greet(struct session *s)
 		sayf(s, "220 %s %s", host, banner);
 }
 
-void server_accept(struct server *srv, int fd, const struct endpoint *peer, int listener)
+void server_accept(struct server *srv, int fd, const struct endpoint *peer, const char *listener,
+		   int door)
 {
 	struct session *s = NULL;
+	int index = srv->conf ? server_find_listener(srv->conf, listener) : CONF_NONE;
 
 	OBJ_CHECK(srv, SERVER_MAGIC);
-	if (listener < 0 || !srv->conf || listener >= srv->conf->nlisteners) {
+	if (index < 0)
 		server_refuse(fd, "4.3.2 This listener is gone, try again later");
-		srv->env.closed(srv->env.arg, peer, listener);
-		return;
-	}
-	s = server_session_open(srv, fd, peer, listener);
+	else
+		s = server_session_open(srv, fd, peer, index);
 	if (!s) {
-		srv->env.closed(srv->env.arg, peer, listener);
+		srv->env.closed(srv->env.arg, peer, door);
 		return;
 	}
+	s->door = door;
 	srv->stats.connections++;
 	greet(s);
 	session_drive(s);

@@ -40,7 +40,7 @@ struct server_env {
 	 * now (process-wide atomics). */
 	bool (*source_rate)(void *arg, const struct conf *c, int source, us_t now);
 	/* A connection ended (for the caps, which the accepting thread counts). */
-	void (*closed)(void *arg, const struct endpoint *peer, int listener);
+	void (*closed)(void *arg, const struct endpoint *peer, int door);
 };
 
 /* Why new mail is held back at MAIL, set by main from any thread's news (on this loop). */
@@ -60,8 +60,11 @@ void server_free(struct server *s);
  * MAIL. */
 void server_conf(struct server *s, struct conf *c);
 void server_hold(struct server *s, unsigned holds); /* bits of enum server_hold */
-/* A connection accepted for listener index `listener` of the snapshot. Owns fd. */
-void server_accept(struct server *s, int fd, const struct endpoint *peer, int listener);
+/* A connection that came in by the listener of that name; its place in the snapshot may have
+ * changed on the way here, and with it who may relay. `door` is the caller's number, told to
+ * `closed`. Owns fd. */
+void server_accept(struct server *s, int fd, const struct endpoint *peer, const char *listener,
+		   int door);
 /* Says "421 " and `text` (which begins with its enhanced code) and closes: caps are reached (the
  * accepting thread counts). Owns fd; never blocks. */
 void server_refuse(int fd, const char *text);

@@ -229,7 +229,7 @@ void session_consume(struct session *s, size_t n)
 
 /* ---- configuration ---- */
 
-static int find_listener(const struct conf *c, const char *name)
+int server_find_listener(const struct conf *c, const char *name)
 {
 	for (int i = 0; i < c->nlisteners; i++) {
 		if (strcmp(c->listeners[i].name, name) == 0)
@@ -260,7 +260,7 @@ bool session_conf(struct session *s)
 
 	if (was == now)
 		return true;
-	listener = find_listener(now, was->listeners[s->listener].name);
+	listener = server_find_listener(now, was->listeners[s->listener].name);
 	if (listener < 0)
 		return false;
 	use_conf(s, conf_ref(now), listener);
@@ -335,7 +335,7 @@ static void session_free(struct session *s)
 		io_close(s->io);
 	idmap_del(&srv->by_id, s->id);
 	list_del(&srv->all, s, offsetof(struct session, in_all));
-	srv->env.closed(srv->env.arg, &s->peer, s->accepted_at);
+	srv->env.closed(srv->env.arg, &s->peer, s->door);
 	conf_unref(s->conf);
 	buf_free(&s->in);
 	s->magic = 0;
@@ -464,7 +464,6 @@ struct session *server_session_open(struct server *srv, int fd, const struct end
 	s->id = ++srv->next_id;
 	s->srv = srv;
 	s->peer = *peer;
-	s->accepted_at = listener;
 	s->line_since = loop_now(srv->loop);
 	endpoint_print(peer, s->ip);
 	if (!idmap_put(&srv->by_id, s->id, s)) {

@@ -97,10 +97,10 @@ struct session {
 
 	struct endpoint peer;
 	char ip[ENDPOINT_SIZE];
-	int accepted_at; /* listener index of the snapshot at accept: what `closed` is told */
-	int listener;	 /* in `conf` */
-	int source;	 /* in `conf`; CONF_NONE */
-	bool relay;	 /* the source may relay */
+	int door;     /* what `closed` is told */
+	int listener; /* in `conf` */
+	int source;   /* in `conf`; CONF_NONE */
+	bool relay;   /* the source may relay */
 	int64_t size_limit;
 
 	enum server_state state;
@@ -188,6 +188,8 @@ void wait_over(struct session *s);
 void tx_reset(struct session *s);
 /* Tells the delivery log of a refusal. `reply` is a whole reply line. */
 void tell_rejected(struct session *s, struct str sender, struct str recipient, const char *reply);
+/* Index of the listener of that name; CONF_NONE. */
+int server_find_listener(const struct conf *c, const char *name);
 /* Takes over the server's newest snapshot. False if our listener is not in it. */
 bool session_conf(struct session *s);
 /* What the peer sent and we have not run: what came behind a message first, then the io's own

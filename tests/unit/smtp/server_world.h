@@ -18,7 +18,7 @@
 #include "core/base/rng.h"
 #include "core/smtp/server_session.h"
 
-enum { STEPS_MAX = 400, ANSWERS_MAX = 64 };
+enum { STEPS_MAX = 400, ANSWERS_MAX = 64, DOOR = 7 };
 
 /* ---- configuration: a snapshot by hand, so that only the server is on trial ---- */
 
@@ -259,10 +259,10 @@ static inline bool env_source_rate(void *arg, const struct conf *c, int source, 
 	return !((struct world *)arg)->no_rate;
 }
 
-static inline void env_closed(void *arg, const struct endpoint *peer, int listener)
+static inline void env_closed(void *arg, const struct endpoint *peer, int door)
 {
 	(void)peer;
-	assert_int_equal(listener, 0);
+	assert_int_equal(door, DOOR);
 	((struct world *)arg)->closed++;
 }
 
@@ -339,7 +339,7 @@ static inline void world_connect(struct world *w)
 	w->fd = fds[1];
 	w->eof = false;
 	assert_true(endpoint_parse(STR_LIT("192.0.2.7"), 4711, &peer));
-	server_accept(w->srv, fds[0], &peer, 0);
+	server_accept(w->srv, fds[0], &peer, "127.0.0.1:25", DOOR);
 }
 
 #endif

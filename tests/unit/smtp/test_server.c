@@ -356,6 +356,29 @@ static void a_connection_over_the_caps_is_told_421(void **state)
 	close(fds[1]);
 }
 
+static void a_listener_is_found_by_name_wherever_a_reload_has_put_it(void **state)
+{
+	struct world *w = &world;
+	struct conf_listener listeners[2];
+	char p[64];
+	ssize_t n;
+
+	(void)state;
+	world_init(w);
+	listeners[0] = listeners[1] = w->conf.listener;
+	listeners[0].name = "192.0.2.1:25";
+	listeners[1].banner = "mx.test the second";
+	w->conf.c.listeners = listeners;
+	w->conf.c.nlisteners = 2;
+	world_connect(w);
+	w->on_pass = NULL;
+	world_run(w); /* one pass: there are no steps */
+	n = w->got.n ? (ssize_t)w->got.n : recv(w->fd, p, sizeof p, MSG_DONTWAIT);
+	assert_true(n > 0);
+	assert_memory_equal(w->got.n ? w->got.p : p, "220 mx.test the second", 22);
+	world_end(w);
+}
+
 /* The first line of a dialog says what it promises. */
 static char *promise_of(const char *path)
 {
@@ -371,7 +394,7 @@ static char *promise_of(const char *path)
 
 int main(void)
 {
-	static struct CMUnitTest tests[DIALOGS_MAX + 5];
+	static struct CMUnitTest tests[DIALOGS_MAX + 6];
 	size_t n = 0;
 	int failed;
 	glob_t g;
@@ -390,6 +413,8 @@ int main(void)
 	    (struct CMUnitTest)cmocka_unit_test(without_memory_sessions_fail_and_the_process_lives);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_that_has_no_memory_is_closed);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(peers_cannot_fill_the_log);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(
+	    a_listener_is_found_by_name_wherever_a_reload_has_put_it);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_over_the_caps_is_told_421);
 	failed = _cmocka_run_group_tests("the server keeps its promises", tests, n, NULL, NULL);
 	for (size_t i = 0; i < g.gl_pathc; i++)
