@@ -195,7 +195,7 @@ static bool path_init(struct sched *s, struct path *p, const struct queue *q,
 
 /* Paths are made when there is something to send and the total has room: a hundred thousand flows
  * that wait for the total cost little memory. False: later. */
-static bool open_paths(struct sched *s, struct flow *f, const struct queue *q)
+bool flow_open(struct sched *s, struct flow *f, const struct queue *q)
 {
 	int n = f->route->nmembers;
 	struct path *paths;
@@ -478,7 +478,7 @@ static bool flow_step(struct sched *s, struct flow *f)
 		gate_wait(s, &s->total->gate, &f->wait);
 		return false;
 	}
-	if (!open_paths(s, f, q)) {
+	if (!flow_open(s, f, q)) {
 		f->runnable = false;
 		flow_look_again(s, f);
 		return false;

@@ -73,6 +73,9 @@ void rcpt_ready(struct sched *s, struct rcpt *r, bool at_front);
 void rcpt_out(struct sched *s, struct rcpt *r, struct flight *f);
 void rcpt_unplace(struct sched *s, struct rcpt *r);
 void rcpt_done(struct sched *s, struct rcpt *r);
+void message_pause(struct sched *s, uint64_t id);
+void message_unpause(struct sched *s, uint64_t id);
+bool message_is_paused(struct sched *s, uint64_t id); /* by a live override */
 void rcpt_move(struct sched *s, struct rcpt *r, struct queue *to);
 
 /* ---- band.c ---- */
@@ -172,6 +175,8 @@ struct counter *limits_full(struct counter *const *v, uint8_t n, us_t now);
 /* ---- stack.c: which limits bind what ---- */
 bool path_limits(struct sched *s, struct path *p);
 /* Adds what binds only this queue or job through p. */
+void limits_of_total(struct sched *s);
+void limits_find_own(struct sched *s);
 void queue_own_limits(struct sched *s, struct path *p, struct queue *q, const struct job *j,
 		      struct limits *out);
 
@@ -246,6 +251,8 @@ void flow_idle(struct sched *s, struct flow *f);
 void flow_ready(struct sched *s, struct flow *f);
 void flow_woken(struct sched *s, struct flow *f);
 void flow_look_again(struct sched *s, struct flow *f);
+bool flow_open(struct sched *s, struct flow *f,
+	       const struct queue *q); /* makes its paths; false: later */
 bool flow_shut(const struct flow *f);
 void path_woken(struct sched *s, struct path *p);
 void sites_run(struct sched *s);
@@ -280,6 +287,9 @@ void session_take(struct sched *s, struct session *e, struct flight *f, struct p
 void session_close(struct sched *s, struct session *e);
 bool session_make_room(struct sched *s, struct counter *c);
 bool session_serve(struct sched *s, struct session *e);
+
+void sessions_rebind_start(struct sched *s);
+bool sessions_rebind(struct sched *s); /* false: more to do */
 
 /* ---- spec.c ---- */
 void address_text(const struct endpoint *e, struct buf *out);
@@ -321,9 +331,6 @@ void why_paused_by(struct sched *s, const struct override *o, struct why *out);
 /* ---- override.c ---- */
 struct override *override_pause_of_queue(struct sched *s, const struct queue *q);
 struct override *override_stop_of_path(struct sched *s, const struct path *p);
-bool override_path_limits(struct sched *s, struct path *p);
-void override_queue_limits(struct sched *s, struct path *p, struct queue *q, const struct job *j,
-			   struct limits *out);
 bool job_stopped(struct sched *s, struct job *j);
 void overrides_second(struct sched *s);
 bool override_disables(struct sched *s, const struct source *src);
@@ -332,16 +339,27 @@ void override_fill(struct sched *s, struct row_head *h, struct row *r);
 void alarm_fill(struct sched *s, struct row_head *h, struct row *r);
 void overrides_free(struct sched *s);
 
+/* ---- alarm.c ---- */
+void alarm_queue(struct sched *s, struct queue *q);
+
 /* ---- command.c ---- */
 void command_fenced(struct sched *s, uint32_t io, uint64_t number);
 void commands_work(struct sched *s);
+bool commands_busy(const struct sched *s);
+void commands_free(struct sched *s);
+void cursors_leave(struct sched *s, struct rcpt *r);
 void conf_recall(struct sched *s);
-void walk_done(struct sched *s);
 
 /* ---- state.c ---- */
 void state_rate_save(struct sched *s, struct counter *c);
 void state_rate_restore(struct sched *s, struct counter *c);
 void state_lane_save(struct sched *s, struct lane *a);
+void state_lane_restore(struct sched *s, struct lane *a);
+void state_move_save(struct sched *s, struct rcpt *r);
+void state_move_forget(struct sched *s, const struct rcpt *r);
+struct route *state_moved_to(struct sched *s, const struct rcpt *r);
+uint64_t restored_hash(const struct table_link *l);
+void restored_free_all(struct sched *s);
 
 /* ---- teardown.c ---- */
 void teardown(struct sched *s);

@@ -176,6 +176,15 @@ static bool rcpts_enter(struct sched *s, struct msg *m, const struct sched_messa
 
 		if (ri->reply.n)
 			r->reply = name_get(s, ri->reply);
+		if (in->loaded) {
+			struct route *moved = state_moved_to(s, r);
+			struct queue *q = moved ? queue_get(s, ri->domain, moved) : NULL;
+
+			if (q) {
+				r->queue = q;
+				r->flags |= RF_MOVED;
+			}
+		}
 		if (ri->report)
 			dsn_again(s, r, ri);
 		else
@@ -217,6 +226,8 @@ bool sched_message(struct sched *s, us_t now, const struct sched_message *in)
 		return false;
 	}
 	m->job->messages++;
+	if (message_is_paused(s, m->id))
+		m->flags |= MF_PAUSED;
 	if (!rcpts_enter(s, m, in)) {
 		table_del(&s->msgs, &m->link);
 		m->job->messages--;

@@ -82,6 +82,8 @@ enum rcpt_flags {
 	RF_REPORT = 8,	     /* its DSN is not durable yet */
 	RF_UNTRIED_ONE = 16, /* how often it came back untried, in two bits */
 	RF_UNTRIED = 48,
+	RF_CURSOR = 64, /* a command stands here */
+	RF_MOVED = 128, /* to another route, by an operator */
 };
 enum { UNTRIED_MOST = 3, TXN_RCPTS_MAX = 1000 };
 
@@ -385,6 +387,8 @@ struct queue {
 	uint64_t epoch, conf;
 	uint32_t queued, ready, in_flight, nwaiting;
 	uint32_t sessions;     /* that count as its */
+	uint32_t pins;	       /* commands that stand in it */
+	uint32_t seen;	       /* the last command that took it */
 	uint32_t idle_since_s; /* 0: not empty, or not noticed yet */
 	bool release_again;
 	uint8_t stop, picks;
@@ -472,7 +476,7 @@ struct sched {
 	bool loading, draining;
 
 	struct table msgs, queues, domains, sites, hosts, mxsets, flows, lanes, bundles, bands,
-	    counters, names, jobs, reports;
+	    counters, names, jobs, restored, reports;
 	struct pool queue_pool, more_pool, domain_pool, site_pool, hosts_pool, flow_pool, lane_pool,
 	    bundle_pool, band_pool, sub_pool, counter_pool, job_pool, session_pool, flight_pool,
 	    body_pool, traffic_pool, tally_pool, gone_pool;
@@ -505,6 +509,16 @@ struct sched {
 	struct gate slots;
 	struct io_state *io;
 	struct idmap by_session, by_flight, by_lookup;
+
+	struct link overrides, live; /* all, and those that hold; oldest first */
+	uint64_t next_override;
+	uint32_t message_pauses;
+	bool queue_limits; /* some override limits a single queue, domain or job */
+	struct link alarms;
+	struct link commands; /* being carried out */
+	struct link cursors;  /* recipients that a command stands at */
+	struct link *rebind;  /* the session whose counters are found anew next; NULL: none */
+	bool rebind_enforce;  /* second round: those over a limit are closed */
 
 	size_t walk; /* next bucket of queues to refresh */
 	bool walking;

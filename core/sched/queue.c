@@ -554,6 +554,7 @@ bool queue_all_stopped(struct sched *s, const struct queue *q)
 
 void queue_upkeep(struct sched *s, struct queue *q)
 {
+	alarm_queue(s, q);
 	if (q->queued) {
 		q->idle_since_s = 0;
 		return;
@@ -562,6 +563,6 @@ void queue_upkeep(struct sched *s, struct queue *q)
 		q->idle_since_s = (uint32_t)(s->now / US_PER_S);
 		return;
 	}
-	if (!q->sessions && s->now - (us_t)q->idle_since_s * US_PER_S > QUEUE_KEEP_US)
+	if (!q->sessions && !q->pins && s->now - (us_t)q->idle_since_s * US_PER_S > QUEUE_KEEP_US)
 		queue_free(s, q);
 }

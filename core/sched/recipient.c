@@ -23,8 +23,12 @@ static void age_add(struct queue *q, struct rcpt *r)
 		q->oldest = r;
 }
 
-static void age_del(struct queue *q, struct rcpt *r)
+static void age_del(struct sched *s, struct rcpt *r)
 {
+	struct queue *q = r->queue;
+
+	if (r->flags & RF_CURSOR)
+		cursors_leave(s, r);
 	if (r->older)
 		r->older->newer = r->newer;
 	else
@@ -165,10 +169,43 @@ void rcpt_enter(struct sched *s, struct rcpt *r, us_t due)
 void rcpt_done(struct sched *s, struct rcpt *r)
 {
 	rcpt_unplace(s, r);
-	age_del(r->queue, r);
+	age_del(s, r);
 	count_queued(s, r, -1);
 	rcpt_msg(r)->live--;
 	s->totals.queued--;
+	if (r->flags & RF_MOVED)
+		state_move_forget(s, r);
+}
+
+/* ---- pausing one message ---- */
+
+void message_pause(struct sched *s, uint64_t id)
+{
+	struct msg *m = msg_find(s, id);
+
+	if (!m)
+		return;
+	m->flags |= MF_PAUSED;
+	for (uint32_t i = 0; i < m->nrcpts; i++) {
+		struct rcpt *r = &m->rcpts[i];
+
+		if (r->phase != PHASE_READY)
+			continue;
+		rcpt_unplace(s, r);
+		rcpt_ready(s, r, false);
+	}
+}
+
+void message_unpause(struct sched *s, uint64_t id)
+{
+	struct msg *m = msg_find(s, id);
+
+	if (!m || message_is_paused(s, id))
+		return;
+	m->flags &= (uint8_t)~MF_PAUSED;
+	for (uint32_t i = 0; i < m->nrcpts; i++)
+		if (m->rcpts[i].phase == PHASE_HELD)
+			rcpt_ready(s, &m->rcpts[i], false);
 }
 
 /* To another queue; keeps its due time. */
@@ -177,7 +214,7 @@ void rcpt_move(struct sched *s, struct rcpt *r, struct queue *to)
 	us_t due = r->phase == PHASE_WAITING || r->phase == PHASE_RELEASED ? r->tree.due : s->now;
 
 	rcpt_unplace(s, r);
-	age_del(r->queue, r);
+	age_del(s, r);
 	count_queued(s, r, -1);
 	r->queue = to;
 	r->prefer = 0;

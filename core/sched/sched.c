@@ -1,5 +1,5 @@
 /* The scheduler as a whole: its life, its tick, its configuration, its totals. */
-#include "core/sched/inner.h"
+#include "core/sched/override.h"
 
 #include <stdlib.h>
 
@@ -30,13 +30,16 @@ static void init_tables(struct sched *s)
 	table_init(&s->names, name_hash);
 	table_init(&s->jobs, job_hash);
 	table_init(&s->reports, report_hash);
+	table_init(&s->restored, restored_hash);
 }
 
 static void init_lists(struct sched *s)
 {
-	struct link *heads[] = { &s->opened, &s->squeeze,     &s->run,	  &s->work,	&s->line,
-				 &s->failed, &s->host_routes, &s->later,  &s->sessions, &s->idle,
-				 &s->bodies, &s->report_line, &s->active, &s->dirty,	&s->gone };
+	struct link *heads[] = { &s->overrides,	  &s->live,	&s->alarms,  &s->commands,
+				 &s->cursors,	  &s->opened,	&s->squeeze, &s->run,
+				 &s->work,	  &s->line,	&s->failed,  &s->host_routes,
+				 &s->later,	  &s->sessions, &s->idle,    &s->bodies,
+				 &s->report_line, &s->active,	&s->dirty,   &s->gone };
 
 	for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
 		list_init(heads[i]);
@@ -81,6 +84,7 @@ struct sched *sched_new(const struct sched_opts *o, us_t now)
 	s->opts = *o;
 	s->now = now;
 	s->epoch = 1;
+	s->next_override = 1;
 	rng_seed(&s->rng, o->seed);
 	init_tables(s);
 	init_lists(s);
@@ -99,7 +103,7 @@ static void free_tables(struct sched *s)
 {
 	struct table *v[] = { &s->msgs,	    &s->queues, &s->domains, &s->sites,	  &s->hosts,
 			      &s->mxsets,   &s->flows,	&s->lanes,   &s->bundles, &s->bands,
-			      &s->counters, &s->names,	&s->jobs,    &s->reports };
+			      &s->counters, &s->names,	&s->jobs,    &s->reports, &s->restored };
 
 	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
 		table_free(v[i]);
@@ -191,11 +195,11 @@ void sched_conf(struct sched *s, us_t now, struct conf *c)
 	s->conf = conf_ref(c);
 	s->cache = cache;
 	s->conf_gen++;
-	counter_limit(s, s->total, c->mta.total_max_smtp_out, (struct rate){ 0 },
-		      &c->mta.origin_total_max_smtp_out, 0);
+	limits_of_total(s);
 	sources_update(s);
 	routes_update(s);
 	epoch_raise(s);
+	sessions_rebind_start(s);
 	conf_recall(s);
 }
 
@@ -221,7 +225,7 @@ static void walk(struct sched *s)
 			continue;
 		s->walking = false;
 		old_caches_drop(s);
-		walk_done(s);
+		alarms_routes(s);
 	}
 }
 
@@ -282,7 +286,7 @@ static us_t next_call(struct sched *s, us_t reports)
 	struct heap_node *n = heap_top(&s->gates);
 
 	if (s->budget <= 0 || !list_empty(&s->work) || !list_empty(&s->opened) ||
-	    !list_empty(&s->squeeze) || s->walking)
+	    !list_empty(&s->squeeze) || s->rebind || commands_busy(s) || s->walking)
 		return s->now;
 	if (!list_empty(&s->run) && !s->hold)
 		return s->now;
@@ -308,7 +312,7 @@ us_t sched_tick(struct sched *s, us_t now)
 	queues_work(s);
 	walk(s);
 	commands_work(s);
-	if (!s->hold)
+	if (sessions_rebind(s) && !s->hold)
 		sites_run(s);
 	gates_tick(s);
 	gates_squeeze(s);
@@ -318,6 +322,17 @@ us_t sched_tick(struct sched *s, us_t now)
 	return next_call(s, reports);
 }
 
+/* Nothing more is handed out: whoever is idle need not wait for its time-out. */
+static void close_idle(struct sched *s)
+{
+	struct link *next;
+
+	for (struct link *l = s->idle.next; l != &s->idle; l = next) {
+		next = l->next;
+		session_close(s, LIST_OF(l, struct session, idle));
+	}
+}
+
 void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on)
 {
 	s->now = now;
@@ -325,6 +340,8 @@ void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on)
 		s->hold |= what;
 	else
 		s->hold &= ~(unsigned)what;
+	if (s->hold & HOLD_SHUTDOWN)
+		close_idle(s);
 	rows_all_dirty(s);
 }
 
@@ -353,10 +370,10 @@ size_t sched_memory(const struct sched *s)
 				       &s->sub_pool,	 &s->counter_pool, &s->job_pool,
 				       &s->session_pool, &s->flight_pool,  &s->body_pool,
 				       &s->traffic_pool, &s->tally_pool,   &s->gone_pool };
-	const struct table *tables[] = { &s->msgs,    &s->queues, &s->domains,	&s->sites,
-					 &s->hosts,   &s->mxsets, &s->flows,	&s->lanes,
-					 &s->bundles, &s->bands,  &s->counters, &s->names,
-					 &s->jobs,    &s->reports };
+	const struct table *tables[] = { &s->msgs,    &s->queues,  &s->domains,	 &s->sites,
+					 &s->hosts,   &s->mxsets,  &s->flows,	 &s->lanes,
+					 &s->bundles, &s->bands,   &s->counters, &s->names,
+					 &s->jobs,    &s->reports, &s->restored };
 	size_t n = sizeof *s + s->other_bytes;
 
 	for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)

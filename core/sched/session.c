@@ -131,6 +131,16 @@ static void charge_base(struct sched *s, struct session *e, bool on)
 			counter_unuse(s, v[i]);
 }
 
+static void count_closing(struct sched *s, struct session *e, int n)
+{
+	s->total->closing += n;
+	e->lane->conn->closing += n;
+	e->lane->source->conn->closing += n;
+	e->lane->site->conn->closing += n;
+	for (uint8_t i = 0; i < e->ncharged; i++)
+		e->charged[i]->closing += n;
+}
+
 static void uncharge(struct sched *s, struct session *e)
 {
 	for (uint8_t i = 0; i < e->ncharged; i++) {
@@ -245,10 +255,10 @@ static void session_free(struct sched *s, struct session *e)
 
 	if (a->probe == e->id)
 		lane_probe_ended(s, a);
-	if (e->closing_for) {
-		e->closing_for->closing--;
-		counter_unref(s, e->closing_for);
-	}
+	if (e->state == SESSION_CLOSING)
+		count_closing(s, e, -1);
+	if (s->rebind == &e->all)
+		s->rebind = e->all.next;
 	if (!e->was_up)
 		a->opening--;
 	e->state = SESSION_CLOSING;
@@ -307,6 +317,7 @@ void session_close(struct sched *s, struct session *e)
 {
 	if (e->state == SESSION_CLOSING)
 		return;
+	count_closing(s, e, 1);
 	e->state = SESSION_CLOSING;
 	session_sort(s, e);
 	action_to_io(s, e->io, &(struct to_io){ .type = TO_IO_CLOSE, .session = e->id });
@@ -330,9 +341,6 @@ bool session_make_room(struct sched *s, struct counter *c)
 
 	if (!e)
 		return false;
-	e->closing_for = c;
-	c->refs++;
-	c->closing++;
 	session_close(s, e);
 	return true;
 }
@@ -349,6 +357,88 @@ static void offer(struct sched *s, const struct session *e)
 	for (uint8_t i = 0; i < e->ncharged; i++)
 		if (!list_empty(&e->charged[i]->gate.waiters))
 			gate_squeeze(s, &e->charged[i]->gate);
+}
+
+/* ---- after a change of limits ---- */
+
+/* Each session counts in what its queue's limits are now; then those that are too many are closed.
+ * Until that is done nothing is handed out: a limit that is new must not start from nought. */
+void sessions_rebind_start(struct sched *s)
+{
+	s->rebind = s->sessions.next;
+	s->rebind_enforce = false;
+}
+
+static struct path *path_of(struct sched *s, const struct session *e)
+{
+	struct queue *q = e->queue;
+
+	if (!q || !q->site || q->site != e->lane->site || !flow_for(s, q) ||
+	    !flow_open(s, q->flow, q))
+		return NULL;
+	for (uint8_t i = 0; i < q->flow->npaths; i++)
+		if (q->flow->paths[i].lane == e->lane && q->flow->paths[i].set)
+			return &q->flow->paths[i];
+	return NULL;
+}
+
+static void rebind(struct sched *s, struct session *e)
+{
+	struct limits all = { 0 };
+	struct path *p;
+
+	if (e->state == SESSION_CLOSING)
+		return;
+	if (e->queue && e->queue->epoch != s->epoch)
+		queue_place(s, e->queue);
+	p = path_of(s, e);
+	if (!p)
+		return;
+	limits_copy(&all, &p->limits);
+	queue_own_limits(s, p, e->queue, NULL, &all);
+	charge(s, e, &all);
+	e->flow = p->flow->id;
+	e->epoch = s->epoch;
+	e->own_limits = all.nconn > p->limits.nconn;
+	limits_clear(s, &all);
+}
+
+static bool too_many(const struct counter *c)
+{
+	return c->limited && c->used - c->closing > c->limit;
+}
+
+static void enforce(struct sched *s, struct session *e)
+{
+	struct path *p = e->state == SESSION_CLOSING ? NULL : path_of(s, e);
+	bool over = false;
+
+	for (uint8_t i = 0; p && i < p->limits.nconn; i++)
+		over |= too_many(p->limits.conn[i]);
+	for (uint8_t i = 0; i < e->ncharged; i++)
+		over |= too_many(e->charged[i]);
+	if (over)
+		session_close(s, e);
+}
+
+bool sessions_rebind(struct sched *s)
+{
+	while (s->rebind && s->budget > 0) {
+		struct link *l = s->rebind;
+
+		if (l == &s->sessions) {
+			s->rebind = s->rebind_enforce ? NULL : s->sessions.next;
+			s->rebind_enforce = true;
+			continue;
+		}
+		s->rebind = l->next;
+		s->budget--;
+		if (s->rebind_enforce)
+			enforce(s, LIST_OF(l, struct session, all));
+		else
+			rebind(s, LIST_OF(l, struct session, all));
+	}
+	return !s->rebind;
 }
 
 /* ---- asking ---- */
@@ -450,7 +540,8 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 	struct lane *a = e->lane;
 	struct queue *q = e->own_limits ? e->queue : NULL;
 
-	if (!m->established && !m->planned && !e->failed)
+	/* e->failed: the lane rests already, but only DOWN says why. */
+	if (!m->established && !m->planned)
 		lane_connect_failed(s, a, m->reply);
 	s->io[e->io].slots++;
 	lane_woken(s, a);

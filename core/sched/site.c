@@ -149,6 +149,7 @@ static struct lane *lane_new(struct sched *s, struct site *t, struct source *src
 	}
 	list_add(&t->lanes, &a->on_site);
 	row_init(s, &a->row, ROW_LANE);
+	state_lane_restore(s, a);
 	return a;
 }
 

@@ -1,5 +1,5 @@
 /* The end of a scheduler: everything it refers to is let go. */
-#include "core/sched/inner.h"
+#include "core/sched/override.h"
 
 #include <stdlib.h>
 
@@ -65,6 +65,10 @@ void teardown(struct sched *s)
 	struct table_link *l;
 
 	reports_free(s);
+	commands_free(s);
+	overrides_free(s);
+	alarms_free(s);
+	restored_free_all(s);
 	free_messages(s);
 	free_sessions(s);
 	for (size_t i = 0; i < s->lanes.buckets; i++)

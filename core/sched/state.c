@@ -1,0 +1,232 @@
+/* What outlives a restart, in the state table "lanes": last attempts of slow rates and rests of
+ * lanes; and in "moves": recipients that an operator has moved to another route. Overrides keep
+ * themselves (override.c). */
+#include "core/sched/override.h"
+
+#include <stdlib.h>
+
+enum { STATE_FORMAT = 1, RATE_PREFIX = 5, REST_PREFIX = 5, MOVE_KEY_BYTES = 12 };
+
+static const char lanes_table[] = "lanes", moves_table[] = "moves";
+
+struct restored { /* a row read at start, until it is used */
+	struct table_link link;
+	struct rstr *key, *value;
+};
+
+uint64_t restored_hash(const struct table_link *l)
+{
+	const struct rstr *k = ((const struct restored *)(const void *)l)->key;
+
+	return hash_bytes(k->text, k->len);
+}
+
+static struct restored *restored_find(struct sched *s, struct str key)
+{
+	struct table_link *l = table_bucket(&s->restored, hash_bytes(key.p, key.n));
+
+	while (l && !str_eq(rstr_str(TABLE_OF(l, struct restored)->key), key))
+		l = l->next;
+	return l ? TABLE_OF(l, struct restored) : NULL;
+}
+
+static void restored_free(struct sched *s, struct restored *x)
+{
+	table_del(&s->restored, &x->link);
+	rstr_unref(x->key);
+	rstr_unref(x->value);
+	free(x);
+}
+
+static bool restored_add(struct sched *s, struct str key, struct str value)
+{
+	struct restored *x = calloc(1, sizeof *x);
+
+	if (!x)
+		return false;
+	x->key = rstr_new(key);
+	x->value = rstr_new(value);
+	if (x->key && x->value && table_add(&s->restored, &x->link))
+		return true;
+	rstr_unref(x->key);
+	rstr_unref(x->value);
+	free(x);
+	return false;
+}
+
+void restored_free_all(struct sched *s)
+{
+	for (size_t i = 0; i < s->restored.buckets; i++)
+		while (table_at(&s->restored, i))
+			restored_free(s, TABLE_OF(table_at(&s->restored, i), struct restored));
+}
+
+bool sched_restore(struct sched *s, us_t now, struct str table, struct str key, struct str value)
+{
+	OBJ_CHECK(s, SCHED_MAGIC);
+	s->now = now;
+	if (str_eqz(table, "overrides"))
+		return override_restore_row(s, key, value);
+	if (str_eqz(table, lanes_table) || str_eqz(table, moves_table))
+		return value.n > 0 && (uint8_t)value.p[0] == STATE_FORMAT &&
+		       restored_add(s, key, value);
+	return false;
+}
+
+static struct reader reader_of(const struct restored *x)
+{
+	struct reader r = { .p = (const uint8_t *)x->value->text, .n = x->value->len };
+
+	reader_u8(&r); /* the format, checked when it was read */
+	return r;
+}
+
+/* ---- slow rates ---- */
+
+void state_rate_save(struct sched *s, struct counter *c)
+{
+	struct buf k, v;
+
+	if (!c->label)
+		return;
+	buf_init(&k);
+	buf_init(&v);
+	buf_addf(&k, "rate %s", c->label->text);
+	buf_put_u8(&v, STATE_FORMAT);
+	buf_put_u64(&v, (uint64_t)c->bucket.last);
+	if (!buf_failed(&k) && !buf_failed(&v))
+		action_state_put(s, lanes_table, buf_str(&k), buf_str(&v));
+	buf_free(&k);
+	buf_free(&v);
+}
+
+void state_rate_restore(struct sched *s, struct counter *c)
+{
+	struct restored *x;
+	struct buf k;
+
+	if (!c->label || !s->restored.used)
+		return;
+	buf_init(&k);
+	buf_addf(&k, "rate %s", c->label->text);
+	x = restored_find(s, buf_str(&k));
+	if (x) {
+		struct reader r = reader_of(x);
+		us_t last = (us_t)reader_u64(&r);
+
+		if (!r.bad && last <= s->now)
+			bucket_restore(&c->bucket, last);
+		restored_free(s, x);
+	}
+	buf_free(&k);
+}
+
+/* ---- rests ---- */
+
+void state_lane_save(struct sched *s, struct lane *a)
+{
+	struct buf k, v;
+	struct str value = { 0 };
+
+	buf_init(&k);
+	buf_init(&v);
+	buf_addf(&k, "rest %s", a->name->text);
+	if (a->rest_step) {
+		buf_put_u8(&v, STATE_FORMAT);
+		buf_put_u8(&v, a->rest_kind);
+		buf_put_u32(&v, a->rest_step);
+		buf_put_u64(&v, (uint64_t)a->resting_since);
+		buf_put_u64(&v, (uint64_t)a->resting_until);
+		buf_put_str(&v, rstr_str(a->rest_reason));
+		value = buf_str(&v);
+	}
+	if (!buf_failed(&k) && !buf_failed(&v))
+		action_state_put(s, lanes_table, buf_str(&k), value);
+	buf_free(&k);
+	buf_free(&v);
+}
+
+void state_lane_restore(struct sched *s, struct lane *a)
+{
+	struct restored *x;
+	struct reader r;
+	struct buf k;
+
+	if (!s->restored.used)
+		return;
+	buf_init(&k);
+	buf_addf(&k, "rest %s", a->name->text);
+	x = restored_find(s, buf_str(&k));
+	buf_free(&k);
+	if (!x)
+		return;
+	r = reader_of(x);
+	a->rest_kind = reader_u8(&r);
+	a->rest_step = reader_u32(&r);
+	a->resting_since = (us_t)reader_u64(&r);
+	a->resting_until = (us_t)reader_u64(&r);
+	a->rest_reason = rstr_new(reader_str(&r));
+	if (r.bad || a->rest_kind > REST_REPLIES) {
+		a->rest_kind = REST_NONE;
+		a->rest_step = 0;
+	}
+	if (a->rest_kind != REST_NONE)
+		gate_timer(s, &a->rest, a->resting_until);
+	restored_free(s, x);
+}
+
+/* ---- moves ---- */
+
+static struct str move_key(const struct rcpt *r, struct buf *b)
+{
+	buf_put_u64(b, rcpt_msg(r)->id);
+	buf_put_u32(b, r->index);
+	return buf_str(b);
+}
+
+void state_move_save(struct sched *s, struct rcpt *r)
+{
+	struct buf k, v;
+
+	buf_init(&k);
+	buf_init(&v);
+	r->flags |= RF_MOVED;
+	buf_put_u8(&v, STATE_FORMAT);
+	buf_put_str(&v, rstr_str(r->queue->route->name));
+	if (move_key(r, &k).n == MOVE_KEY_BYTES && !buf_failed(&v))
+		action_state_put(s, moves_table, buf_str(&k), buf_str(&v));
+	buf_free(&k);
+	buf_free(&v);
+}
+
+void state_move_forget(struct sched *s, const struct rcpt *r)
+{
+	struct buf k;
+
+	buf_init(&k);
+	if (move_key(r, &k).n == MOVE_KEY_BYTES)
+		action_state_put(s, moves_table, buf_str(&k), (struct str){ 0 });
+	buf_free(&k);
+}
+
+/* The route that a loaded recipient was moved to; NULL: none. */
+struct route *state_moved_to(struct sched *s, const struct rcpt *r)
+{
+	struct route *route = NULL;
+	struct restored *x;
+	struct buf k;
+
+	if (!s->restored.used)
+		return NULL;
+	buf_init(&k);
+	x = restored_find(s, move_key(r, &k));
+	buf_free(&k);
+	if (x) {
+		struct reader in = reader_of(x);
+		struct str name = reader_str(&in);
+
+		route = in.bad ? NULL : route_get(s, name);
+		restored_free(s, x);
+	}
+	return route;
+}
