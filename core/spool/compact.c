@@ -16,6 +16,7 @@ enum {
 	BUFFER_BYTES = 4 << 20, /* of copies for one sync */
 	STEP_COPIES = 256,	/* a step's bounds; with STEP_US */
 	STEP_ROWS = 4096,
+	COPY_MAX = 64 << 20, /* a record's bytes; far above what is ever in a segment */
 };
 static const us_t MIN_AGE =
     60 * US_PER_S; /* since it was closed: most mail in it will be gone by itself */
@@ -191,7 +192,7 @@ static bool copy_record(struct spool *s, struct compaction *c, uint64_t id,
 	to.segment = s->cold.seg->number;
 	to.offset = at;
 	to.body_offset = at + (row->where.body_offset - row->where.offset);
-	if (n > UINT32_MAX || !buf_reserve(&c->out, room))
+	if (row->where.body_bytes > COPY_MAX || n > COPY_MAX || !buf_reserve(&c->out, room))
 		return false;
 	memset(c->out.p + before, 0, room);
 	if (pread(c->file->fd, c->out.p + before, (size_t)n, (off_t)row->where.offset) !=

@@ -50,6 +50,7 @@ struct shared {
 	struct u64list unwanted; /* segments to be removed in any case (poisoned) */
 	struct u64list trash;	 /* large bodies to be removed, by message */
 	bool preparing;		 /* a thread works on the stock */
+	us_t prepare_at;	 /* after a failure: not before */
 };
 struct shared *shared_ref(struct shared *sh);
 void shared_unref(struct shared *sh);

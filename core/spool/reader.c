@@ -193,11 +193,13 @@ static struct position *position_of(struct spool *s, const char *name)
 
 void spool_reader_position(struct spool *s, const char *name, uint64_t id)
 {
-	struct position *p = position_of(s, name);
+	struct position *p = strlen(name) < NAME_MAX_BYTES ? position_of(s, name) : NULL;
 
 	OBJ_CHECK(s, SPOOL_MAGIC);
 	if (!p) {
-		log_error("spool: no memory for the position of reader %s", name);
+		log_error("spool: the position of reader %s is not kept: no memory, or its name is "
+			  "too long",
+			  name);
 		return;
 	}
 	if (id <= p->id && !p->forgotten)
@@ -219,6 +221,28 @@ void spool_reader_forget(struct spool *s, const char *name)
 	s->positions_dirty = true;
 }
 
+/* False: not a reader's row any more. */
+static bool load_position(struct spool *s, struct str key, struct str value)
+{
+	size_t skip = sizeof READER_KEY - 1;
+	char name[NAME_MAX_BYTES];
+	struct position *p;
+	uint64_t id;
+
+	if (key.n <= skip || memcmp(key.p, READER_KEY, skip))
+		return false;
+	if (key.n - skip >= sizeof name || !index_parse_u64_key(value, &id)) {
+		log_error("the spool's index is damaged at the position of a reader");
+		return true;
+	}
+	memcpy(name, key.p + skip, key.n - skip);
+	name[key.n - skip] = '\0';
+	p = position_of(s, name);
+	if (p)
+		p->id = id;
+	return true;
+}
+
 const struct err *positions_load(struct spool *s, struct errbuf *e)
 {
 	MDB_txn *txn = env_lookup_begin(&s->index);
@@ -229,21 +253,9 @@ const struct err *positions_load(struct spool *s, struct errbuf *e)
 	if (rc)
 		return env_fail(&s->index, rc, "cannot read", e);
 	for (rc = mdb_cursor_get(c, &k, &d, MDB_SET_RANGE); !rc;
-	     rc = mdb_cursor_get(c, &k, &d, MDB_NEXT)) {
-		size_t skip = sizeof READER_KEY - 1;
-		uint64_t id;
-		char name[NAME_MAX_BYTES];
-
-		if (k.mv_size <= skip || memcmp(k.mv_data, READER_KEY, skip) ||
-		    k.mv_size - skip >= sizeof name || !index_parse_u64_key(env_str(&d), &id))
+	     rc = mdb_cursor_get(c, &k, &d, MDB_NEXT))
+		if (!load_position(s, env_str(&k), env_str(&d)))
 			break;
-		memcpy(name, (char *)k.mv_data + skip, k.mv_size - skip);
-		name[k.mv_size - skip] = '\0';
-		struct position *p = position_of(s, name);
-
-		if (p)
-			p->id = id;
-	}
 	mdb_cursor_close(c);
 	env_lookup_end(&s->index);
 	return NULL;

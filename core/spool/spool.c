@@ -191,6 +191,7 @@ static const struct err *begin(struct spool *s, struct errbuf *e)
 {
 	char path[PATH_MAX];
 	const struct err *err;
+	struct errbuf why;
 
 	begin_numbers(s);
 	err = positions_load(s, e);
@@ -205,9 +206,9 @@ static const struct err *begin(struct spool *s, struct errbuf *e)
 			s->core.totals.bounced - s->core.totals.expired - s->core.totals.removed;
 	while (segment_bury(s))
 		;
-	err = stock_work(s->shared, e);
-	if (err)
-		return err;
+	/* Without room for a segment no mail is taken, but what is queued can still go. */
+	if (stock_work(s->shared, &why))
+		log_error("spool: %s", why.text);
 	probe_sync(s);
 	snprintf(path, sizeof path, "%s/large", s->dir);
 	s->sweep = opendir(path);

@@ -18,6 +18,8 @@ enum {
 	FILE_MODE = 0600,
 };
 
+static const us_t RETRY_AFTER = 5 * US_PER_S;
+
 bool u64list_add(struct u64list *l, uint64_t v)
 {
 	if (l->n == l->cap) {
@@ -206,13 +208,25 @@ uint64_t stock_take(struct shared *sh, uint64_t above, struct errbuf *e)
 	return number > above ? number : make(sh, false, e);
 }
 
+/* After a failure (a full disk) a while is left before the next try; what gives space back goes on.
+ */
+static bool may_prepare(const struct shared *sh)
+{
+	return sh->prepared.n < PREPARED_WANTED && clock_now_us() >= sh->prepare_at;
+}
+
+static bool has_work(const struct shared *sh)
+{
+	return !sh->preparing &&
+	       (may_prepare(sh) || sh->empty.n > EMPTY_KEPT || sh->unwanted.n || sh->trash.n);
+}
+
 bool stock_wanted(struct shared *sh)
 {
 	bool wanted;
 
 	pthread_mutex_lock(&sh->lock);
-	wanted = !sh->preparing && (sh->prepared.n < PREPARED_WANTED || sh->empty.n > EMPTY_KEPT ||
-				    sh->unwanted.n || sh->trash.n);
+	wanted = has_work(sh);
 	pthread_mutex_unlock(&sh->lock);
 	return wanted;
 }
@@ -238,12 +252,21 @@ static const struct err *add_prepared(struct shared *sh, struct errbuf *e)
 	uint64_t number = make(sh, true, e);
 	bool ok;
 
-	if (!number)
-		return &err_io;
 	pthread_mutex_lock(&sh->lock);
-	ok = u64list_add(&sh->prepared, number);
+	ok = number && u64list_add(&sh->prepared, number);
+	sh->prepare_at = ok ? 0 : clock_now_us() + RETRY_AFTER;
 	pthread_mutex_unlock(&sh->lock);
-	return ok ? NULL : &err_no_memory;
+	if (number && !ok)
+		errbuf_set(e, "no memory to note segment %llu", (unsigned long long)number);
+	return ok ? NULL : &err_io;
+}
+
+/* One to be removed; 0: none. */
+static uint64_t dead_segment(struct shared *sh)
+{
+	if (sh->unwanted.n)
+		return u64list_shift(&sh->unwanted);
+	return sh->empty.n > EMPTY_KEPT ? u64list_shift(&sh->empty) : 0;
 }
 
 static const struct err *work(struct shared *sh, struct errbuf *e)
@@ -253,10 +276,10 @@ static const struct err *work(struct shared *sh, struct errbuf *e)
 	bool prepare;
 
 	pthread_mutex_lock(&sh->lock);
-	prepare = sh->prepared.n < PREPARED_WANTED;
+	prepare = may_prepare(sh);
 	large = prepare ? 0 : u64list_shift(&sh->trash);
 	if (!prepare && !large)
-		segment = u64list_shift(sh->unwanted.n ? &sh->unwanted : &sh->empty);
+		segment = dead_segment(sh);
 	pthread_mutex_unlock(&sh->lock);
 	if (prepare)
 		return add_prepared(sh, e);
@@ -275,8 +298,7 @@ const struct err *stock_work(struct shared *sh, struct errbuf *e)
 	bool mine;
 
 	pthread_mutex_lock(&sh->lock);
-	mine = !sh->preparing && (sh->prepared.n < PREPARED_WANTED || sh->empty.n > EMPTY_KEPT ||
-				  sh->unwanted.n || sh->trash.n);
+	mine = has_work(sh);
 	if (mine)
 		sh->preparing = true;
 	pthread_mutex_unlock(&sh->lock);

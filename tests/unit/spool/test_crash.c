@@ -3,7 +3,7 @@
  * crashes are tried; the first 300 operations of a spool's life are all tried. STOKER_SEED repeats
  * a run. */
 #undef _FORTIFY_SOURCE
-#include "tests/unit/spool/world.h"
+#include "tests/unit/spool/oracle.h"
 
 enum {
 	FIRST_OPS = 300,

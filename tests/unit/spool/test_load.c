@@ -82,18 +82,55 @@ static void what_comes_and_goes_meanwhile_is_neither_missed_nor_repeated(void **
 }
 
 /* A model of recipients against the spool, over many outcomes, commits and restarts. */
+enum { MESSAGES = 60, RCPTS = 15, STEPS = 4000 };
+
+struct model {
+	uint64_t id;
+	enum rcpt_state state[RCPTS];
+	us_t due[RCPTS];
+	uint32_t n;
+};
+
+/* What happens to one recipient; returns by how much the queue has shrunk. */
+static uint64_t some_outcome(struct kit *k, struct model *m, uint32_t rcpt, uint64_t dice)
+{
+	bool queued = m->state[rcpt] == RCPT_QUEUED;
+
+	if (dice < 5 && m->state[rcpt] != RCPT_DONE) {
+		kit_outcome(k, m->id, rcpt, RCPT_DONE, queued ? EVENT_DELIVERED : EVENT_RECEIVED);
+		m->state[rcpt] = RCPT_DONE;
+		return queued;
+	}
+	if (!queued || dice >= 60)
+		return 0;
+	m->state[rcpt] = dice < 55 ? RCPT_QUEUED : RCPT_REPORT;
+	m->due[rcpt] = dice < 55 ? k->now + US_PER_MIN : 0;
+	kit_outcome(k, m->id, rcpt, m->state[rcpt], dice < 55 ? EVENT_DEFERRED : EVENT_BOUNCED);
+	return dice >= 55;
+}
+
+static void check_model(struct kit *k, const struct model *o)
+{
+	struct message *m = spool_message(k->s, o->id);
+	bool finished = true;
+
+	for (uint32_t j = 0; j < o->n; j++)
+		finished &= o->state[j] == RCPT_DONE;
+	assert_int_equal(m == NULL, finished);
+	for (uint32_t j = 0; m && j < m->nrcpts; j++) {
+		assert_int_equal(m->rcpts[j].state, o->state[j]);
+		if (m->rcpts[j].state != RCPT_DONE)
+			assert_int_equal(m->rcpts[j].due, o->due[j]);
+	}
+	message_free(m);
+}
+
 static void any_outcomes_leave_each_recipient_in_its_last_state(void **state)
 {
-	enum { MESSAGES = 60, RCPTS = 15 };
-	static struct {
-		uint64_t id;
-		enum rcpt_state state[RCPTS];
-		us_t due[RCPTS];
-		uint32_t n;
-	} model[MESSAGES];
+	static struct model model[MESSAGES];
+	uint64_t queued = 0;
 	struct rng r;
 	struct kit k;
-	uint64_t queued = 0;
 
 	(void)state;
 	rng_seed(&r, 4);
@@ -104,43 +141,18 @@ static void any_outcomes_leave_each_recipient_in_its_last_state(void **state)
 		model[i].id = kit_accept(&k, model[i].n, 10);
 		queued += model[i].n;
 	}
-	for (int step = 0; step < 4000; step++) {
-		size_t i = (size_t)rng_below(&r, MESSAGES);
-		uint32_t rcpt = (uint32_t)rng_below(&r, model[i].n);
+	for (int step = 0; step < STEPS; step++) {
+		struct model *m = &model[rng_below(&r, MESSAGES)];
 		uint64_t dice = rng_below(&r, 100);
-		struct message *m;
-		bool finished = true;
 
 		k.now += US_PER_S;
 		if (dice < 3)
 			kit_commit(&k, dice == 0);
 		else if (dice == 3)
 			kit_reopen(&k);
-		else if (dice == 4 && model[i].state[rcpt] != RCPT_DONE) {
-			queued -= model[i].state[rcpt] == RCPT_QUEUED;
-			kit_outcome(&k, model[i].id, rcpt, RCPT_DONE,
-				    model[i].state[rcpt] == RCPT_QUEUED ? EVENT_DELIVERED
-									: EVENT_RECEIVED);
-			model[i].state[rcpt] = RCPT_DONE;
-		} else if (dice < 60 && model[i].state[rcpt] == RCPT_QUEUED) {
-			enum rcpt_state to = dice < 55 ? RCPT_QUEUED : RCPT_REPORT;
-
-			kit_outcome(&k, model[i].id, rcpt, to,
-				    to == RCPT_QUEUED ? EVENT_DEFERRED : EVENT_BOUNCED);
-			model[i].state[rcpt] = to;
-			model[i].due[rcpt] = to == RCPT_QUEUED ? k.now + US_PER_MIN : 0;
-			queued -= to == RCPT_REPORT;
-		}
-		for (uint32_t j = 0; j < model[i].n; j++)
-			finished &= model[i].state[j] == RCPT_DONE;
-		m = spool_message(k.s, model[i].id);
-		assert_int_equal(m == NULL, finished);
-		for (uint32_t j = 0; m && j < m->nrcpts; j++) {
-			assert_int_equal(m->rcpts[j].state, model[i].state[j]);
-			if (m->rcpts[j].state != RCPT_DONE)
-				assert_int_equal(m->rcpts[j].due, model[i].due[j]);
-		}
-		message_free(m);
+		else
+			queued -= some_outcome(&k, m, (uint32_t)rng_below(&r, m->n), dice);
+		check_model(&k, m);
 		kit_check_invariant(&k, queued);
 	}
 	kit_done(&k);
