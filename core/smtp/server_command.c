@@ -8,6 +8,7 @@ enum {
 	COMMAND_LINE_MAX =
 	    2048, /* RFC 5321's 512, and what RFC 3461 and 6531 add to MAIL and RCPT */
 	COMMANDS_PER_TURN = 256, /* under a millisecond; then the other sessions have their turn */
+	COMMANDS_IN_CROWD = 32,	 /* while other sessions wait for their turn already */
 	TOLD_MAX = 320,		 /* bytes of a bad RCPT that the delivery log is told */
 	OUTPUT_MAX = 64 * 1024	 /* replies that the peer does not read */
 };
@@ -228,7 +229,9 @@ static void run_command(struct session *s, struct str line)
 /* A client may send commands faster than it reads our answers, and without end. */
 static bool must_rest(struct session *s)
 {
-	if (s->commands++ >= COMMANDS_PER_TURN) {
+	unsigned most = s->srv->for_turn.first ? COMMANDS_IN_CROWD : COMMANDS_PER_TURN;
+
+	if (s->commands++ >= most) {
 		io_pause(s->io);
 		return wait_for(s, WAIT_TURN);
 	}
