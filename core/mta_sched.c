@@ -27,90 +27,6 @@ static struct sched_thread *state(struct member *me)
 	return me->state;
 }
 
-/* ---- actions ---- */
-
-static void act_outcomes(struct sched_thread *t, struct transaction *txn)
-{
-	if (!mailbox_push(t->me->mta->outcomes, &txn))
-		fatal("no memory to pass outcomes to the spool");
-	if (!t->outcomes_since)
-		t->outcomes_since = loop_now(t->me->loop);
-}
-
-static void act_lookup(struct sched_thread *t, const struct action *a)
-{
-	struct lookup_request *r = calloc(1, sizeof *r);
-	if (!r)
-		fatal("no memory for a DNS look-up");
-	r->lookup = a->lookup;
-	r->host = a->host;
-	r->allow_private = a->allow_private;
-	memcpy(r->name, a->name.p, a->name.n < DOMAIN_MAX ? a->name.n : DOMAIN_MAX);
-	mta_post(t->me, t->me->mta->io[0], (struct post){ .fn = io_post_lookup, .p = r });
-}
-
-static void act_state_put(struct sched_thread *t, const struct action *a)
-{
-	struct state_put *s = calloc(1, sizeof *s);
-	if (!s)
-		fatal("no memory to record an override");
-	s->table = a->table;
-	s->key = rstr_new(a->key);
-	s->value = a->value.p ? rstr_new(a->value) : NULL;
-	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_state, .p = s });
-}
-
-static void act_reply(struct sched_thread *t, const struct action *a)
-{
-	struct sched_reply *r = malloc(sizeof *r);
-	if (!r)
-		fatal("no memory for a command's answer");
-	*r = a->reply;
-	mta_post(t->me, t->me->mta->control, (struct post){ .fn = control_post_reply, .p = r });
-}
-
-static void act(struct sched_thread *t, const struct action *a)
-{
-	struct mta *m = t->me->mta;
-	switch (a->type) {
-	case ACT_TO_IO:
-		if (!mailbox_push(m->to_io[a->io], &a->to_io))
-			fatal("no memory to hand mail out");
-		break;
-	case ACT_OUTCOMES:
-		act_outcomes(t, a->txn);
-		break;
-	case ACT_LOOKUP:
-		act_lookup(t, a);
-		break;
-	case ACT_DSN:
-		mta_post(t->me, m->spooler, (struct post){ .fn = spool_post_dsn, .p = a->dsn });
-		break;
-	case ACT_BODY_DROP:
-		body_unref(a->body);
-		break;
-	case ACT_STATE_PUT:
-		act_state_put(t, a);
-		break;
-	case ACT_STATE_SYNC:
-		mta_post(t->me, m->spooler, (struct post){ .fn = spool_post_sync, .a = a->token });
-		break;
-	case ACT_REPLY:
-		act_reply(t, a);
-		break;
-	case ACT_ECHO:
-		mta_post(t->me, m->control, (struct post){ .fn = control_post_echo, .p = a->text });
-		break;
-	}
-}
-
-static void act_all(struct sched_thread *t)
-{
-	struct action a;
-	while (sched_action(t->s, &a))
-		act(t, &a);
-}
-
 /* ---- the mirror's copy ---- */
 
 static void rows_send(struct sched_thread *t)
@@ -154,6 +70,93 @@ static bool rows_step(struct sched_thread *t, us_t now)
 	totals_send(t, now);
 	t->rows_at = now + ROWS_EVERY;
 	return false;
+}
+
+/* ---- actions ---- */
+
+static void act_outcomes(struct sched_thread *t, struct transaction *txn)
+{
+	if (!mailbox_push(t->me->mta->outcomes, &txn))
+		fatal("no memory to pass outcomes to the spool");
+	if (!t->outcomes_since)
+		t->outcomes_since = loop_now(t->me->loop);
+}
+
+static void act_lookup(struct sched_thread *t, const struct action *a)
+{
+	struct lookup_request *r = calloc(1, sizeof *r);
+	if (!r)
+		fatal("no memory for a DNS look-up");
+	r->lookup = a->lookup;
+	r->host = a->host;
+	r->allow_private = a->allow_private;
+	memcpy(r->name, a->name.p, a->name.n < DOMAIN_MAX ? a->name.n : DOMAIN_MAX);
+	mta_post(t->me, t->me->mta->io[0], (struct post){ .fn = io_post_lookup, .p = r });
+}
+
+static void act_state_put(struct sched_thread *t, const struct action *a)
+{
+	struct state_put *s = calloc(1, sizeof *s);
+	if (!s)
+		fatal("no memory to record an override");
+	s->table = a->table;
+	s->key = rstr_new(a->key);
+	s->value = a->value.p ? rstr_new(a->value) : NULL;
+	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_state, .p = s });
+}
+
+static void act_reply(struct sched_thread *t, const struct action *a)
+{
+	struct sched_reply *r = malloc(sizeof *r);
+	if (!r)
+		fatal("no memory for a command's answer");
+	*r = a->reply;
+	/* Whoever acts and then looks sees what they did: the changed rows go first. */
+	t->rows_at = 0;
+	rows_step(t, loop_now(t->me->loop));
+	mta_post(t->me, t->me->mta->control, (struct post){ .fn = control_post_reply, .p = r });
+}
+
+static void act(struct sched_thread *t, const struct action *a)
+{
+	struct mta *m = t->me->mta;
+	switch (a->type) {
+	case ACT_TO_IO:
+		if (!mailbox_push(m->to_io[a->io], &a->to_io))
+			fatal("no memory to hand mail out");
+		break;
+	case ACT_OUTCOMES:
+		act_outcomes(t, a->txn);
+		break;
+	case ACT_LOOKUP:
+		act_lookup(t, a);
+		break;
+	case ACT_DSN:
+		mta_post(t->me, m->spooler, (struct post){ .fn = spool_post_dsn, .p = a->dsn });
+		break;
+	case ACT_BODY_DROP:
+		body_unref(a->body);
+		break;
+	case ACT_STATE_PUT:
+		act_state_put(t, a);
+		break;
+	case ACT_STATE_SYNC:
+		mta_post(t->me, m->spooler, (struct post){ .fn = spool_post_sync, .a = a->token });
+		break;
+	case ACT_REPLY:
+		act_reply(t, a);
+		break;
+	case ACT_ECHO:
+		mta_post(t->me, m->control, (struct post){ .fn = control_post_echo, .p = a->text });
+		break;
+	}
+}
+
+static void act_all(struct sched_thread *t)
+{
+	struct action a;
+	while (sched_action(t->s, &a))
+		act(t, &a);
 }
 
 /* ---- the loop's hooks ---- */
@@ -419,6 +422,7 @@ static void start_totals(struct sched_thread *t)
 				  .expired = x.expired,
 				  .removed = x.removed,
 				  .maybe_twice = x.maybe_twice };
+	s.queued = s.accepted - s.delivered - s.bounced - s.expired - s.removed;
 	sched_start(t->s, clock_now_us(), &s, left);
 }
 

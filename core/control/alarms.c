@@ -37,7 +37,7 @@ static void note_free(struct note *n)
 	free(n);
 }
 
-void alarms_free(struct control *c)
+void alarms_forget(struct control *c)
 {
 	size_t pos = 0;
 	uint64_t row;

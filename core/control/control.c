@@ -80,7 +80,7 @@ void control_free(struct control *c)
 	c->answer = NULL; /* the console may be gone */
 	c->echo = NULL;
 	requests_free(c);
-	alarms_free(c);
+	alarms_forget(c);
 	logring_free(c->ring);
 	mirror_free(c->mirror);
 	conf_unref(c->conf);

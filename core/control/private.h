@@ -65,7 +65,7 @@ void alarms_row(struct control *c, struct row *r);
 bool alarms_ack(struct control *c, uint64_t number, struct str who, struct str note,
 		struct errbuf *e);
 void alarms_upkeep(struct control *c, us_t now);
-void alarms_free(struct control *c);
+void alarms_forget(struct control *c);
 struct alarm_count {
 	int red, yellow, acked;
 	const struct row *worst;

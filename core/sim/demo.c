@@ -260,6 +260,7 @@ int demo_run(const struct demo_env *env, bool headless)
 		wait_for_end();
 	} else {
 		code = env->attach(socket_path);
+		signal(SIGHUP, SIG_IGN); /* a closed terminal must not stop the tidying up */
 	}
 	end(mta);
 	end(sim);

@@ -12,7 +12,7 @@ static const us_t RECONNECT = US_PER_S;
 static const us_t PACE = 50 * US_PER_MS;
 
 static const struct traffic_user users[] = {
-	{ "newsletter", "127.0.3.1", "news.sender.example", 25, 4000, 1, 6000 },
+	{ "newsletter", "127.0.3.1", "news.sender.example", 25, 12000, 1, 6000 },
 	{ "shop", "127.0.3.2", "shop.sender.example", 12, 60, 1, 2500 },
 	{ "alerts", "127.0.3.3", "alerts.sender.example", 5, 0, 2, 900 },
 	{ "billing", "127.0.3.4", "billing.sender.example", 3, 20, 1, 3000 },
