@@ -106,3 +106,24 @@ struct rcpt *due_after(struct rcpt *root, const struct rcpt *r)
 	}
 	return found;
 }
+
+/* The first behind a place in the order, whether that place is still taken or not. */
+struct rcpt *due_behind(struct rcpt *root, us_t due, uint64_t msg, uint32_t pos)
+{
+	struct rcpt *found = NULL;
+
+	while (root) {
+		const struct msg *m = rcpt_msg(root);
+		bool behind = root->tree.due != due ? root->tree.due > due
+			      : m->id != msg	    ? m->id > msg
+						    : root->pos > pos;
+
+		if (behind) {
+			found = root;
+			root = root->tree.left;
+		} else {
+			root = root->tree.right;
+		}
+	}
+	return found;
+}

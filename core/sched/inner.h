@@ -66,6 +66,8 @@ struct rcpt *due_first(struct rcpt *root);
 struct rcpt *due_pop(struct rcpt **root);
 struct rcpt *due_after(struct rcpt *root, const struct rcpt *r);
 
+struct rcpt *due_behind(struct rcpt *root, us_t due, uint64_t msg, uint32_t pos);
+
 /* ---- recipient.c ---- */
 void rcpt_enter(struct sched *s, struct rcpt *r, us_t due);
 void rcpt_wait(struct sched *s, struct rcpt *r, us_t due);
@@ -323,6 +325,7 @@ void rows_all_dirty(struct sched *s);
 /* ---- why.c ---- */
 void why_clear(struct why *w);
 void why_queue(struct sched *s, struct queue *q, struct why *out);
+void why_rcpt(struct sched *s, struct rcpt *r, struct why *out);
 void why_site(struct sched *s, struct site *t, struct why *out);
 void why_lane(struct sched *s, struct lane *a, struct why *out);
 void why_source(struct sched *s, struct source *src, struct why *out);
@@ -360,6 +363,9 @@ void state_move_forget(struct sched *s, const struct rcpt *r);
 struct route *state_moved_to(struct sched *s, const struct rcpt *r);
 uint64_t restored_hash(const struct table_link *l);
 void restored_free_all(struct sched *s);
+
+/* ---- messages.c ---- */
+void listings_free(struct sched *s);
 
 /* ---- teardown.c ---- */
 void teardown(struct sched *s);

@@ -532,6 +532,7 @@ struct sched {
 	struct sched_totals totals;
 	struct tally out, in; /* of everything */
 
+	struct listing *listings; /* readers of long lists */
 	struct acts acts;
 };
 

@@ -64,6 +64,7 @@ void teardown(struct sched *s)
 {
 	struct table_link *l;
 
+	listings_free(s);
 	reports_free(s);
 	commands_free(s);
 	overrides_free(s);

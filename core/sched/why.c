@@ -287,6 +287,27 @@ void why_queue(struct sched *s, struct queue *q, struct why *w)
 	}
 }
 
+void why_rcpt(struct sched *s, struct rcpt *r, struct why *w)
+{
+	const struct msg *m = rcpt_msg(r);
+
+	*w = (struct why){ .counts = SCOPE_COUNT };
+	if (r->phase == PHASE_OUT) {
+		say_plain(w, WHY_IN_FLIGHT);
+	} else if (r->phase == PHASE_HELD) {
+		why_paused_by(s, NULL, w);
+	} else if (r->queue->paused) {
+		why_paused_by(s, r->queue->paused, w);
+	} else if (r->phase == PHASE_WAITING) {
+		say(w, WHY_RETRY_WAIT, rstr_newf("waits for its retry"));
+		w->until = r->tree.due;
+	} else if (job_stopped(s, m->job)) {
+		why_paused_by(s, m->job->paused, w);
+	} else {
+		why_queue(s, r->queue, w);
+	}
+}
+
 /* ---- sites, lanes, sources ---- */
 
 /* Which of two answers stands for the whole: what moves, before what will, before what can't. */
