@@ -32,7 +32,8 @@ struct server_env {
 			    struct buf *chunk); /* takes over the memory */
 	void (*large_finish)(void *arg, uint64_t session, bool dot_line, bool eightbit);
 	void (*large_abort)(void *arg, uint64_t session);
-	/* A recipient or message refused at MAIL, RCPT or while it arrived (may be dropped). Its
+	/* A recipient or message refused at MAIL, RCPT or while it arrived (may be dropped; of
+	 * strangers ten a second come). Its
 	 * source_ip is the client's, user the source's name; sender and recipient are checked
 	 * addresses or "". Slices are valid during the call. */
 	void (*rejected)(void *arg, const struct event *e);

@@ -17,7 +17,7 @@ enum {
 	OUTPUT_LOW =
 	    16 * 1024,	 /* replies left to be read when a session that waits for that goes on */
 	ERRORS_MAX = 20, /* since the last accepted message */
-	WARNINGS_PER_S = 10
+	TOLD_PER_S = 10
 };
 
 const char *const server_state_words[SV_STATES] = {
@@ -111,19 +111,17 @@ void say_error(struct session *s, const char *line)
 		say_and_close(s, "421 4.7.0 Too many errors");
 }
 
-/* A peer can earn a line with each connection: the log is not his to fill. */
-static bool may_warn(struct server *srv)
+/* A stranger can earn a line with each connection or refusal: the logs are not his to fill. */
+static bool may_tell(const struct server *srv, struct per_second *p)
 {
 	us_t now = loop_now(srv->loop);
 
-	if (now - srv->warned_since >= US_PER_S) {
-		if (srv->warned > WARNINGS_PER_S)
-			log_warn("smtp in: %u more sessions were closed for such bytes",
-				 srv->warned - WARNINGS_PER_S);
-		srv->warned_since = now;
-		srv->warned = 0;
-	}
-	return srv->warned++ < WARNINGS_PER_S;
+	if (now - p->since >= US_PER_S)
+		*p = (struct per_second){ .since = now, .untold = p->untold };
+	if (p->n++ < TOLD_PER_S)
+		return true;
+	p->untold++;
+	return false;
 }
 
 void close_for_bytes(struct session *s, const char *what)
@@ -131,10 +129,14 @@ void close_for_bytes(struct session *s, const char *what)
 	struct buf helo;
 
 	s->srv->stats.smuggling_refused++;
-	if (!may_warn(s->srv)) {
+	if (!may_tell(s->srv, &s->srv->warned)) {
 		say_and_close(s, what);
 		return;
 	}
+	if (s->srv->warned.untold)
+		log_warn("smtp in: %u more sessions were closed for such bytes",
+			 s->srv->warned.untold);
+	s->srv->warned.untold = 0;
 	buf_init(&helo);
 	clean_add(&helo, str_of(s->helo), true);
 	log_warn("smtp in: %s (%s) in state %s: %s: closed", s->ip, buf_z(&helo),
@@ -197,6 +199,8 @@ void tell_rejected(struct session *s, struct str sender, struct str recipient, c
 	struct event e = { .type = EVENT_REJECTED, .at = loop_now(srv->loop) };
 	const char *end = strchr(reply + 4, ' ');
 
+	if (!s->relay && !may_tell(srv, &srv->strangers))
+		return; /* counted all the same; a client of ours is told of whatever it lost */
 	e.sender = sender;
 	e.recipient = recipient;
 	e.source_ip = str_of(s->ip);

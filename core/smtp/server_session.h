@@ -63,6 +63,12 @@ struct server_times {
 	us_t last_line; /* for the peer to take our last reply */
 };
 
+/* What is told so many times a second only. */
+struct per_second {
+	us_t since;
+	unsigned n, untold;
+};
+
 struct server {
 	uint32_t magic;
 	struct loop *loop;
@@ -77,9 +83,9 @@ struct server {
 	struct timer shutdown;
 	struct server_times times;
 	struct server_stats stats;
-	us_t warned_since; /* the second in which `warned` sessions gave a reason to warn */
-	unsigned warned;
-	char text[REPLY_LINE]; /* a reply that is being worded */
+	struct per_second warned;    /* sessions closed for their bytes */
+	struct per_second strangers; /* refusals of who may not relay */
+	char text[REPLY_LINE];	     /* a reply that is being worded */
 };
 
 struct session_link {

@@ -312,10 +312,11 @@ static void bad_pass(struct world *w)
 	}
 	world_connect(w);
 	buf_clear(&w->out);
-	buf_addf(&w->out, "HELO name%d\r\nNOOP\n", w->closed);
+	buf_addf(&w->out, "HELO name%d\r\n", w->closed);
+	buf_addz(&w->out, "MAIL FROM:<a@b.c>\r\nRCPT TO:<a@one.example>\r\nNOOP\n");
 }
 
-static void peers_cannot_fill_the_log(void **state)
+static void peers_cannot_fill_the_logs(void **state)
 {
 	struct world *w = &world;
 	char p[32 * 1024];
@@ -328,7 +329,9 @@ static void peers_cannot_fill_the_log(void **state)
 	log_set_fd(fds[1]);
 	world_init(w);
 	w->on_pass = bad_pass;
+	w->conf.source.always_allow_relaying = false;
 	world_run(w);
+	assert_true(w->rejected >= 1 && w->rejected <= 25); /* the delivery log likewise */
 	world_end(w);
 	log_set_fd(STDERR_FILENO);
 	log_set_level(LOG_LEVEL_ERROR);
@@ -412,7 +415,7 @@ int main(void)
 	tests[n++] =
 	    (struct CMUnitTest)cmocka_unit_test(without_memory_sessions_fail_and_the_process_lives);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_that_has_no_memory_is_closed);
-	tests[n++] = (struct CMUnitTest)cmocka_unit_test(peers_cannot_fill_the_log);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(peers_cannot_fill_the_logs);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(
 	    a_listener_is_found_by_name_wherever_a_reload_has_put_it);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_connection_over_the_caps_is_told_421);
