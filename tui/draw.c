@@ -21,7 +21,7 @@ static void draw_title(struct oper *op, struct canvas *c, int y, us_t now)
 }
 
 /* What the row has to say that its columns have no room for. */
-static void add_row_words(struct segs *s, const struct row *r)
+static void add_row_words(struct segs *s, const struct row *r, const struct tz *tz, us_t now)
 {
 	const struct rstr *words[ROW_KINDS] = {
 		[ROW_QUEUE] = r->kind == ROW_QUEUE ? r->queue.last_reply : NULL,
@@ -33,6 +33,14 @@ static void add_row_words(struct segs *s, const struct row *r)
 	};
 	const struct rstr *w = words[r->kind];
 
+	if (r->kind == ROW_OVERRIDE && r->override.ended_at) {
+		struct buf at;
+		buf_init(&at);
+		tz_minute(tz, r->override.ended_at, now, &at);
+		segs_add(s, STYLE_DIM, 0, "%s ended %s%s%s", rstr_str(r->name).p, buf_z(&at),
+			 r->override.ended_by ? " by " : "", rstr_str(r->override.ended_by).p);
+		buf_free(&at);
+	}
 	if (w && w->len) {
 		segs_add(s, STYLE_DIM, 0, r->kind == ROW_OVERRIDE ? "%s because" : "%s",
 			 rstr_str(r->name).p);
@@ -61,7 +69,7 @@ static void draw_echo(struct oper *op, struct canvas *c, int y, us_t now)
 			segs_right(&s, STYLE_KEY_TEXT, 2, "expiry, reason");
 		}
 	} else if (t && table_row(t)) {
-		add_row_words(&s, table_row(t));
+		add_row_words(&s, table_row(t), op->tz, now);
 	}
 	if (t && t->page && t->page->total)
 		segs_right(&s, STYLE_DIM, 3, "row %d/%lld", t->cursor_at + 1,

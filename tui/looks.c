@@ -6,6 +6,8 @@
 #include "tui/acts.h"
 #include "tui/keymap.h"
 
+enum { LOG_QUEUES = 30 };
+
 /* A site is no domain: its settings are those of one of its queues; that is said. */
 void look_settings(struct oper *op, int arg)
 {
@@ -45,44 +47,88 @@ void look_settings(struct oper *op, int arg)
 /* The filter that finds a row's mail in the log. */
 static void log_filter(const struct table *t, const struct row *r, struct buf *out)
 {
-	switch (t->list) {
-	case LIST_SOURCES:
+	if (t->list == LIST_SOURCES)
 		buf_addf(out, "virtual_mta:%s", t->cursor_name);
-		return;
-	case LIST_JOBS:
-		buf_addz(out, "job:");
-		quote_word(out, rstr_str(r->name));
-		return;
-	case LIST_LANES:
+	else if (t->list == LIST_LANES)
 		buf_addf(out, "virtual_mta:%s", rstr_str(r->lane.vmta).p);
+	else if (t->list == LIST_QUEUES)
+		buf_addf(out, "queue:%s", t->cursor_name);
+	else if (t->list == LIST_JOBS)
+		buf_addz(out, "job:");
+	if (t->list == LIST_JOBS)
+		quote_word(out, rstr_str(r->name));
+}
+
+static void ask_queues(struct oper *op, uint64_t site)
+{
+	struct link_request *q = link_request_make(LINK_QUERY, STR_LIT(""));
+
+	if (!q)
 		return;
-	case LIST_QUEUES:
-		buf_addf(out, "recipient:%s", rstr_str(r->queue.domain).p);
-		return;
-	case LIST_SITES:
-	case LIST_OVERRIDES:
-	case LIST_ALARMS:
-	case LIST_COUNT:
-		buf_addz(out, t->cursor_name);
-		return;
-	}
+	q->sort = rstr_new(STR_LIT(""));
+	q->q.list = LIST_QUEUES;
+	q->q.site = site;
+	q->q.limit = LOG_QUEUES;
+	operator_ask(op, q, 0, ASK_LOG);
 }
 
 void look_log(struct oper *op, int arg)
 {
 	struct table *t;
 	const struct row *r = act_row(op, &t);
-	struct view *v;
 	struct buf filter;
+	struct view *v;
 
 	(void)arg;
 	if (!r)
 		return;
+	/* Events know their queue, not its site or provider: first the queues, then the log. */
+	if (t->list == LIST_SITES || t->list == LIST_LANES) {
+		struct str name = rstr_str(t->list == LIST_LANES ? r->lane.site_name : r->name);
+		snprintf(op->log_of, sizeof op->log_of, "%.*s", (int)name.n, name.p);
+		snprintf(op->log_vmta, sizeof op->log_vmta, "%s",
+			 t->list == LIST_LANES ? rstr_str(r->lane.vmta).p : "");
+		ask_queues(op, t->list == LIST_LANES ? r->lane.site : r->id);
+		return;
+	}
 	v = view_log_new(op);
 	buf_init(&filter);
 	log_filter(t, r, &filter);
 	if (operator_push(op, v)) {
 		v->ops->set_filter(v, buf_str(&filter));
+		operator_poll(op);
+	}
+	buf_free(&filter);
+}
+
+/* The queues of a site are known: its log. */
+void log_answer_queues(struct oper *op, struct link_answer *a)
+{
+	const struct page *p = a->page;
+	char name[TABLE_NAME + 64];
+	struct buf filter;
+	struct view *v;
+
+	if (!p || !p->nrows) {
+		operator_echo(op, STYLE_ECHO, "%s has no queue now; 3 and / search the whole log",
+			      op->log_of);
+		return;
+	}
+	buf_init(&filter);
+	if (op->log_vmta[0])
+		buf_addf(&filter, "virtual_mta:%s ", op->log_vmta);
+	buf_addz(&filter, "queue:");
+	for (int i = 0; i < p->nrows; i++)
+		buf_addf(&filter, "%s%s", i ? "|" : "", rstr_str(p->rows[i].name).p);
+	if (p->total > p->nrows)
+		snprintf(name, sizeof name, "%s (%d of its %lld queues)", op->log_of, p->nrows,
+			 (long long)p->total);
+	else
+		snprintf(name, sizeof name, "%s%s%s", op->log_of, op->log_vmta[0] ? "@" : "",
+			 op->log_vmta);
+	v = view_log_new(op);
+	if (operator_push(op, v)) {
+		view_log_of(v, name, buf_str(&filter));
 		operator_poll(op);
 	}
 	buf_free(&filter);

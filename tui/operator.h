@@ -26,7 +26,7 @@ struct pending { /* a question that is out */
 	uint64_t view; /* serial; 0: the operator's own */
 	int tag;
 };
-enum own_tag { ASK_ACT, ASK_SHOW, ASK_COMPLETE, ASK_ALARM, ASK_BOX, ASK_EXPORT };
+enum own_tag { ASK_ACT, ASK_SHOW, ASK_COMPLETE, ASK_ALARM, ASK_BOX, ASK_EXPORT, ASK_LOG };
 
 struct echo {
 	char text[512];
@@ -91,6 +91,7 @@ struct oper {
 	uint64_t alarm_shown;	   /* `!` goes on behind it */
 	char copy[TABLE_NAME * 2]; /* waits to go out as OSC 52 */
 	char export_path[PROMPT_TEXT];
+	char log_of[TABLE_NAME], log_vmta[64]; /* L: whose queues were asked for */
 };
 
 struct user_prefs { /* of a UNIX user, over all sessions */
@@ -164,6 +165,7 @@ void operator_search(struct oper *op, struct str text, int direction);
 /* ---- looks.c, box.c: answers to their own questions ---- */
 void alarm_answer(struct oper *op, struct link_answer *a);
 void box_answer(struct oper *op, struct link_answer *a);
+void log_answer_queues(struct oper *op, struct link_answer *a);
 void export_answer(struct oper *op, struct link_answer *a);
 
 /* ---- draw.c ---- */

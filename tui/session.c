@@ -317,6 +317,11 @@ static void ask_reload(struct oper *op, const struct link_answer *a)
 		operator_push(op, view_text_new(op, "reload: nothing was changed", text));
 		return;
 	}
+	if (!memchr(text.p, '\n', text.n) && (!text.n || !strchr("~+-", text.p[0]))) {
+		operator_echo(op, STYLE_ECHO, "%.*s: nothing to reload", (int)text.n,
+			      text.n ? text.p : "");
+		return;
+	}
 	b = box_open(op, BOX_SHOW, "apply this?");
 	snprintf(b->command, sizeof b->command, "%s", op->last_command);
 	while (str_split(&text, '\n', &line)) {
@@ -337,6 +342,8 @@ void operator_own_answer(struct oper *op, struct link_answer *a, int tag)
 		alarm_answer(op, a);
 	} else if (tag == ASK_BOX) {
 		box_answer(op, a);
+	} else if (tag == ASK_LOG) {
+		log_answer_queues(op, a);
 	} else if (tag == ASK_EXPORT) {
 		export_answer(op, a);
 	} else if (tag == ASK_SHOW) {

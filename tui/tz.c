@@ -228,3 +228,16 @@ void tz_minute(const struct tz *t, us_t at, us_t now, struct buf *out)
 {
 	text(t, at, now, false, out);
 }
+
+us_t tz_parse(const char *s)
+{
+	struct tm tm = { 0 };
+	int ms = 0;
+
+	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) < 6)
+		return 0;
+	tm.tm_year -= 1900;
+	tm.tm_mon -= 1;
+	return (us_t)timegm(&tm) * US_PER_S + ms * US_PER_MS;
+}

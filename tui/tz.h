@@ -22,4 +22,7 @@ void tz_text(const struct tz *t, us_t at, us_t now, struct buf *out);
 /* "09:12" or "11-23 09:12" */
 void tz_minute(const struct tz *t, us_t at, us_t now, struct buf *out);
 
+/* RFC 3339 in UTC, as all our JSON has it; 0 if it is not. */
+us_t tz_parse(const char *rfc3339);
+
 #endif

@@ -83,6 +83,9 @@ void view_ask(struct view *v, struct link_request *r, int tag);
 /* True if no question is out (or it got no answer for 10 s). */
 bool view_idle(const struct view *v, us_t now);
 
+enum { VIEW_LOG_FILTER = 2048 };
+/* A filter too long to be read; the title says whose mail it is. */
+void view_log_of(struct view *v, const char *name, struct str filter);
 bool view_log_follows(struct view *v);
 void view_log_at(struct view *v, us_t at);
 void view_log_errors(struct view *v, int direction);

@@ -12,7 +12,8 @@ enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_ERROR };
 
 struct view_log {
 	struct view view;
-	char filter[TABLE_FILTER];
+	char filter[VIEW_LOG_FILTER];
+	char of[TABLE_NAME]; /* in place of a long filter: "mail of yahoo" */
 	struct log_entry *v;
 	int n;
 	bool follow, wrap, answered;
@@ -389,8 +390,11 @@ static void log_title(struct view *v, struct segs *s, us_t now)
 	char rate[FMT_SIZE], n[FMT_SIZE];
 
 	(void)now;
-	segs_add(s, STYLE_DIM, 5, "> delivery");
-	if (l->filter[0]) {
+	segs_add(s, STYLE_DIM, 5, v->op->depth_n > 1 ? "> log" : "> delivery");
+	if (l->of[0]) {
+		segs_add(s, STYLE_DIM, 1, "mail of");
+		segs_add(s, STYLE_STRONG, 0, "%s", l->of);
+	} else if (l->filter[0]) {
 		segs_add(s, STYLE_DIM, 1, "filter");
 		segs_add(s, STYLE_STRONG, 0, "%s", l->filter);
 	}
@@ -463,6 +467,7 @@ static bool log_set_filter(struct view *v, struct str text)
 	struct view_log *l = log_of(v);
 
 	snprintf(l->filter, sizeof l->filter, "%.*s", (int)text.n, text.n ? text.p : "");
+	l->of[0] = '\0';
 	l->n = 0;
 	l->top = 0;
 	l->follow = true;
@@ -515,6 +520,12 @@ struct view *view_log_new(struct oper *op)
 	l->view = (struct view){ .ops = &log_ops, .op = op, .serial = ++op->next_serial };
 	l->follow = true;
 	return &l->view;
+}
+
+void view_log_of(struct view *v, const char *name, struct str filter)
+{
+	log_set_filter(v, filter);
+	snprintf(log_of(v)->of, sizeof log_of(v)->of, "%s", name);
 }
 
 bool view_log_follows(struct view *v)

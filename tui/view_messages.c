@@ -16,7 +16,7 @@ static const struct field columns[COLS] = {
 	/* only what layout needs of a field */
 	[COL_ID] = { .json = "id", .heading = "MESSAGE", .width = 17 },
 	[COL_RECIPIENT] = { .json = "recipient", .heading = "RECIPIENT", .width = 30 },
-	[COL_STATE] = { .json = "state", .heading = "STATE", .width = 8, .drop = 3 },
+	[COL_STATE] = { .json = "state", .heading = "STATE", .width = 9, .drop = 3 },
 	[COL_TRY] = { .json = "attempts", .heading = "TRY", .width = 3, .drop = 5, .right = true },
 	[COL_NEXT] = { .json = "next_attempt", .heading = "NEXT", .width = 11, .drop = 4 },
 	[COL_SIZE] = { .json = "size", .heading = "SIZE", .width = 6, .drop = 6, .right = true },
@@ -90,7 +90,24 @@ static void cell(char *out, const json_t *row, const char *key)
 		snprintf(out, CELL, "-");
 }
 
-static void take_row(struct message_line *line, const json_t *row)
+/* When it is tried next, in the operator's zone; what is due already says so. */
+static void next_text(const struct view_messages *m, char *cell_text)
+{
+	us_t at = tz_parse(cell_text), now = console_now(m->view.op->console);
+	struct buf b;
+
+	if (!at)
+		return;
+	buf_init(&b);
+	if (at <= now)
+		buf_addz(&b, "due");
+	else
+		tz_text(m->view.op->tz, at, now, &b);
+	snprintf(cell_text, CELL, "%s", buf_z(&b));
+	buf_free(&b);
+}
+
+static void take_row(const struct view_messages *m, struct message_line *line, const json_t *row)
 {
 	char size[FMT_SIZE];
 
@@ -98,11 +115,7 @@ static void take_row(struct message_line *line, const json_t *row)
 		cell(line->cells[i], row, columns[i].json);
 	fmt_bytes(json_integer_value(json_object_get(row, "size")), size);
 	snprintf(line->cells[COL_SIZE], CELL, "%s", size);
-	/* "2026-11-23T09:12:04.000Z": the time of day, in UTC as JSON has it; the message itself
-	 * shows all. */
-	if (strlen(line->cells[COL_NEXT]) > 19)
-		snprintf(line->cells[COL_NEXT], CELL, "%.8s",
-			 json_string_value(json_object_get(row, "next_attempt")) + 11);
+	next_text(m, line->cells[COL_NEXT]);
 }
 
 static void messages_answer(struct view *v, struct link_answer *a, int tag)
@@ -121,7 +134,7 @@ static void messages_answer(struct view *v, struct link_answer *a, int tag)
 	free(m->rows);
 	m->rows = calloc(json_array_size(rows) + 1, sizeof *m->rows);
 	m->n = 0;
-	json_array_foreach(rows, i, row) if (m->rows) take_row(&m->rows[m->n++], row);
+	json_array_foreach(rows, i, row) if (m->rows) take_row(m, &m->rows[m->n++], row);
 	m->total = json_is_integer(json_object_get(o, "total"))
 		       ? json_integer_value(json_object_get(o, "total"))
 		       : -1;

@@ -6,7 +6,7 @@
 #include "core/base/clean.h"
 #include "tui/operator.h"
 
-enum { LINES_MAX = 50000 };
+enum { LINES_MAX = 50000, NOTE_MAX = 44 };
 
 struct view_text {
 	struct view view;
@@ -17,6 +17,7 @@ struct view_text {
 	int found; /* line; -1 */
 	char search[128];
 	bool awaits;
+	int note_at;   /* column of what stands behind a mark */
 	char *command; /* to be sent with the first poll */
 };
 
@@ -74,6 +75,27 @@ static char *layout(struct str text)
 	return out;
 }
 
+static const char note_mark[] = "   ; ";
+
+/* "max-smtp-out = 4   ; default": what stands behind the mark is set in one column. */
+static const char *note_of(struct str line)
+{
+	return memmem(line.p, line.n, note_mark, sizeof note_mark - 1);
+}
+
+static void find_notes(struct view_text *t)
+{
+	t->note_at = 0;
+	for (int i = 0; i < t->n; i++) {
+		const char *at = note_of(t->lines[i]);
+		int w =
+		    at ? clean_width((struct str){ t->lines[i].p, (size_t)(at - t->lines[i].p) })
+		       : 0;
+		if (w > t->note_at)
+			t->note_at = w < NOTE_MAX ? w : NOTE_MAX;
+	}
+}
+
 void view_text_set(struct view *v, struct str text)
 {
 	struct view_text *t = text_of(v);
@@ -97,6 +119,7 @@ void view_text_set(struct view *v, struct str text)
 	rest = str_of(copy);
 	while (t->n < n && str_split(&rest, '\n', &line))
 		t->lines[t->n++] = line;
+	find_notes(t);
 }
 
 static void text_poll(struct view *v, us_t now)
@@ -132,6 +155,24 @@ static enum style line_style(struct str line)
 	return line.n > 3 && line.p[0] >= 'A' && line.p[0] <= 'Z' ? STYLE_TITLE : STYLE_TEXT;
 }
 
+static void draw_line(const struct view_text *t, struct canvas *c, struct area a, int i)
+{
+	struct str line = t->lines[i], note;
+	enum style style = i == t->found ? STYLE_MATCH : line_style(line);
+	const char *at = note_of(line);
+	int x;
+
+	if (!at) {
+		canvas_text(c, a.y, a.x, a.w, style, line);
+		return;
+	}
+	note = (struct str){ at + sizeof note_mark - 1,
+			     line.n - (size_t)(at - line.p) - (sizeof note_mark - 1) };
+	x = canvas_text(c, a.y, a.x, a.w, style, (struct str){ line.p, (size_t)(at - line.p) });
+	x = x < t->note_at ? t->note_at : x;
+	canvas_text(c, a.y, a.x + x + 2, a.w - x - 2, STYLE_DIM, note);
+}
+
 static void text_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 {
 	struct view_text *t = text_of(v);
@@ -148,10 +189,7 @@ static void text_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 		canvas_z(c, a.y + 1, a.x + 2, a.w - 4, STYLE_DIM,
 			 "Nothing to say: the answer was empty.");
 	for (int i = 0; i < a.h && t->top + i < t->n; i++) {
-		struct str line = t->lines[t->top + i];
-		bool hit = t->top + i == t->found;
-		canvas_text(c, a.y + i, a.x + 1, a.w - 2, hit ? STYLE_MATCH : line_style(line),
-			    line);
+		draw_line(t, c, (struct area){ a.y + i, a.x + 1, 1, a.w - 2 }, t->top + i);
 	}
 }
 
