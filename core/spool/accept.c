@@ -144,7 +144,7 @@ static const struct err *reserve(struct spool *s, struct errbuf *e)
 	for (size_t i = 0; i < s->batch.n; i++) {
 		enum found found = ledger_reserve_reports(s, s->batch.v[i].m);
 
-		events += events_received_bytes(s->batch.v[i].m);
+		events += eventlog_received_bytes(s->batch.v[i].m);
 		if (found == FOUND_UNREADABLE) {
 			errbuf_set(e, "the spool's index cannot be read");
 			return &err_io;

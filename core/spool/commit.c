@@ -91,7 +91,7 @@ static int write_all(struct spool *s, MDB_txn *txn, struct core *next)
 	if (!rc)
 		rc = write_segments(s, txn);
 	if (!rc)
-		rc = events_write(s, txn, next);
+		rc = eventlog_write(s, txn, next);
 	return rc ? rc : index_put_core(&s->index, txn, next);
 }
 

@@ -12,6 +12,8 @@
 
 enum { DIR_MODE = 0700, FILE_MODE = 0600, FORMAT_BYTES_MAX = 64 };
 #define FORMAT_WORD "stoker-spool"
+/* Raised with every change that an older Stoker would misread; this one reads all before it. */
+enum { SPOOL_FORMAT = 1 };
 
 static const struct err *make_dir(const char *dir, const char *name, struct errbuf *e)
 {

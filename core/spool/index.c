@@ -1,4 +1,3 @@
-/* Rows of the index as bytes. Nothing read here is trusted as a size. */
 #include "core/base/log.h"
 #include "core/spool/engine.h"
 

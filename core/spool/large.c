@@ -1,5 +1,3 @@
-/* Large bodies: a file each, named by the message, complete and synced before the record that
- * speaks of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,3 @@
-/* What has changed since the last commit, by message, as the final state of each row: so a commit
- * that failed is simply tried again, and a message that came and went between two commits costs no
- * row at all. */
 #include <stdlib.h>
 
 #include "core/base/log.h"
@@ -202,7 +199,6 @@ static enum found read_change(struct spool *s, const struct entry *e, uint32_t r
 		reply.n = reply.p ? c->reply.n : 0;
 	}
 	c->reply = reply;
-	c->written = !rc;
 	env_lookup_end(&s->index);
 	return !rc || rc == MDB_NOTFOUND || rc == INDEX_DAMAGED ? FOUND : FOUND_UNREADABLE;
 }
@@ -289,7 +285,7 @@ void ledger_accept(struct spool *s, struct entry *e, const struct message *m)
 	s->core.messages++;
 	s->core.bytes += e->where.body_bytes;
 	segment_count(s, e->id, &e->where, 1);
-	events_add_received(s, m, e->where.body_bytes);
+	eventlog_add_received(s, m, e->where.body_bytes);
 	if (each_report(s, m, true) != FOUND)
 		log_error(
 		    "spool: the report %llx is accepted, but what it is about cannot be settled",

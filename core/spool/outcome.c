@@ -159,7 +159,7 @@ bool spool_outcome(struct spool *s, const struct outcome *o, const struct event 
 	us_t at = ev ? ev->at : s->now;
 
 	OBJ_CHECK(s, SPOOL_MAGIC);
-	if (ev && !events_add(s, ev))
+	if (ev && !eventlog_add(s, ev))
 		return false;
 	if (!s->ledger.deferred)
 		found = fold(s, o, at);
@@ -179,5 +179,5 @@ bool spool_event(struct spool *s, const struct event *ev)
 		log_error("spool: an EVENT_RECEIVED from outside is ignored; spool_flush makes it");
 		return true;
 	}
-	return events_add(s, ev);
+	return eventlog_add(s, ev);
 }

@@ -1,4 +1,3 @@
-/* The spool thread's view of segments: which there are, what lives in them, when they die. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

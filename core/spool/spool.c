@@ -83,7 +83,7 @@ static void spool_free(struct spool *s)
 	batch_free(s);
 	ledger_free(&s->ledger);
 	segment_free_all(s);
-	positions_free(s);
+	eventlog_free_positions(s);
 	state_close(s);
 	env_close(&s->index);
 	format_close(s);
@@ -194,7 +194,7 @@ static const struct err *begin(struct spool *s, struct errbuf *e)
 	struct errbuf why;
 
 	begin_numbers(s);
-	err = positions_load(s, e);
+	err = eventlog_load_positions(s, e);
 	if (!err)
 		err = recover_log(s, e);
 	if (!err)

@@ -1,5 +1,3 @@
-/* The stock of segment files: new ones zero-filled ahead, dead ones recycled under a new number or
- * removed. Any thread; one at a time works on it, the lock is not held over I/O. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

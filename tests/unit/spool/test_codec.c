@@ -179,7 +179,7 @@ static void read_rows(struct str s)
 		read_envelope(row.envelope);
 	if (index_parse_rcpt(s, &c))
 		touch(c.reply);
-	if (events_parse_blob(s, &n, &r))
+	if (eventlog_parse_blob(s, &n, &r))
 		read_events(str_mem(r.p, r.n));
 	index_parse_segment(s, s, &seg);
 	index_parse_rcpt_key(s, &v, &n);
