@@ -143,7 +143,7 @@ def overrides_survive_a_restart_and_undo_ends_them(full):
         expect("already" in out + err, f"pausing twice says: {out}{err}")
         m.do("resume", "a.test.example")
         wait_for("the message", lambda: rs[0].messages)
-        m.do("end", str(after[-1]["id"]))
+        m.do("end", str(next(o["id"] for o in after if o["what"] == "disable")))
         live = [o for o in m.rows("overrides") if "ended_at" not in o]
         expect(len(live) == 1, f"{len(live)} left: {live}")
         return "3 overrides with who, why and until over kill -9; resume and end work"

@@ -20,7 +20,14 @@ def run_limit(conf, seconds, domains=("",), stall=None, backlog=None, rate=100):
         def script(session, verb, arg):
             wait = stalled["until"] - time.monotonic()
             if wait > 0:
+                session.state["behind"] = True
                 threading.Event().wait(wait)
+            if verb == "RCPT" and session.state.get("behind"):
+                # Written before or in the stall, read behind it: its time here is not the time it was written.
+                with session.r.lock:
+                    session.r.commands[:] = [c for c in session.r.commands if c[2] != "RCPT" or c[3] != arg]
+            if verb == "DATA":
+                session.state["behind"] = False
             return None
         r = Receiver(s, script=script)
         m = Stoker(s, conf, mta=dns.mta).start()

@@ -197,23 +197,23 @@ static void test_a_filter_is_bounded(void **state)
 	static const struct {
 		const char *piece;
 		int fine, more;
-	} cases[] = { { "x ", 64, 65 }, { "x|", 255, 300 }, { "/x/|", 8, 9 } };
+	} pieces[] = { { "x ", 64, 65 }, { "x|", 255, 300 }, { "/x/|", 8, 9 } };
 	struct errbuf e;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++) {
 		for (int many = 0; many < 2; many++) {
-			int n = many ? cases[i].more : cases[i].fine;
+			int n = many ? pieces[i].more : pieces[i].fine;
 			struct buf text;
 			struct filter *f;
 
 			buf_init(&text);
 			for (int k = 0; k < n; k++)
-				buf_addz(&text, cases[i].piece);
+				buf_addz(&text, pieces[i].piece);
 			buf_addz(&text, i ? "y" : "");
 			f = filter_parse(LIST_QUEUES, buf_str(&text), &e);
 			if (many ? f != NULL : f == NULL)
-				fail_msg("%d of %s", n, cases[i].piece);
+				fail_msg("%d of %s", n, pieces[i].piece);
 			if (many)
 				assert_non_null(strstr(e.text, "at most"));
 			filter_free(f);
