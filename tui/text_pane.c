@@ -179,7 +179,7 @@ static void group_line(const struct group *g, const struct tz *tz, us_t now, cha
 	buf_addz(&when, " to ");
 	tz_text(tz, g->last, now, &when);
 	fmt_count((int64_t)g->count, count);
-	snprintf(out, TEXT_PANE_LINE, "%6sx  %-22s %s", count, buf_z(&when), g->shape);
+	snprintf(out, TEXT_PANE_LINE, "%6sx  %-22s %.300s", count, buf_z(&when), g->shape);
 	buf_free(&when);
 }
 

@@ -1,5 +1,5 @@
-/* An operator at a terminal, for tests: types, takes frames off the socket, moves the clock. The loop's timers do not run: time is the
- * test's. */
+/* An operator at a terminal, for tests: types, takes frames off the socket, moves the clock. The
+ * loop's timers do not run: time is the test's. */
 #ifndef STOKER_TESTS_TUI_DRIVE_H
 #define STOKER_TESTS_TUI_DRIVE_H
 
@@ -11,20 +11,20 @@
 struct seat {
 	struct fake *f;
 	struct oper *op;
-	int fd; /* the client's end */
+	int fd;		       /* the client's end */
 	struct buf in, screen; /* frames; bytes for the terminal */
-	int frames; /* of type T */
+	int frames;	       /* of type T */
 	bool left;
 	char goodbye[200];
 };
 
-static void seat_spin(struct seat *s)
+static inline void seat_spin(struct seat *s)
 {
 	for (int i = 0; i < 4; i++)
 		ev_run(loop_ev(s->f->loop), EVRUN_NOWAIT);
 }
 
-static void seat_read(struct seat *s)
+static inline void seat_read(struct seat *s)
 {
 	char chunk[65536], type;
 	struct str payload;
@@ -40,13 +40,14 @@ static void seat_read(struct seat *s)
 		}
 		if (type == 'X') {
 			s->left = true;
-			snprintf(s->goodbye, sizeof s->goodbye, "%.*s", (int)payload.n - 1, payload.p + 1);
+			snprintf(s->goodbye, sizeof s->goodbye, "%.*s", (int)payload.n - 1,
+				 payload.p + 1);
 		}
 		buf_shift(&s->in, used);
 	}
 }
 
-static void fire(struct timer *t, us_t now)
+static inline void fire(struct timer *t, us_t now)
 {
 	if (t->due && t->due <= now) {
 		t->due = 0;
@@ -55,7 +56,7 @@ static void fire(struct timer *t, us_t now)
 }
 
 /* Lets time pass in small steps: timers, answers, frames. */
-static void seat_wait(struct seat *s, us_t span)
+static inline void seat_wait(struct seat *s, us_t span)
 {
 	for (us_t t = 0; t < span; t += 10 * US_PER_MS) {
 		fake_clock(s->f, 10 * US_PER_MS);
@@ -71,7 +72,7 @@ static void seat_wait(struct seat *s, us_t span)
 	seat_read(s);
 }
 
-static void seat_send(struct seat *s, char type, struct str text)
+static inline void seat_send(struct seat *s, char type, struct str text)
 {
 	struct buf b;
 
@@ -84,20 +85,20 @@ static void seat_send(struct seat *s, char type, struct str text)
 }
 
 /* Types at once: no frame between these keys and what is on the screen now. */
-static void seat_type(struct seat *s, const char *keys)
+static inline void seat_type(struct seat *s, const char *keys)
 {
 	seat_send(s, 'I', str_of(keys));
 	fake_pump(s->f);
 }
 
 /* Types and waits for the answer's frame. */
-static void seat_key(struct seat *s, const char *keys)
+static inline void seat_key(struct seat *s, const char *keys)
 {
 	seat_type(s, keys);
 	seat_wait(s, 100 * US_PER_MS);
 }
 
-static void seat_open(struct seat *s, struct fake *f, int rows, int cols, const char *more)
+static inline void seat_open(struct seat *s, struct fake *f, int rows, int cols, const char *more)
 {
 	char hello[256];
 	int pair[2];
@@ -108,14 +109,16 @@ static void seat_open(struct seat *s, struct fake *f, int rows, int cols, const 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
 		abort();
 	s->fd = pair[1];
-	snprintf(hello, sizeof hello, "{\"term\":\"xterm-256color\",\"rows\":%d,\"columns\":%d,\"tz\":\"utc\"%s}", rows, cols, more);
+	snprintf(hello, sizeof hello,
+		 "{\"term\":\"xterm-256color\",\"rows\":%d,\"columns\":%d,\"tz\":\"utc\"%s}", rows,
+		 cols, more);
 	console_attach(f->console, pair[0], STR_LIT("op1"), ROLE_ADMIN, str_of(hello));
 	s->op = f->console->ops[f->console->nops - 1];
 	fake_pump(f);
 	seat_wait(s, 600 * US_PER_MS);
 }
 
-static void seat_close(struct seat *s)
+static inline void seat_close(struct seat *s)
 {
 	close(s->fd);
 	buf_free(&s->in);
@@ -123,7 +126,7 @@ static void seat_close(struct seat *s)
 }
 
 /* Row y as text. */
-static char *seat_row(struct seat *s, int y)
+static inline char *seat_row(struct seat *s, int y)
 {
 	static char text[4096];
 	struct buf b;
@@ -139,7 +142,7 @@ static char *seat_row(struct seat *s, int y)
 	return text;
 }
 
-static bool seat_shows(struct seat *s, const char *what)
+static inline bool seat_shows(struct seat *s, const char *what)
 {
 	struct buf b;
 	bool found;
@@ -151,7 +154,7 @@ static bool seat_shows(struct seat *s, const char *what)
 	return found;
 }
 
-static const char *last_command(struct fake *f)
+static inline const char *last_command(struct fake *f)
 {
 	return f->ncommands ? f->commands[f->ncommands - 1] : "";
 }

@@ -1,5 +1,6 @@
-/* A fake control for the console's tests: a mirror of rows that stand still until the test moves them, a log ring, canned details. Answers
- * wait in a queue until the test lets them go, so every order of answers, frames and keys can be tried. */
+/* A fake control for the console's tests: a mirror of rows that stand still until the test moves
+ * them, a log ring, canned details. Answers wait in a queue until the test lets them go, so every
+ * order of answers, frames and keys can be tried. */
 #ifndef STOKER_TESTS_TUI_FAKE_H
 #define STOKER_TESTS_TUI_FAKE_H
 
@@ -34,7 +35,7 @@ struct fake {
 	char *log_reply; /* of every event; NULL: as they are */
 };
 
-static struct rstr *fake_text(const char *z)
+static inline struct rstr *fake_text(const char *z)
 {
 	return z && *z ? rstr_new(str_of(z)) : NULL;
 }
@@ -70,18 +71,26 @@ static const struct fake_site fake_sites[] = {
 /* clang-format on */
 enum { FAKE_SITES = sizeof fake_sites / sizeof fake_sites[0] };
 
-static void fake_queue_row(struct fake *f, struct row *r, const struct fake_site *s, uint64_t id)
+static inline void fake_queue_row(struct fake *f, struct row *r, const struct fake_site *s,
+				  uint64_t id)
 {
 	*r = (struct row){ .id = id, .kind = ROW_SITE, .state = (uint8_t)s->state };
 	r->name = fake_text(s->name);
-	r->why = (struct why){ .code = (uint8_t)s->why, .counts = SCOPE_COUNT, .text = fake_text(s->why_text), .origin = fake_text(s->origin) };
+	r->why = (struct why){ .code = (uint8_t)s->why,
+			       .counts = SCOPE_COUNT,
+			       .text = fake_text(s->why_text),
+			       .origin = fake_text(s->origin) };
 	if (s->why == WHY_RATE)
 		r->why.limit = s->state == STATE_BACKOFF ? 10 : 900;
 	r->site.queued = s->queued;
 	r->site.due = s->queued / 2;
 	r->site.in_flight = s->connections;
-	r->site.t = (struct row_traffic){ .delivered = s->queued * 2, .deferred = s->queued / 10, .bounced = s->queued / 100,
-					  .rate = s->rate, .delivered_percent = s->percent, .connections = s->connections };
+	r->site.t = (struct row_traffic){ .delivered = s->queued * 2,
+					  .deferred = s->queued / 10,
+					  .bounced = s->queued / 100,
+					  .rate = s->rate,
+					  .delivered_percent = s->percent,
+					  .connections = s->connections };
 	r->site.oldest = s->oldest ? f->now - s->oldest : 0;
 	r->site.eta = s->eta;
 	r->site.eta_state = (uint8_t)s->eta_state;
@@ -90,10 +99,11 @@ static void fake_queue_row(struct fake *f, struct row *r, const struct fake_site
 	r->site.last_reply = fake_text(s->reply);
 	r->site.last_reply_at = f->now - US_PER_S;
 	for (int i = 0; i < TREND_STEPS; i++)
-		r->site.trend[i] = (uint16_t)(s->rate * (float)(10 + (i * 7 + (int)id * 3) % 11 - 5) / 2);
+		r->site.trend[i] =
+		    (uint16_t)(s->rate * (float)(10 + (i * 7 + (int)id * 3) % 11 - 5) / 2);
 }
 
-static void fake_put_site(struct fake *f, const struct fake_site *s, uint64_t id)
+static inline void fake_put_site(struct fake *f, const struct fake_site *s, uint64_t id)
 {
 	struct row r;
 
@@ -101,7 +111,8 @@ static void fake_put_site(struct fake *f, const struct fake_site *s, uint64_t id
 	mirror_row(f->mirror, &r);
 }
 
-static void fake_put_domain(struct fake *f, const char *name, const char *domain, const char *route, uint64_t queued, uint64_t site, uint64_t id)
+static inline void fake_put_domain(struct fake *f, const char *name, const char *domain,
+				   const char *route, uint64_t queued, uint64_t site, uint64_t id)
 {
 	struct fake_site s = fake_sites[site - 1];
 	struct row r;
@@ -117,10 +128,12 @@ static void fake_put_domain(struct fake *f, const char *name, const char *domain
 	mirror_row(f->mirror, &r);
 }
 
-static void fake_put_lane(struct fake *f, int site, int vmta, uint64_t id)
+static inline void fake_put_lane(struct fake *f, int site, int vmta, uint64_t id)
 {
 	const struct fake_site *s = &fake_sites[site - 1];
-	struct row r = { .id = id, .kind = ROW_LANE, .state = (uint8_t)(vmta == 2 ? STATE_OK : s->state) };
+	struct row r = { .id = id,
+			 .kind = ROW_LANE,
+			 .state = (uint8_t)(vmta == 2 ? STATE_OK : s->state) };
 	char name[64], ip[32], v[16];
 
 	snprintf(name, sizeof name, "%s@vmta%d", s->name, vmta);
@@ -129,7 +142,10 @@ static void fake_put_lane(struct fake *f, int site, int vmta, uint64_t id)
 	r.name = fake_text(name);
 	r.why.text = fake_text(vmta == 2 ? "rate 6.2/s" : s->why_text);
 	r.why.code = (uint8_t)s->why;
-	r.lane.t = (struct row_traffic){ .rate = s->rate / 4, .connections = s->connections / 4, .delivered_percent = 40 + (float)vmta * 10, .delivered = 1000 };
+	r.lane.t = (struct row_traffic){ .rate = s->rate / 4,
+					 .connections = s->connections / 4,
+					 .delivered_percent = 40 + (float)vmta * 10,
+					 .delivered = 1000 };
 	r.lane.rate_limit = 10;
 	r.lane.connection_limit = 20;
 	r.lane.site = (uint64_t)site;
@@ -140,10 +156,12 @@ static void fake_put_lane(struct fake *f, int site, int vmta, uint64_t id)
 	mirror_row(f->mirror, &r);
 }
 
-static void fake_put_source(struct fake *f, int n)
+static inline void fake_put_source(struct fake *f, int n)
 {
 	static const int states[] = { STATE_BACKOFF, STATE_OK, STATE_WARMING, STATE_DOWN };
-	struct row r = { .id = 300 + (uint64_t)n, .kind = ROW_SOURCE, .state = (uint8_t)states[n - 1] };
+	struct row r = { .id = 300 + (uint64_t)n,
+			 .kind = ROW_SOURCE,
+			 .state = (uint8_t)states[n - 1] };
 	char text[64];
 
 	snprintf(text, sizeof text, "vmta%d", n);
@@ -153,9 +171,14 @@ static void fake_put_source(struct fake *f, int n)
 	snprintf(text, sizeof text, "m%d.example.net", 13 + n);
 	r.source.hostname = fake_text(text);
 	r.source.pools = fake_text(n < 3 ? "pool-a" : "pool-b");
-	r.source.last_reply = fake_text(n == 4 ? "" : n == 1 ? "421 4.7.0 [TSS04] Messages from 192.0.2.14 temporarily deferred" : "250 2.0.0 ok dirdel");
+	r.source.last_reply =
+	    fake_text(n == 4   ? ""
+		      : n == 1 ? "421 4.7.0 [TSS04] Messages from 192.0.2.14 temporarily deferred"
+			       : "250 2.0.0 ok dirdel");
 	r.why.text = fake_text(n == 4 ? "no address" : "");
-	r.source.t = (struct row_traffic){ .rate = n == 4 ? 0 : 301.2f / (float)n, .connections = n == 4 ? 0 : 240u / (unsigned)n, .delivered_percent = n == 4 ? -1 : 81 };
+	r.source.t = (struct row_traffic){ .rate = n == 4 ? 0 : 301.2f / (float)n,
+					   .connections = n == 4 ? 0 : 240u / (unsigned)n,
+					   .delivered_percent = n == 4 ? -1 : 81 };
 	r.source.transient_percent = n == 4 ? -1 : 17;
 	r.source.permanent_percent = n == 4 ? -1 : 2;
 	r.source.bytes_rate = n == 4 ? 0 : 9.1e6f;
@@ -163,46 +186,62 @@ static void fake_put_source(struct fake *f, int n)
 	mirror_row(f->mirror, &r);
 }
 
-static uint64_t fake_put_override(struct fake *f, const char *what, const char *target, const char *was, const char *now, us_t until)
+static inline uint64_t fake_put_override(struct fake *f, const char *what, const char *target,
+					 const char *was, const char *now, us_t until)
 {
 	struct row r = { .id = 400 + ++f->overrides, .kind = ROW_OVERRIDE };
 	char name[16];
 
 	snprintf(name, sizeof name, "%llu", (unsigned long long)f->overrides);
 	r.name = fake_text(name);
-	r.override = (struct row_override){ .number = f->overrides, .made_at = f->now - 20 * US_PER_MIN, .until = until,
-					    .what = fake_text(what), .target = fake_text(target), .was = fake_text(was), .now = fake_text(now),
-					    .who = fake_text("op1"), .reason = fake_text("their MX is being moved") };
+	r.override = (struct row_override){ .number = f->overrides,
+					    .made_at = f->now - 20 * US_PER_MIN,
+					    .until = until,
+					    .what = fake_text(what),
+					    .target = fake_text(target),
+					    .was = fake_text(was),
+					    .now = fake_text(now),
+					    .who = fake_text("op1"),
+					    .reason = fake_text("their MX is being moved") };
 	mirror_row(f->mirror, &r);
 	return f->overrides;
 }
 
-static void fake_put_alarm(struct fake *f, uint64_t n, const char *target, const char *text, uint8_t severity)
+static inline void fake_put_alarm(struct fake *f, uint64_t n, const char *target, const char *text,
+				  uint8_t severity)
 {
 	struct row r = { .id = 500 + n, .kind = ROW_ALARM };
 	char name[16];
 
 	snprintf(name, sizeof name, "%llu", (unsigned long long)n);
 	r.name = fake_text(name);
-	r.alarm = (struct row_alarm){ .number = n, .since = f->now - US_PER_HOUR, .severity = severity, .code = fake_text("backoff"),
-				      .target = fake_text(target), .text = fake_text(text) };
+	r.alarm = (struct row_alarm){ .number = n,
+				      .since = f->now - US_PER_HOUR,
+				      .severity = severity,
+				      .code = fake_text("backoff"),
+				      .target = fake_text(target),
+				      .text = fake_text(text) };
 	mirror_row(f->mirror, &r);
 }
 
-static void fake_put_job(struct fake *f, uint64_t id, const char *name, uint64_t queued)
+static inline void fake_put_job(struct fake *f, uint64_t id, const char *name, uint64_t queued)
 {
 	struct row r = { .id = id, .kind = ROW_JOB };
 
 	r.name = fake_text(name);
 	r.job.queued = queued;
-	r.job.t = (struct row_traffic){ .delivered = queued * 3, .deferred = 77, .bounced = 12, .rate = 101.5f, .delivered_percent = 97 };
+	r.job.t = (struct row_traffic){ .delivered = queued * 3,
+					.deferred = 77,
+					.bounced = 12,
+					.rate = 101.5f,
+					.delivered_percent = 97 };
 	r.job.first_at = f->now - 2 * US_PER_HOUR;
 	r.job.eta = 11 * US_PER_MIN;
 	r.job.user = fake_text("shop-7");
 	mirror_row(f->mirror, &r);
 }
 
-static void fake_fill(struct fake *f)
+static inline void fake_fill(struct fake *f)
 {
 	for (int i = 0; i < (int)FAKE_SITES; i++)
 		fake_put_site(f, &fake_sites[i], (uint64_t)i + 1);
@@ -218,7 +257,8 @@ static void fake_fill(struct fake *f)
 	}
 	fake_put_override(f, "disable", "vmta:vmta4", "in", "out", US_NEVER);
 	fake_put_override(f, "rate", "@yahoo", "300/s", "10/s", f->now + 52 * US_PER_MIN);
-	fake_put_override(f, "pause", "corp.example", "running", "paused", f->now + 4 * US_PER_HOUR);
+	fake_put_override(f, "pause", "corp.example", "running", "paused",
+			  f->now + 4 * US_PER_HOUR);
 	fake_put_alarm(f, 1, "@yahoo", "backoff since 08:31, 402.1k recipients wait", 1);
 	fake_put_alarm(f, 2, "vmta:vmta4", "its address is not on this machine", 2);
 	fake_put_job(f, 600, "news-1123", 812000);
@@ -228,47 +268,71 @@ static void fake_fill(struct fake *f)
 /* ---- answers ---- */
 
 static const char fake_detail[] =
-	"{\"name\":\"yahoo\",\"hosts\":[{\"preference\":10,\"host\":\"mta5.am0.example\",\"address\":\"203.0.113.7\"},"
-	"{\"preference\":10,\"host\":\"mta6.am0.example\",\"address\":\"203.0.113.9\"},"
-	"{\"preference\":20,\"host\":\"mta9.am0.example\",\"state\":\"down\",\"error\":\"its address look-up fails\"}],"
-	"\"lanes\":[{\"name\":\"yahoo@vmta1\",\"limits\":[{\"directive\":\"max-smtp-out\",\"counts\":\"together\",\"limit\":20,\"used\":20,"
-	"\"origin\":{\"file\":\"stoker.ini\",\"line\":12,\"section\":\"[domain yahoo.com]\"}},"
-	"{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/s\",\"room\":false,\"origin\":\"override 17\"}]},"
-	"{\"name\":\"yahoo@vmta2\",\"limits\":[{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/s\",\"room\":false,\"origin\":\"override 17\"},"
-	"{\"directive\":\"max-smtp-out\",\"counts\":\"each\",\"limit\":50,\"used\":3,\"origin\":{\"section\":\"default\"}}]}]}";
+    "{\"name\":\"yahoo\",\"hosts\":[{\"preference\":10,\"host\":\"mta5.am0.example\",\"address\":"
+    "\"203.0.113.7\"},"
+    "{\"preference\":10,\"host\":\"mta6.am0.example\",\"address\":\"203.0.113.9\"},"
+    "{\"preference\":20,\"host\":\"mta9.am0.example\",\"state\":\"down\",\"error\":\"its address "
+    "look-up fails\"}],"
+    "\"lanes\":[{\"name\":\"yahoo@vmta1\",\"limits\":[{\"directive\":\"max-smtp-out\",\"counts\":"
+    "\"together\",\"limit\":20,\"used\":20,"
+    "\"origin\":{\"file\":\"stoker.ini\",\"line\":12,\"section\":\"[domain yahoo.com]\"}},"
+    "{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/"
+    "s\",\"room\":false,\"origin\":\"override 17\"}]},"
+    "{\"name\":\"yahoo@vmta2\",\"limits\":[{\"directive\":\"max-msg-rate\",\"counts\":\"together\","
+    "\"limit\":\"10/s\",\"room\":false,\"origin\":\"override 17\"},"
+    "{\"directive\":\"max-smtp-out\",\"counts\":\"each\",\"limit\":50,\"used\":3,\"origin\":{"
+    "\"section\":\"default\"}}]}]}";
 static const char fake_messages[] =
-	"{\"total\":3,\"rows\":[{\"id\":\"4f2a77\",\"sender\":\"bounce+77@mail.example\",\"recipient\":\"us2@yahoo.com\",\"queue\":\"yahoo.com/pool-a\",\"job\":\"news-1123\","
-	"\"size\":48100,\"attempts\":2,\"next_attempt\":\"2026-11-23T09:11:12.000Z\",\"state\":\"paused\",\"why\":{\"code\":\"paused\",\"text\":\"paused by op1\"}},"
-	"{\"id\":\"4f2a78\",\"recipient\":\"us3@yahoo.com\",\"size\":481,\"attempts\":0,\"state\":\"queued\"},"
-	"{\"id\":\"4f2a79\",\"recipient\":\"j\xc3\xb6rg@yahoo.com\",\"size\":1048576,\"attempts\":1,\"next_attempt\":\"2026-11-23T09:15:00.000Z\",\"state\":\"queued\",\"why\":{\"text\":"
-	"\"451 4.7.1 try \\u001b[2J\\u202elater\"}}]}";
+    "{\"total\":3,\"rows\":[{\"id\":\"4f2a77\",\"sender\":\"bounce+77@mail.example\",\"recipient\":"
+    "\"us2@yahoo.com\",\"queue\":\"yahoo.com/pool-a\",\"job\":\"news-1123\","
+    "\"size\":48100,\"attempts\":2,\"next_attempt\":\"2026-11-23T09:11:12.000Z\",\"state\":"
+    "\"paused\",\"why\":{\"code\":\"paused\",\"text\":\"paused by op1\"}},"
+    "{\"id\":\"4f2a78\",\"recipient\":\"us3@yahoo.com\",\"size\":481,\"attempts\":0,\"state\":"
+    "\"queued\"},"
+    "{\"id\":\"4f2a79\",\"recipient\":\"j\xc3\xb6rg@yahoo.com\",\"size\":1048576,\"attempts\":1,"
+    "\"next_attempt\":\"2026-11-23T09:15:00.000Z\",\"state\":\"queued\",\"why\":{\"text\":"
+    "\"451 4.7.1 try \\u001b[2J\\u202elater\"}}]}";
 
-static struct log_line fake_event(struct fake *f, uint64_t id)
+static inline struct log_line fake_event(struct fake *f, uint64_t id)
 {
-	static const char *const types[] = { "delivered", "deferred", "delivered", "bounced", "delivered", "received" };
-	static const uint8_t codes[] = { EVENT_DELIVERED, EVENT_DEFERRED, EVENT_DELIVERED, EVENT_BOUNCED, EVENT_DELIVERED, EVENT_RECEIVED };
-	static const char *const replies[] = { "250 2.0.0 ok dirdel", "421 4.7.0 [TSS04] Mess\\u001b[31mages from 192.0.2.14 temporarily deferred due to user complaints",
-					       "250 2.0.0 OK", "554 5.7.9 Message not accepted for policy reasons", "250 ok", "" };
+	static const char *const types[] = { "delivered", "deferred",  "delivered",
+					     "bounced",	  "delivered", "received" };
+	static const uint8_t codes[] = { EVENT_DELIVERED, EVENT_DEFERRED,  EVENT_DELIVERED,
+					 EVENT_BOUNCED,	  EVENT_DELIVERED, EVENT_RECEIVED };
+	static const char *const replies[] = {
+		"250 2.0.0 ok dirdel",
+		"421 4.7.0 [TSS04] Mess\\u001b[31mages from 192.0.2.14 temporarily deferred due to "
+		"user complaints",
+		"250 2.0.0 OK",
+		"554 5.7.9 Message not accepted for policy reasons",
+		"250 ok",
+		""
+	};
 	us_t at = f->now - (us_t)(f->log_last - id) * 13 * US_PER_MS;
 	char json[1024];
 
 	snprintf(json, sizeof json,
-		 "{\"id\":%llu,\"type\":\"%s\",\"message\":\"4f2a%02x\",\"sender\":\"bounce@mail.example\",\"recipient\":\"us%llu@yahoo.com\",\"virtual_mta\":\"vmta%llu\","
+		 "{\"id\":%llu,\"type\":\"%s\",\"message\":\"4f2a%02x\",\"sender\":\"bounce@mail."
+		 "example\",\"recipient\":\"us%llu@yahoo.com\",\"virtual_mta\":\"vmta%llu\","
 		 "\"mx\":\"mta%llu.am0.example\",\"reply\":\"%s\",\"seconds\":0.%02llu}",
-		 (unsigned long long)id, types[id % 6], (unsigned)(id & 0xff), (unsigned long long)id, (unsigned long long)(id % 2 + 1),
-		 (unsigned long long)(5 + id % 2), f->log_reply ? f->log_reply : replies[id % 6], (unsigned long long)(id % 90 + 10));
+		 (unsigned long long)id, types[id % 6], (unsigned)(id & 0xff),
+		 (unsigned long long)id, (unsigned long long)(id % 2 + 1),
+		 (unsigned long long)(5 + id % 2), f->log_reply ? f->log_reply : replies[id % 6],
+		 (unsigned long long)(id % 90 + 10));
 	return (struct log_line){ id, at, codes[id % 6], rstr_new(str_of(json)) };
 }
 
-static bool fake_log_wanted(const struct link_request *r, const struct log_line *line)
+static inline bool fake_log_wanted(const struct link_request *r, const struct log_line *line)
 {
 	bool error = line->type == EVENT_DEFERRED || line->type == EVENT_BOUNCED;
 	struct str filter = rstr_str(r->text);
 
-	return (!r->errors_only || error) && (!filter.n || str_istarts(filter, "queue:") || memmem(line->text->text, line->text->len, filter.p, filter.n));
+	return (!r->errors_only || error) &&
+	       (!filter.n || str_istarts(filter, "queue:") ||
+		memmem(line->text->text, line->text->len, filter.p, filter.n));
 }
 
-static void fake_log(struct fake *f, const struct link_request *r, struct link_answer *a)
+static inline void fake_log(struct fake *f, const struct link_request *r, struct link_answer *a)
 {
 	bool back = r->backwards || !r->from_event;
 	uint64_t from = r->from_event ? r->from_event : f->log_last + 1;
@@ -276,7 +340,8 @@ static void fake_log(struct fake *f, const struct link_request *r, struct link_a
 	a->lines = calloc((size_t)r->n + 1, sizeof *a->lines);
 	a->log_first = f->log_last > FAKE_LOG ? f->log_last - FAKE_LOG + 1 : 1;
 	a->log_last = f->log_last;
-	for (uint64_t id = back ? from - 1 : from + 1; id >= a->log_first && id <= f->log_last; id = back ? id - 1 : id + 1) {
+	for (uint64_t id = back ? from - 1 : from + 1; id >= a->log_first && id <= f->log_last;
+	     id = back ? id - 1 : id + 1) {
 		struct log_line line = fake_event(f, id);
 		if (fake_log_wanted(r, &line) && a->nlines < r->n)
 			a->lines[a->nlines++] = line;
@@ -292,7 +357,7 @@ static void fake_log(struct fake *f, const struct link_request *r, struct link_a
 	}
 }
 
-static void fake_command(struct fake *f, const struct link_request *r, struct link_answer *a)
+static inline void fake_command(struct fake *f, const struct link_request *r, struct link_answer *a)
 {
 	struct str line = rstr_str(r->text);
 
@@ -300,32 +365,41 @@ static void fake_command(struct fake *f, const struct link_request *r, struct li
 		f->commands[f->ncommands++] = str_dup(line);
 	if (str_istarts(line, "messages ")) {
 		a->text = rstr_new(STR_LIT(fake_messages));
-	} else if (str_istarts(line, "settings ") || str_istarts(line, "message ") || str_istarts(line, "lane ")) {
-		a->text = rstr_newf("max-msg-rate        900/s     stoker.ini:12 [domain gmail.com]\nmax-smtp-out        240       default\nretry-after         10m, 30m  default\n");
+	} else if (str_istarts(line, "settings ") || str_istarts(line, "message ") ||
+		   str_istarts(line, "lane ")) {
+		a->text = rstr_newf(
+		    "max-msg-rate        900/s     stoker.ini:12 [domain gmail.com]\nmax-smtp-out  "
+		    "      240       default\nretry-after         10m, 30m  default\n");
 	} else if (str_istarts(line, "reload --dry-run")) {
-		a->text = rstr_new(STR_LIT("~ [domain yahoo.com]  max-msg-rate  300/s -> 200/s\n+ [virtual-mta vmta5]\n- [domain old.example]\n"));
-	} else if ((str_istarts(line, "delete ") || str_istarts(line, "bounce ") || str_istarts(line, "move ")) && !strstr(line.p, "--yes")) {
+		a->text = rstr_new(STR_LIT("~ [domain yahoo.com]  max-msg-rate  300/s -> 200/s\n+ "
+					   "[virtual-mta vmta5]\n- [domain old.example]\n"));
+	} else if ((str_istarts(line, "delete ") || str_istarts(line, "bounce ") ||
+		    str_istarts(line, "move ")) &&
+		   !strstr(line.p, "--yes")) {
 		a->exit = 1;
 		a->confirm = 402112;
 		a->text = rstr_new(STR_LIT("delete 402112 recipients; this can't be undone"));
 	} else if (str_istarts(line, "nonsense")) {
 		a->exit = 1;
 		a->text = rstr_new(STR_LIT("there is no command \"nonsense\""));
-	} else if (str_istarts(line, "pause ") || str_istarts(line, "rate ") || str_istarts(line, "disable ")) {
-		uint64_t n = fake_put_override(f, "pause", line.p + 6, "running", "paused", f->now + 4 * US_PER_HOUR);
-		a->text = rstr_newf("%s: done for 4h (override %llu)", line.p, (unsigned long long)n);
+	} else if (str_istarts(line, "pause ") || str_istarts(line, "rate ") ||
+		   str_istarts(line, "disable ")) {
+		uint64_t n = fake_put_override(f, "pause", line.p + 6, "running", "paused",
+					       f->now + 4 * US_PER_HOUR);
+		a->text =
+		    rstr_newf("%s: done for 4h (override %llu)", line.p, (unsigned long long)n);
 	} else {
 		a->text = rstr_newf("%s: done", line.p);
 	}
 }
 
-static void fake_add_word(void *arg, struct str word)
+static inline void fake_add_word(void *arg, struct str word)
 {
 	buf_adds(arg, word);
 	buf_addc(arg, '\n');
 }
 
-static void fake_request(void *arg, struct link_request *r)
+static inline void fake_request(void *arg, struct link_request *r)
 {
 	struct fake *f = arg;
 	struct link_answer *a = calloc(1, sizeof *a);
@@ -333,7 +407,8 @@ static void fake_request(void *arg, struct link_request *r)
 	struct buf b;
 
 	f->requests++;
-	*a = (struct link_answer){ .id = r->id, .operator= r->operator, .op = r->op, .confirm = -1 };
+	*a =
+	    (struct link_answer){ .id = r->id, .operator= r->operator, .op = r->op, .confirm = -1 };
 	buf_init(&b);
 	if (r->op == LINK_QUERY) {
 		q.filter = rstr_str(r->text);
@@ -358,7 +433,7 @@ static void fake_request(void *arg, struct link_request *r)
 }
 
 /* Lets the answers go that wait now. */
-static void fake_pump(struct fake *f)
+static inline void fake_pump(struct fake *f)
 {
 	for (int rounds = 0; f->nwaiting && rounds < 8; rounds++) {
 		struct link_answer *all[FAKE_WAITING];
@@ -370,20 +445,32 @@ static void fake_pump(struct fake *f)
 	}
 }
 
-static void fake_header(struct fake *f)
+static inline void fake_header(struct fake *f)
 {
-	struct sched_totals t = { .accepted = 100000000, .delivered = 90000000, .deferred = 2400000, .bounced = 500000, .queued = 1253485,
-				  .out_rate = 2903.4f, .in_rate = 3104.1f, .connections = 423, .connection_limit = 4000 };
+	struct sched_totals t = { .accepted = 100000000,
+				  .delivered = 90000000,
+				  .deferred = 2400000,
+				  .bounced = 500000,
+				  .queued = 1253485,
+				  .out_rate = 2903.4f,
+				  .in_rate = 3104.1f,
+				  .connections = 423,
+				  .connection_limit = 4000 };
 
 	t.delivered += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS * 3);
 	t.deferred += (uint64_t)((f->now - FAKE_NOW) / US_PER_MS / 10);
-	console_header(f->console, &t,
-		       rstr_new(STR_LIT("{\"version\":\"1\",\"hostname\":\"mta1.example.net\",\"uptime\":1051440,\"state\":\"running\",\"config\":{\"number\":41,\"differs\":false},"
-					"\"queue_limit\":{\"value\":6000000},\"out\":{\"connection_limit\":4000},\"in\":{\"connections\":12},"
-					"\"alarms\":[{\"id\":1,\"severity\":\"red\"},{\"id\":2,\"severity\":\"yellow\"}]}")));
+	console_header(
+	    f->console, &t,
+	    rstr_new(
+		STR_LIT("{\"version\":\"1\",\"hostname\":\"mta1.example.net\",\"uptime\":1051440,"
+			"\"state\":\"running\",\"config\":{\"number\":41,\"differs\":false},"
+			"\"queue_limit\":{\"value\":6000000},\"out\":{\"connection_limit\":4000},"
+			"\"in\":{\"connections\":12},"
+			"\"alarms\":[{\"id\":1,\"severity\":\"red\"},{\"id\":2,\"severity\":"
+			"\"yellow\"}]}")));
 }
 
-static void fake_open(struct fake *f, const char *themes)
+static inline void fake_open(struct fake *f, const char *themes)
 {
 	struct console_env env = { .arg = f, .request = fake_request, .themes_dir = themes };
 
@@ -402,7 +489,7 @@ static void fake_open(struct fake *f, const char *themes)
 	fake_header(f);
 }
 
-static void fake_close(struct fake *f)
+static inline void fake_close(struct fake *f)
 {
 	fake_pump(f);
 	console_free(f->console);
@@ -414,7 +501,7 @@ static void fake_close(struct fake *f)
 	loop_free(f->loop);
 }
 
-static void fake_clock(struct fake *f, us_t by)
+static inline void fake_clock(struct fake *f, us_t by)
 {
 	f->now += by;
 	f->console->fixed_now = f->now;

@@ -105,8 +105,11 @@ int main(int argc, char **argv)
 	socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair);
 	l.fd = pair[1];
 	buf_init(&l.in);
-	snprintf(hello, sizeof hello, "{\"term\":\"%s\",\"rows\":24,\"columns\":80,\"utf8\":%s,\"plain\":%s,\"no_color\":%s,\"tz\":\"Europe/Paris\"}", getenv("TERM"),
-		 argc > 1 && strstr(argv[1], "ascii") ? "false" : "true", argc > 1 && strstr(argv[1], "plain") ? "true" : "false",
+	snprintf(hello, sizeof hello,
+		 "{\"term\":\"%s\",\"rows\":24,\"columns\":80,\"utf8\":%s,\"plain\":%s,\"no_"
+		 "color\":%s,\"tz\":\"Europe/Paris\"}",
+		 getenv("TERM"), argc > 1 && strstr(argv[1], "ascii") ? "false" : "true",
+		 argc > 1 && strstr(argv[1], "plain") ? "true" : "false",
 		 argc > 1 && strstr(argv[1], "mono") ? "true" : "false");
 	ev_io_init(&l.tty, on_tty, 0, EV_READ);
 	ev_io_init(&l.sock, on_sock, l.fd, EV_READ);

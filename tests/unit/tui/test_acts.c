@@ -92,7 +92,8 @@ static void an_act_never_hits_another_row(void **state)
 		seat_wait(&s, (us_t)rng_below(&rng, 40) * 100 * US_PER_MS);
 		here = marked_name(name);
 		before = f.ncommands;
-		/* Between that frame and the key the world changes, and its news may already be here. */
+		/* Between that frame and the key the world changes, and its news may already be
+		 * here. */
 		fill_again(round, &rng);
 		operator_poll(s.op);
 		if (rng_below(&rng, 2))
@@ -296,7 +297,8 @@ static void keys_keep_their_promise(void **state)
 	(void)state;
 	for (int i = 0; keymap_at(i); i++) {
 		const struct binding *b = keymap_at(i);
-		if (!(b->where & IN_QUEUES) || b->code >= 0x80 || b->code == 'q' || b->code == KEY_CTRL('L') || b->code == 'g' || b->code == 'k')
+		if (!(b->where & IN_QUEUES) || b->code >= 0x80 || b->code == 'q' ||
+		    b->code == KEY_CTRL('L') || b->code == 'g' || b->code == 'k')
 			continue;
 		char key[2] = { (char)b->code, 0 };
 		struct buf before, after;
@@ -310,7 +312,8 @@ static void keys_keep_their_promise(void **state)
 		canvas_dump(&s.op->canvas, &before);
 		seat_key(&s, key);
 		canvas_dump(&s.op->canvas, &after);
-		if (b->code != '1' && b->code != KEY_CTRL('U') && strcmp(strchr(buf_z(&before), '\n'), strchr(buf_z(&after), '\n')) == 0)
+		if (b->code != '1' && b->code != KEY_CTRL('U') &&
+		    strcmp(strchr(buf_z(&before), '\n'), strchr(buf_z(&after), '\n')) == 0)
 			fail_msg("key %s changed nothing", key);
 		buf_free(&before);
 		buf_free(&after);

@@ -33,7 +33,10 @@ static void check_rows(const struct canvas *c)
 
 static void random_text(struct rng *rng, char *out, size_t n)
 {
-	static const char *const bits[] = { "a", "\xe4\xb8\xad", "e\xcc\x81", "\x1b", "\xff", "\xe2\x80\xae", " ", "\xf0\x9f\x98\x80", "\n", "z" };
+	static const char *const bits[] = {
+		"a", "\xe4\xb8\xad",	 "e\xcc\x81", "\x1b", "\xff", "\xe2\x80\xae",
+		" ", "\xf0\x9f\x98\x80", "\n",	      "z"
+	};
 
 	out[0] = '\0';
 	for (size_t k = rng_below(rng, n / 5); k; k--)
@@ -50,13 +53,16 @@ static void any_text_fits_its_rectangle(void **state)
 	canvas_init(&c);
 	rng_seed(&rng, 1);
 	for (int round = 0; round < 3000; round++) {
-		assert_true(canvas_resize(&c, 1 + (int)rng_below(&rng, 9), 1 + (int)rng_below(&rng, 40)));
+		assert_true(
+		    canvas_resize(&c, 1 + (int)rng_below(&rng, 9), 1 + (int)rng_below(&rng, 40)));
 		c.ascii = rng_below(&rng, 2);
 		for (int k = 0; k < 5; k++) {
 			int x = (int)rng_below(&rng, 50) - 5, w = (int)rng_below(&rng, 50) - 5;
 			random_text(&rng, text, sizeof text);
-			canvas_text(&c, (int)rng_below(&rng, 12) - 2, x, w, STYLE_TEXT, str_of(text));
-			canvas_right(&c, (int)rng_below(&rng, 9), x < 0 ? 0 : x, w, STYLE_TEXT, str_of(text));
+			canvas_text(&c, (int)rng_below(&rng, 12) - 2, x, w, STYLE_TEXT,
+				    str_of(text));
+			canvas_right(&c, (int)rng_below(&rng, 9), x < 0 ? 0 : x, w, STYLE_TEXT,
+				     str_of(text));
 			canvas_frame(&c, (struct area){ k, x, 3, w }, STYLE_BOX);
 		}
 		check_rows(&c);
@@ -111,7 +117,8 @@ static void columns_fit_and_go_by_priority(void **state)
 					kept = d->fields[i].drop > kept ? d->fields[i].drop : kept;
 				}
 			assert_true(sum <= w || w < least);
-			for (int i = 0; i < d->nfields && i < TABLE_COLUMNS; i++) /* what is gone was less dear */
+			for (int i = 0; i < d->nfields && i < TABLE_COLUMNS;
+			     i++) /* what is gone was less dear */
 				if (!widths[i] && d->fields[i].heading)
 					assert_true(d->fields[i].drop >= kept);
 		}
@@ -125,7 +132,10 @@ static void a_line_is_edited_as_one_expects(void **state)
 		uint32_t keys[6];
 		const char *end;
 	} cases[] = {
-		{ "", { 'a', 0xE9, 'b' }, "a\xc3\xa9" "b" },
+		{ "",
+		  { 'a', 0xE9, 'b' },
+		  "a\xc3\xa9"
+		  "b" },
 		{ "a\xc3\xa9", { KEY_BACKSPACE }, "a" },
 		{ "abc", { KEY_LEFT, KEY_LEFT, 'x' }, "axbc" },
 		{ "one two", { KEY_CTRL('W') }, "one " },
@@ -147,7 +157,9 @@ static void a_line_is_edited_as_one_expects(void **state)
 
 static void editing_never_leaves_the_line(void **state)
 {
-	static const uint32_t keys[] = { 'a', 0xE9, 0x4E2D, KEY_LEFT, KEY_RIGHT, KEY_HOME, KEY_END, KEY_BACKSPACE, KEY_DELETE, KEY_CTRL('W'), ' ', KEY_CTRL('K') };
+	static const uint32_t keys[] = { 'a',	     0xE9,	    0x4E2D,  KEY_LEFT,
+					 KEY_RIGHT,  KEY_HOME,	    KEY_END, KEY_BACKSPACE,
+					 KEY_DELETE, KEY_CTRL('W'), ' ',     KEY_CTRL('K') };
 	struct canvas c;
 	struct rng rng;
 	struct edit e;
@@ -158,7 +170,8 @@ static void editing_never_leaves_the_line(void **state)
 	rng_seed(&rng, 2);
 	edit_set(&e, STR_LIT(""));
 	for (int i = 0; i < 50000; i++) {
-		edit_key(&e, (struct key_event){ .code = keys[rng_below(&rng, i % 3000 < 1500 ? 7 : 12)] });
+		edit_key(&e, (struct key_event){
+				 .code = keys[rng_below(&rng, i % 3000 < 1500 ? 7 : 12)] });
 		assert_true(e.n < PROMPT_TEXT && e.at <= e.n && e.text[e.n] == '\0');
 		assert_true(str_utf8_valid((struct str){ e.text, e.at }));
 		edit_draw(&e, &c, 0, 3, 20, STYLE_TEXT, true);
@@ -195,15 +208,20 @@ static void shipped_themes_are_right_and_few_pairs(void **state)
 			static struct look seen[STYLE_COUNT * 3];
 			for (int s = 0; s < STYLE_COUNT; s++)
 				for (int o = 0; o < 3; o++) {
-					static const enum style overs[] = { STYLE_TEXT, STYLE_CURSOR, STYLE_TAGGED };
-					struct look l = theme_look(t, (enum depth)d, (enum style)s, overs[o]);
+					static const enum style overs[] = { STYLE_TEXT,
+									    STYLE_CURSOR,
+									    STYLE_TAGGED };
+					struct look l =
+					    theme_look(t, (enum depth)d, (enum style)s, overs[o]);
 					int k = 0;
-					while (k < pairs && (seen[k].fg != l.fg || seen[k].bg != l.bg))
+					while (k < pairs &&
+					       (seen[k].fg != l.fg || seen[k].bg != l.bg))
 						k++;
 					if (k == pairs)
 						seen[pairs++] = l;
 					if (d == DEPTH_MONO)
-						assert_true(l.fg == COLOR_DEFAULT_ && l.bg == COLOR_DEFAULT_);
+						assert_true(l.fg == COLOR_DEFAULT_ &&
+							    l.bg == COLOR_DEFAULT_);
 				}
 			assert_true(pairs < 250);
 		}

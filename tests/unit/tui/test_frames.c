@@ -1,4 +1,5 @@
-/* Frames: their pace, what is in their bytes, and that nothing piles up for those who do not read. */
+/* Frames: their pace, what is in their bytes, and that nothing piles up for those who do not read.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,7 +135,8 @@ static void check_bytes(const struct buf *b)
 		if (rune >= 0x80)
 			assert_true(clean_rune_width(rune) >= 0);
 		if (rune == 0x1b)
-			assert_true(n < rest.n && strchr("[()]>=78M", rest.p[1])); /* what xterm's terminfo has */
+			assert_true(n < rest.n &&
+				    strchr("[()]>=78M", rest.p[1])); /* what xterm's terminfo has */
 		assert_true(rune != 0x07);
 		rest.p += n;
 		rest.n -= n;
@@ -143,10 +145,12 @@ static void check_bytes(const struct buf *b)
 
 static void no_byte_of_a_peer_commands_the_terminal(void **state)
 {
-	static const char *const keys[] = { "1jjj", "\r", "\t", "\t\t", "2", "3", "k", "w", "4", "\r", "5", "6", "?", "1/hostile\r" };
+	static const char *const keys[] = { "1jjj", "\r", "\t", "\t\t", "2", "3", "k",
+					    "w",    "4",  "\r", "5",	"6", "?", "1/hostile\r" };
 
 	(void)state;
-	f.log_reply = "421 \\u001b[31mred\\u001b]0;owned\\u0007 \\u202eevil \\u009b31m \\u200bzero\\r\\nforged line";
+	f.log_reply = "421 \\u001b[31mred\\u001b]0;owned\\u0007 \\u202eevil \\u009b31m "
+		      "\\u200bzero\\r\\nforged line";
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
 		seat_key(&s, keys[i]);
 		seat_wait(&s, 400 * US_PER_MS);
@@ -177,7 +181,9 @@ static void random_peer_bytes_never_reach_the_terminal(void **state)
 
 static void any_size_is_drawn_within_itself(void **state)
 {
-	static const char *const keys[] = { "1", "\r", "\t", "2", "3", "6", "5", "4", "?", ":pause al", "\x03\x03", "1jr", "\x03", "  p", "\x03" };
+	static const char *const keys[] = { "1",	"\r",  "\t",   "2",   "3",
+					    "6",	"5",   "4",    "?",   ":pause al",
+					    "\x03\x03", "1jr", "\x03", "  p", "\x03" };
 	struct rng rng;
 	char json[64];
 
@@ -202,7 +208,8 @@ static void a_resize_storm_ends_in_one_frame(void **state)
 
 	(void)state;
 	for (int i = 0; i < 500; i++) {
-		snprintf(json, sizeof json, "{\"rows\":%d,\"columns\":%d}", 20 + i % 30, 60 + i % 90);
+		snprintf(json, sizeof json, "{\"rows\":%d,\"columns\":%d}", 20 + i % 30,
+			 60 + i % 90);
 		seat_send(&s, 'S', str_of(json));
 	}
 	seat_wait(&s, 100 * US_PER_MS);
@@ -212,7 +219,9 @@ static void a_resize_storm_ends_in_one_frame(void **state)
 /* The numbers on the screen are those of the JSON of the same snapshot. */
 static void numbers_are_those_of_the_json(void **state)
 {
-	struct query q = { .list = LIST_SITES, .limit = 100, .filter = STR_LIT(""), .sort = STR_LIT("") };
+	struct query q = {
+		.list = LIST_SITES, .limit = 100, .filter = STR_LIT(""), .sort = STR_LIT("")
+	};
 	struct page *p = query_run(f.mirror, &q, f.now);
 	uint64_t sum = 0;
 
@@ -224,13 +233,15 @@ static void numbers_are_those_of_the_json(void **state)
 		assert_non_null(strstr(row, n));
 		sum += p->rows[i].site.queued;
 	}
-	assert_true(sum > f.console->header.totals.queued - 10000 && sum < f.console->header.totals.queued + 10000);
+	assert_true(sum > f.console->header.totals.queued - 10000 &&
+		    sum < f.console->header.totals.queued + 10000);
 	page_free(p);
 }
 
 static void an_unknown_terminal_is_taken_for_a_known_one(void **state)
 {
-	static const char *const terms[] = { "xterm-kitty", "ghostty", "foot", "no-such-term", "../../etc/passwd", "" };
+	static const char *const terms[] = { "xterm-kitty",  "ghostty",		 "foot",
+					     "no-such-term", "../../etc/passwd", "" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
@@ -256,7 +267,8 @@ static void a_dumb_terminal_gets_lines(void **state)
 	seat_key(&dumb, "1\r");
 	assert_string_equal(last_command(&f), "pause @yahoo");
 	for (size_t i = 0; i < dumb.screen.n; i++)
-		assert_true(dumb.screen.p[i] == '\r' || dumb.screen.p[i] == '\n' || (dumb.screen.p[i] >= ' ' && dumb.screen.p[i] < 0x7F));
+		assert_true(dumb.screen.p[i] == '\r' || dumb.screen.p[i] == '\n' ||
+			    (dumb.screen.p[i] >= ' ' && dumb.screen.p[i] < 0x7F));
 	seat_key(&dumb, "q\r");
 	assert_true(dumb.left);
 	seat_close(&dumb);

@@ -1,6 +1,7 @@
-/* Screens as text: a script of keys over a fixed clock and snapshot, compared with tests/unit/tui/golden. After a wanted change:
- * STOKER_GOLDEN=write make unit T=tui/test_golden, then look at the difference before it is committed. Text first, then the
- * roles in each row (from:to role), then how the theme shows these roles. */
+/* Screens as text: a script of keys over a fixed clock and snapshot, compared with
+ * tests/unit/tui/golden. After a wanted change: STOKER_GOLDEN=write make unit T=tui/test_golden,
+ * then look at the difference before it is committed. Text first, then the roles in each row
+ * (from:to role), then how the theme shows these roles. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +55,8 @@ static void roles(const struct canvas *c, int y, bool used[STYLE_COUNT], struct 
 		used[row[from].style] = true;
 		used[row[from].over] = true;
 		if (row[from].style || row[from].over)
-			buf_addf(out, " %d:%d %s%s%s", from, x, style_name(row[from].style), row[from].over ? "+" : "",
+			buf_addf(out, " %d:%d %s%s%s", from, x, style_name(row[from].style),
+				 row[from].over ? "+" : "",
 				 row[from].over ? style_name(row[from].over) : "");
 		from = x;
 	}
@@ -72,8 +74,10 @@ static void picture(struct seat *s, struct buf *out)
 		roles(c, y, used, out);
 	for (int i = 0; i < STYLE_COUNT; i++)
 		if (used[i]) {
-			struct look l = theme_look(s->op->theme, s->op->depth, (enum style)i, STYLE_TEXT);
-			buf_addf(out, "%s %d on %d %x\n", style_name((enum style)i), l.fg, l.bg, l.attrs);
+			struct look l =
+			    theme_look(s->op->theme, s->op->depth, (enum style)i, STYLE_TEXT);
+			buf_addf(out, "%s %d on %d %x\n", style_name((enum style)i), l.fg, l.bg,
+				 l.attrs);
 		}
 }
 

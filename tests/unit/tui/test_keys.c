@@ -38,11 +38,14 @@ static void the_usual_terminals_arrows_are_arrows(void **state)
 		const char *bytes;
 		uint32_t code;
 	} cases[] = {
-		{ "\x1b[A", KEY_UP },	  { "\x1bOA", KEY_UP },	     { "\x1b[B", KEY_DOWN },	{ "\x1bOB", KEY_DOWN },	  { "\x1b[1;5C", KEY_RIGHT },
-		{ "\x1b[5~", KEY_PGUP },  { "\x1b[6~", KEY_PGDN },   { "\x1b[H", KEY_HOME },	{ "\x1bOH", KEY_HOME },	  { "\x1b[1~", KEY_HOME },
-		{ "\x1b[7~", KEY_HOME },  { "\x1b[F", KEY_END },     { "\x1b[4~", KEY_END },	{ "\x1b[8~", KEY_END },	  { "\x1b[3~", KEY_DELETE },
-		{ "\x1b[Z", KEY_BACKTAB }, { "\r", KEY_ENTER },	     { "\n", KEY_ENTER },	{ "\x7f", KEY_BACKSPACE }, { "\b", KEY_BACKSPACE },
-		{ "\x1b[5;2~", KEY_PGUP }, { "\xc3\xa9", 0xE9 },     { "\x03", KEY_CTRL('C') }, { "\x1b[99;99q", KEY_OTHER },
+		{ "\x1b[A", KEY_UP },	   { "\x1bOA", KEY_UP },       { "\x1b[B", KEY_DOWN },
+		{ "\x1bOB", KEY_DOWN },	   { "\x1b[1;5C", KEY_RIGHT }, { "\x1b[5~", KEY_PGUP },
+		{ "\x1b[6~", KEY_PGDN },   { "\x1b[H", KEY_HOME },     { "\x1bOH", KEY_HOME },
+		{ "\x1b[1~", KEY_HOME },   { "\x1b[7~", KEY_HOME },    { "\x1b[F", KEY_END },
+		{ "\x1b[4~", KEY_END },	   { "\x1b[8~", KEY_END },     { "\x1b[3~", KEY_DELETE },
+		{ "\x1b[Z", KEY_BACKTAB }, { "\r", KEY_ENTER },	       { "\n", KEY_ENTER },
+		{ "\x7f", KEY_BACKSPACE }, { "\b", KEY_BACKSPACE },    { "\x1b[5;2~", KEY_PGUP },
+		{ "\xc3\xa9", 0xE9 },	   { "\x03", KEY_CTRL('C') },  { "\x1b[99;99q", KEY_OTHER },
 	};
 	struct got g;
 
@@ -116,7 +119,8 @@ static void any_bytes_do_no_harm(void **state)
 		char bytes[64];
 		size_t n = rng_below(&rng, sizeof bytes), cut = n ? rng_below(&rng, n) : 0;
 		for (size_t i = 0; i < n; i++)
-			bytes[i] = rng_below(&rng, 3) ? bits[rng_below(&rng, sizeof bits - 1)] : (char)rng_below(&rng, 256);
+			bytes[i] = rng_below(&rng, 3) ? bits[rng_below(&rng, sizeof bits - 1)]
+						      : (char)rng_below(&rng, 256);
 		g.n = 0;
 		keys_init(&k);
 		keys_feed(&k, (struct str){ bytes, cut }, take, &g);
