@@ -110,13 +110,19 @@ void alarm_queue(struct sched *s, struct queue *q)
 {
 	us_t at =
 	    q->paused && !q->paused->hidden && q->oldest ? queue_expiry(q, q->oldest) : US_NEVER;
+	struct rstr *name;
 
-	if (at != US_NEVER && at - s->now <= EXPIRY_NEAR_US)
-		alarm_raise(s, "paused-expiry", rstr_str(q->name), ALARM_YELLOW,
+	if (at != US_NEVER && at - s->now <= EXPIRY_NEAR_US) {
+		name = queue_name(s, q);
+		alarm_raise(s, "paused-expiry", rstr_str(name), ALARM_YELLOW,
 			    rstr_newf("%s is paused and its oldest mail expires within the hour",
-				      q->name->text));
-	else
-		alarm_end(s, "paused-expiry", rstr_str(q->name));
+				      name ? name->text : "?"));
+		rstr_unref(name);
+	} else if (!list_empty(&s->alarms)) {
+		name = queue_name_shown(q);
+		alarm_end(s, "paused-expiry", rstr_str(name));
+		rstr_unref(name);
+	}
 	if (q->stop == STOP_NO_ROUTE)
 		alarm_raise(s, "no-source", rstr_str(q->route->name), ALARM_YELLOW,
 			    rstr_newf("route %s is gone: its mail waits; move it to another",

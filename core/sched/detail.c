@@ -10,6 +10,14 @@ static void put_rstr(struct jsonw *w, const char *key, const struct rstr *r)
 		jsonw_str(w, key, rstr_str(r));
 }
 
+static void put_name(struct jsonw *w, const struct queue *q)
+{
+	struct rstr *name = queue_name_shown(q);
+
+	put_rstr(w, "name", name);
+	rstr_unref(name);
+}
+
 static void put_why(struct jsonw *w, const char *key, struct why *y)
 {
 	jsonw_object(w, key);
@@ -168,7 +176,7 @@ static void put_queue_short(struct sched *s, struct jsonw *w, struct queue *q)
 	struct why y = { 0 };
 
 	jsonw_object(w, NULL);
-	put_rstr(w, "name", q->name);
+	put_name(w, q);
 	jsonw_int(w, "queued", q->queued);
 	jsonw_int(w, "due", q->ready);
 	jsonw_int(w, "in_flight", q->in_flight);
@@ -218,7 +226,7 @@ static void detail_queue(struct sched *s, struct jsonw *w, struct queue *q)
 {
 	struct why y = { 0 };
 
-	put_rstr(w, "name", q->name);
+	put_name(w, q);
 	put_rstr(w, "domain", q->domain->name);
 	put_rstr(w, "route", q->route->name);
 	if (q->site)

@@ -166,8 +166,8 @@ static struct dsn_job *job_make(const struct report *p)
 	j->job = arena_str(&arena, rstr_str(m->job->name));
 	j->user = arena_str(&arena, rstr_str(m->job->user));
 	j->route = arena_str(&arena, rstr_str(p->queue->route->name));
-	if (m->envid)
-		j->envid = arena_str(&arena, msg_text(m, m->envid));
+	if (m->flags & MF_ENVID)
+		j->envid = arena_str(&arena, msg_envid(m));
 	j->ret = m->ret;
 	j->dsn_return = set ? set->dsn_return : DSN_RETURN_HEADERS;
 	j->send_dsn = set ? set->send_dsn : SEND_DSN_YES;

@@ -96,6 +96,7 @@ static void close_paths(struct sched *s, struct flow *f)
 		gate_leave(&p->wait);
 		list_del(&p->on_lane);
 		limits_clear(s, &p->limits);
+		limits_thaw(s, &p->limits);
 		if (p->lane)
 			lane_settle(s, p->lane);
 	}
@@ -321,16 +322,17 @@ static bool find_session(struct sched *s, struct path *p, struct queue *q, const
 static bool path_takes(struct sched *s, struct path *p, struct queue *q, const struct job *j,
 		       struct choice *c)
 {
-	struct limits own = { 0 };
+	struct limits_room own;
 	bool ok = false;
 
 	if (!path_open(s, p))
 		return false;
+	limits_begin(&own);
 	queue_own_limits(s, p, q, j, &own);
-	c->full = limits_full(own.rate, own.nrate, s->now);
+	c->full = limits_full(own.l.rate, own.l.nrate, s->now);
 	if (!c->full)
-		ok = find_session(s, p, q, &own, c);
-	limits_clear(s, &own);
+		ok = find_session(s, p, q, &own.l, c);
+	limits_clear(s, &own.l);
 	c->path = p;
 	return ok;
 }

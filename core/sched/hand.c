@@ -51,9 +51,9 @@ struct transaction *txn_make(struct sched *s, struct msg *m, struct queue *q,
 	t->sender = arena_str(&t->arena, name_str(m->sender));
 	t->job = arena_str(&t->arena, rstr_str(m->job->name));
 	t->user = arena_str(&t->arena, rstr_str(m->job->user));
-	if (m->envid)
-		t->envid = arena_str(&t->arena, msg_text(m, m->envid));
-	t->queue = rstr_ref(q->name);
+	if (m->flags & MF_ENVID)
+		t->envid = arena_str(&t->arena, msg_envid(m));
+	t->queue = queue_name(s, q);
 	t->ret = m->ret;
 	t->smtputf8 = (m->flags & MF_SMTPUTF8) != 0;
 	t->eightbit = (m->flags & MF_EIGHTBIT) != 0;
@@ -104,8 +104,9 @@ static uint32_t most_rcpts(const struct path *p, const struct limits *all)
 
 /* Every rate that the path, the queue or the job has; references are the caller's to clear. */
 static void all_limits(struct sched *s, const struct choice *c, struct queue *q,
-		       const struct job *j, struct limits *all)
+		       const struct job *j, struct limits_room *all)
 {
+	limits_begin(all);
 	limits_copy(all, &c->path->limits);
 	queue_own_limits(s, c->path, q, j, all);
 }
@@ -244,14 +245,14 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c)
 	struct rcpt *v[TXN_RCPTS_MAX];
 	struct session *session = c->session;
 	struct session_spec *spec = NULL;
-	struct limits all;
+	struct limits_room all;
 	struct msg *m = rcpt_msg(c->sub->head);
 	struct transaction *t;
 	struct flight *f = NULL;
 	uint32_t n;
 
 	all_limits(s, c, q, m->job, &all);
-	n = gather(c->sub, v, most_rcpts(c->path, &all));
+	n = gather(c->sub, v, most_rcpts(c->path, &all.l));
 	c->sub->since_s = (uint32_t)(s->now / US_PER_S);
 	t = txn_make(s, m, q, v, n);
 	if (t && !session)
@@ -262,12 +263,12 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c)
 		if (spec)
 			session_unopen(s, session, spec);
 		hand_out_later(s, q, t);
-		limits_clear(s, &all);
+		limits_clear(s, &all.l);
 		return;
 	}
-	charge_rates(f, &all);
-	session_take(s, session, f, c->path, q, &all);
-	limits_clear(s, &all);
+	charge_rates(f, &all.l);
+	session_take(s, session, f, c->path, q, &all.l);
+	limits_clear(s, &all.l);
 	t->session = session->id;
 	t->body = body_for_txn(s, m, m->live == n);
 	set_permits(s, f, t, spec != NULL);

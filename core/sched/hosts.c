@@ -25,15 +25,20 @@ uint64_t hosts_hash(const struct table_link *l)
 	return hosts_key(rstr_str(h->name), h->kind);
 }
 
-struct hosts *hosts_get(struct sched *s, struct str name, enum hosts_kind kind, bool allow_private)
+/* A reference; the name is shared with whoever has it already. NULL without memory. */
+struct hosts *hosts_get(struct sched *s, struct rstr *name, enum hosts_kind kind,
+			bool allow_private)
 {
+	struct table_link *l;
 	struct hosts *h;
 
-	for (struct table_link *l = table_bucket(&s->hosts, hosts_key(name, (uint8_t)kind)); l;
-	     l = l->next) {
+	if (!name)
+		return NULL;
+	l = table_bucket(&s->hosts, hosts_key(rstr_str(name), (uint8_t)kind));
+	for (; l; l = l->next) {
 		h = TABLE_OF(l, struct hosts);
 		if (h->kind == kind && h->allow_private == allow_private &&
-		    str_eq(rstr_str(h->name), name)) {
+		    str_eq(rstr_str(h->name), rstr_str(name))) {
 			h->users++;
 			return h;
 		}
@@ -41,16 +46,25 @@ struct hosts *hosts_get(struct sched *s, struct str name, enum hosts_kind kind, 
 	h = pool_get(&s->hosts_pool);
 	if (!h)
 		return NULL;
-	h->name = rstr_new(name);
+	h->name = rstr_ref(name);
 	h->kind = (uint8_t)kind;
 	h->allow_private = allow_private;
 	h->users = 1;
 	list_init(&h->queues);
-	if (!h->name || !table_add(&s->hosts, &h->link)) {
-		rstr_unref(h->name);
-		pool_put(&s->hosts_pool, h);
-		return NULL;
-	}
+	if (table_add(&s->hosts, &h->link))
+		return h;
+	rstr_unref(name);
+	pool_put(&s->hosts_pool, h);
+	return NULL;
+}
+
+static struct hosts *hosts_named(struct sched *s, struct str name, enum hosts_kind kind,
+				 bool allow_private)
+{
+	struct rstr *text = rstr_new(name);
+	struct hosts *h = hosts_get(s, text, kind, allow_private);
+
+	rstr_unref(text);
 	return h;
 }
 
@@ -166,7 +180,7 @@ static struct hosts *ip_hosts(struct sched *s, const struct endpoint *ip)
 	buf_init(&packed);
 	address_text(ip, &name);
 	put_ip_host(&packed, ip, buf_str(&name), 0, 0);
-	h = buf_failed(&name) ? NULL : hosts_get(s, buf_str(&name), HOSTS_IP, true);
+	h = buf_failed(&name) ? NULL : hosts_named(s, buf_str(&name), HOSTS_IP, true);
 	if (h && !h->mx && packed.n)
 		h->mx = mxset_get(s, buf_str(&packed));
 	if (h) {
@@ -183,8 +197,8 @@ static struct hosts *route_part(struct sched *s, const struct route_host *rh, bo
 	if (rh->type == ROUTE_IP)
 		return ip_hosts(s, &rh->ip);
 	if (rh->type == ROUTE_HOST)
-		return hosts_get(s, str_of(rh->host), HOSTS_HOST, true);
-	return hosts_get(s, str_of(rh->host), HOSTS_MX, allow_private);
+		return hosts_named(s, str_of(rh->host), HOSTS_HOST, true);
+	return hosts_named(s, str_of(rh->host), HOSTS_MX, allow_private);
 }
 
 static uint16_t route_port(const struct route_host *rh)
@@ -220,7 +234,7 @@ struct hosts *hosts_of_route(struct sched *s, const struct settings *set)
 
 	buf_init(&b);
 	route_text(set, &b);
-	h = buf_failed(&b) ? NULL : hosts_get(s, buf_str(&b), HOSTS_ROUTE, set->allow_private_mx);
+	h = buf_failed(&b) ? NULL : hosts_named(s, buf_str(&b), HOSTS_ROUTE, set->allow_private_mx);
 	buf_free(&b);
 	if (!h || h->parts)
 		return h;

@@ -51,6 +51,7 @@ static inline struct msg *rcpt_msg(const struct rcpt *r)
 }
 uint64_t msg_hash(const struct table_link *l);
 struct msg *msg_find(struct sched *s, uint64_t id);
+struct str msg_envid(const struct msg *m);
 struct str msg_text(const struct msg *m, uint32_t at);
 void rcpt_address(const struct rcpt *r, struct str *local, struct str *domain);
 struct str rcpt_orcpt(const struct rcpt *r);
@@ -127,7 +128,8 @@ int mxset_best(const struct mxset *m, struct str *names, int max);
 
 /* ---- hosts.c ---- */
 uint64_t hosts_hash(const struct table_link *l);
-struct hosts *hosts_get(struct sched *s, struct str name, enum hosts_kind kind, bool allow_private);
+struct hosts *hosts_get(struct sched *s, struct rstr *name, enum hosts_kind kind,
+			bool allow_private);
 struct hosts *hosts_of_route(struct sched *s, const struct settings *set);
 void hosts_put(struct sched *s, struct hosts *h);
 bool hosts_usable(const struct hosts *h, us_t now);
@@ -168,10 +170,14 @@ void counter_unuse(struct sched *s, struct counter *c);
 void counter_pending(struct sched *s, struct counter *c, int64_t n);
 void counter_take(struct sched *s, struct counter *c, int64_t n);
 void counter_give_back(struct sched *s, struct counter *c, us_t taken, int64_t n);
-void limits_add(struct sched *s, struct limits *l,
+void limits_begin(struct limits_room *r);
+void limits_add(struct sched *s, struct limits_room *r,
 		struct counter *c); /* takes the reference over */
 void limits_clear(struct sched *s, struct limits *l);
-void limits_copy(struct limits *to, const struct limits *from);
+void limits_copy(struct limits_room *to, const struct limits *from);
+bool limits_freeze(struct sched *s, struct limits_room *r, struct limits *out);
+void limits_thaw(struct sched *s,
+		 struct limits *l); /* gives the memory back; the limits are cleared before */
 struct counter *limits_full(struct counter *const *v, uint8_t n, us_t now);
 
 /* ---- stack.c: which limits bind what ---- */
@@ -180,7 +186,7 @@ bool path_limits(struct sched *s, struct path *p);
 void limits_of_total(struct sched *s);
 void limits_find_own(struct sched *s);
 void queue_own_limits(struct sched *s, struct path *p, struct queue *q, const struct job *j,
-		      struct limits *out);
+		      struct limits_room *out);
 
 /* ---- source.c ---- */
 struct source *source_find(struct sched *s, struct str name);
@@ -218,6 +224,8 @@ uint64_t queue_hash(const struct table_link *l);
 struct queue *queue_find(struct sched *s, const struct domain *d, const struct route *r);
 struct queue *queue_get(struct sched *s, struct str domain, struct route *r);
 void queue_free(struct sched *s, struct queue *q);
+struct rstr *queue_name(struct sched *s, struct queue *q);
+struct rstr *queue_name_shown(const struct queue *q);
 void queue_resolve(struct sched *s, struct queue *q);
 void queue_place(struct sched *s, struct queue *q);
 void queue_leave_ring(struct sched *s, struct queue *q);

@@ -266,12 +266,18 @@ struct counter *counter_find(struct sched *s, const struct counter_id *id)
 	return NULL;
 }
 
+/* Most counters count connections, and need no bucket. */
+static struct pool *pool_of(struct sched *s, uint8_t kind)
+{
+	return kind == LIMIT_CONNECTIONS ? &s->counter_pool : &s->rate_pool;
+}
+
 struct counter *counter_get(struct sched *s, const struct counter_id *id)
 {
 	struct counter *c = counter_find(s, id);
 
 	if (!c) {
-		c = pool_get(&s->counter_pool);
+		c = pool_get(pool_of(s, id->kind));
 		if (!c)
 			return NULL;
 		c->kind = id->kind;
@@ -282,7 +288,7 @@ struct counter *counter_get(struct sched *s, const struct counter_id *id)
 		c->c = id->c;
 		gate_init(&c->gate, GATE_COUNTER);
 		if (!table_add(&s->counters, &c->link)) {
-			pool_put(&s->counter_pool, c);
+			pool_put(pool_of(s, id->kind), c);
 			return NULL;
 		}
 		if (c->kind == LIMIT_CONNECTIONS && c->flavour != COUNT_ALL)
@@ -297,13 +303,15 @@ static void counter_free(struct sched *s, struct counter *c)
 	gate_free(s, &c->gate);
 	table_del(&s->counters, &c->link);
 	rstr_unref(c->label);
-	pool_put(&s->counter_pool, c);
+	pool_put(pool_of(s, c->kind), c);
 }
 
 /* What a rate has given lately is remembered until it no longer matters. */
 bool counter_sweep(struct sched *s, struct counter *c)
 {
-	if (c->refs || !bucket_idle(&c->bucket, s->now) || gate_wanted(&c->gate))
+	if (c->refs || gate_wanted(&c->gate))
+		return false;
+	if (c->kind != LIMIT_CONNECTIONS && !bucket_idle(&c->bucket, s->now))
 		return false;
 	counter_free(s, c);
 	return true;
@@ -382,32 +390,57 @@ void counter_give_back(struct sched *s, struct counter *c, us_t taken, int64_t n
 
 /* ---- sets of limits ---- */
 
-static bool set_add(struct counter **v, uint8_t *n, struct counter *c)
+void limits_begin(struct limits_room *r)
 {
-	for (uint8_t i = 0; i < *n; i++)
+	r->l = (struct limits){ .conn = r->v[LIMIT_CONNECTIONS],
+				.rate = r->v[LIMIT_MSG_RATE],
+				.connect = r->v[LIMIT_CONNECT_RATE] };
+}
+
+static bool looser(const struct counter *a, const struct counter *b)
+{
+	if (a->kind == LIMIT_CONNECTIONS)
+		return a->limit > b->limit;
+	return a->bucket.step_ns < b->bucket.step_ns;
+}
+
+/* Twelve of a kind are more than the configuration can stack; of more overrides than that the
+ * tightest bind. Returns what is left over: c or one that it displaces, or NULL. */
+static struct counter *set_add(struct counter **v, uint8_t *n, struct counter *c)
+{
+	uint8_t loosest = 0;
+
+	for (uint8_t i = 0; i < *n; i++) {
 		if (v[i] == c)
-			return false;
-	if (*n == LIMITS_MAX)
-		return false;
-	v[(*n)++] = c;
-	return true;
+			return c;
+		if (looser(v[i], v[loosest]))
+			loosest = i;
+	}
+	if (*n < LIMITS_MAX) {
+		v[(*n)++] = c;
+		return NULL;
+	}
+	if (looser(v[loosest], c)) {
+		struct counter *out = v[loosest];
+
+		v[loosest] = c;
+		return out;
+	}
+	return c;
 }
 
 /* Takes over the caller's reference. */
-void limits_add(struct sched *s, struct limits *l, struct counter *c)
+void limits_add(struct sched *s, struct limits_room *r, struct counter *c)
 {
-	bool added;
+	struct counter *over;
 
-	if (!c)
-		return;
 	if (c->kind == LIMIT_CONNECTIONS)
-		added = set_add(l->conn, &l->nconn, c);
+		over = set_add(r->l.conn, &r->l.nconn, c);
 	else if (c->kind == LIMIT_MSG_RATE)
-		added = set_add(l->rate, &l->nrate, c);
+		over = set_add(r->l.rate, &r->l.nrate, c);
 	else
-		added = set_add(l->connect, &l->nconnect, c);
-	if (!added)
-		counter_unref(s, c);
+		over = set_add(r->l.connect, &r->l.nconnect, c);
+	counter_unref(s, over);
 }
 
 void limits_clear(struct sched *s, struct limits *l)
@@ -418,18 +451,46 @@ void limits_clear(struct sched *s, struct limits *l)
 		counter_unref(s, l->rate[i]);
 	for (uint8_t i = 0; i < l->nconnect; i++)
 		counter_unref(s, l->connect[i]);
-	*l = (struct limits){ 0 };
+	l->nconn = l->nrate = l->nconnect = 0;
 }
 
-void limits_copy(struct limits *to, const struct limits *from)
+static void copy(struct counter **to, struct counter *const *from, uint8_t n)
 {
-	*to = *from;
-	for (uint8_t i = 0; i < to->nconn; i++)
-		to->conn[i]->refs++;
-	for (uint8_t i = 0; i < to->nrate; i++)
-		to->rate[i]->refs++;
-	for (uint8_t i = 0; i < to->nconnect; i++)
-		to->connect[i]->refs++;
+	for (uint8_t i = 0; i < n; i++) {
+		to[i] = from[i];
+		to[i]->refs++;
+	}
+}
+
+void limits_copy(struct limits_room *to, const struct limits *from)
+{
+	copy(to->l.conn, from->conn, to->l.nconn = from->nconn);
+	copy(to->l.rate, from->rate, to->l.nrate = from->nrate);
+	copy(to->l.connect, from->connect, to->l.nconnect = from->nconnect);
+}
+
+/* Moves what was collected into memory of its own size. False without memory: nothing has moved. */
+bool limits_freeze(struct sched *s, struct limits_room *r, struct limits *out)
+{
+	size_t n = (size_t)r->l.nconn + r->l.nrate + r->l.nconnect;
+	struct counter **v = malloc((n ? n : 1) * sizeof *v);
+
+	if (!v)
+		return false;
+	s->other_bytes += n * sizeof *v;
+	*out = r->l;
+	out->conn = memcpy(v, r->l.conn, r->l.nconn * sizeof *v);
+	out->rate = memcpy(v + r->l.nconn, r->l.rate, r->l.nrate * sizeof *v);
+	out->connect = memcpy(v + r->l.nconn + r->l.nrate, r->l.connect, r->l.nconnect * sizeof *v);
+	out->frozen = (uint8_t)n;
+	return true;
+}
+
+void limits_thaw(struct sched *s, struct limits *l)
+{
+	s->other_bytes -= l->frozen * sizeof *l->conn;
+	free(l->conn);
+	*l = (struct limits){ 0 };
 }
 
 /* The first without room for one more; NULL: all have. */

@@ -90,8 +90,27 @@ static size_t bytes_needed(const struct sched_message *in)
 	return n;
 }
 
-static struct msg *msg_alloc(struct sched *s, size_t bytes)
+/* A block that is too large for the pools says its size behind its recipients. */
+static size_t *large_bytes(struct msg *m, uint32_t nrcpts)
 {
+	return (size_t *)(void *)&m->rcpts[nrcpts];
+}
+
+/* Where its text begins. */
+static uint32_t text_start(const struct msg *m)
+{
+	return (uint32_t)(sizeof *m + m->nrcpts * sizeof(struct rcpt) +
+			  (m->size_class ? 0 : sizeof(size_t)));
+}
+
+struct str msg_envid(const struct msg *m)
+{
+	return msg_text(m, text_start(m));
+}
+
+static struct msg *msg_alloc(struct sched *s, const struct sched_message *in)
+{
+	size_t bytes = bytes_needed(in);
 	size_t class = (bytes + MSG_POOL_STEP - 1) / MSG_POOL_STEP;
 	struct msg *m;
 
@@ -101,9 +120,12 @@ static struct msg *msg_alloc(struct sched *s, size_t bytes)
 			m->size_class = (uint8_t) class;
 		return m;
 	}
+	bytes += sizeof(size_t);
 	m = calloc(1, bytes);
 	if (m)
-		s->other_bytes += m->block_bytes = (uint32_t)bytes;
+		*large_bytes(m, in->nrcpts) = bytes;
+	if (m)
+		s->other_bytes += bytes;
 	return m;
 }
 
@@ -113,7 +135,7 @@ static void msg_release(struct sched *s, struct msg *m)
 		pool_put(&s->msg_pools[m->size_class], m);
 		return;
 	}
-	s->other_bytes -= m->block_bytes;
+	s->other_bytes -= *large_bytes(m, m->nrcpts);
 	free(m);
 }
 
@@ -139,7 +161,7 @@ static void fill_rcpt(struct text_at *t, const struct sched_rcpt *in, struct rcp
 
 static void fill_msg(struct msg *m, const struct sched_message *in)
 {
-	struct text_at t = { m, (uint32_t)(sizeof *m + in->nrcpts * sizeof(struct rcpt)) };
+	struct text_at t = { m, 0 };
 
 	m->id = in->id;
 	m->received_at = in->received_at;
@@ -150,8 +172,11 @@ static void fill_msg(struct msg *m, const struct sched_message *in)
 	m->flags = (uint8_t)((in->smtputf8 ? MF_SMTPUTF8 : 0) | (in->eightbit ? MF_EIGHTBIT : 0) |
 			     (in->dsn ? MF_DSN : 0));
 	m->nrcpts = in->nrcpts;
+	t.at = text_start(m);
 	if (in->envid.n)
-		m->envid = text_put(&t, in->envid);
+		text_put(&t, in->envid);
+	if (in->envid.n)
+		m->flags |= MF_ENVID;
 	for (uint32_t i = 0; i < in->nrcpts; i++) {
 		m->rcpts[i].pos = i;
 		fill_rcpt(&t, &in->rcpts[i], &m->rcpts[i]);
@@ -214,7 +239,7 @@ bool sched_message(struct sched *s, us_t now, const struct sched_message *in)
 
 	OBJ_CHECK(s, SCHED_MAGIC);
 	s->now = now;
-	m = msg_alloc(s, bytes_needed(in));
+	m = msg_alloc(s, in);
 	if (!m)
 		return false;
 	fill_msg(m, in);

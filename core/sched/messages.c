@@ -134,6 +134,7 @@ static us_t due_of(const struct page *p, const struct rcpt *r)
 static void show(struct page *p, struct rcpt *r)
 {
 	const struct msg *m = rcpt_msg(r);
+	struct rstr *name = queue_name_shown(r->queue);
 	char text[2 * DOMAIN_SIZE];
 	struct message_row x = { .id = m->id,
 				 .rcpt = r->index,
@@ -145,14 +146,15 @@ static void show(struct page *p, struct rcpt *r)
 				 .state = state_of(r),
 				 .in_flight = r->phase == PHASE_OUT,
 				 .sender = name_str(m->sender),
-				 .queue = rstr_str(r->queue->name),
 				 .job = rstr_str(m->job->name),
 				 .user = rstr_str(m->job->user) };
 
 	x.recipient = address_of(r, text, sizeof text);
+	x.queue = rstr_str(name);
 	why_rcpt(p->s, r, &x.why);
 	p->fn(p->arg, &x);
 	why_clear(&x.why);
+	rstr_unref(name);
 	p->n++;
 }
 

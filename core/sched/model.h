@@ -30,9 +30,8 @@
 
 /* ---- what the mirror shows of an object ---- */
 struct row_head {
-	uint64_t id;
-	struct link dirty; /* in sched.dirty while changed */
-	uint8_t kind;	   /* enum row_kind */
+	uint64_t id : 56, kind : 8; /* enum row_kind */
+	struct link dirty;	    /* in sched.dirty while changed */
 };
 
 /* What went out for a queue, site, lane, source or job; allocated when something does (traffic.c).
@@ -63,7 +62,6 @@ struct job {
 	uint32_t queued, in_flight, messages;
 	uint64_t epoch; /* in which the following were found */
 	struct override *paused;
-	struct limits *limits; /* by overrides; NULL: none */
 };
 
 /* ---- recipients and messages ---- */
@@ -113,7 +111,14 @@ struct rcpt {
 	uint8_t notify, phase, flags;
 };
 
-enum msg_flags { MF_SMTPUTF8 = 1, MF_EIGHTBIT = 2, MF_DSN = 4, MF_PAUSED = 8, MF_REPORTING = 16 };
+enum msg_flags {
+	MF_SMTPUTF8 = 1,
+	MF_EIGHTBIT = 2,
+	MF_DSN = 4,
+	MF_PAUSED = 8,
+	MF_REPORTING = 16,
+	MF_ENVID = 32, /* the ENVID stands first in the text */
+};
 
 struct held_body {	  /* a body that waits with its message */
 	struct link link; /* in sched.bodies, oldest first */
@@ -130,11 +135,9 @@ struct msg {
 	struct held_body *held;
 	struct name *sender;
 	struct job *job;
-	uint32_t envid;	      /* offset; 0: none */
-	uint32_t nrcpts;      /* in rcpts[] */
-	uint32_t live;	      /* not DONE */
-	uint32_t reports;     /* recipients whose DSN is not durable yet */
-	uint32_t block_bytes; /* if not from a pool */
+	uint32_t nrcpts;  /* in rcpts[] */
+	uint32_t live;	  /* not DONE */
+	uint32_t reports; /* recipients whose DSN is not durable yet */
 	uint8_t ret, priority, flags, size_class;
 	struct rcpt rcpts[];
 };
@@ -235,17 +238,22 @@ struct counter { /* a limit: what it is, and what is used of it */
 	int limit;	   /* connections */
 	int used, closing; /* connections; of them told to close */
 	int64_t pending;   /* permits promised to sessions that have none yet */
-	struct bucket bucket;
 	struct origin origin;
 	uint64_t by;	    /* the override that set it; 0: the configuration */
 	struct rstr *label; /* its name in the state table; slow rates only */
 	us_t saved;	    /* last attempt as saved there */
 	uint32_t refs;
+	struct bucket bucket; /* rates only: counters of connections are allocated without */
 };
 enum { LIMITS_MAX = 12 };
-struct limits { /* what a hand-out must pass */
-	struct counter *conn[LIMITS_MAX], *rate[LIMITS_MAX], *connect[LIMITS_MAX];
+struct limits { /* what a hand-out must pass: a reference on each */
+	struct counter **conn, **rate, **connect;
 	uint8_t nconn, nrate, nconnect;
+	uint8_t frozen; /* pointers in memory of its own size */
+};
+struct limits_room { /* room to collect some in */
+	struct limits l;
+	struct counter *v[LIMIT_KINDS][LIMITS_MAX];
 };
 
 /* ---- sources, routes, sites, lanes ---- */
@@ -259,7 +267,7 @@ struct source { /* a virtual MTA, by name; survives reloads */
 	struct counter *conn;
 	uint64_t bytes[BYTES_SECONDS]; /* by second */
 	uint32_t bytes_second;	       /* newest */
-	uint32_t slot;
+	uint32_t slot, nlanes;
 	int vmta; /* in the snapshot; CONF_NONE: gone */
 	bool up4, up6, known;
 	int8_t ptr_ok;
@@ -384,7 +392,7 @@ struct queue {
 	struct queue_more *more;
 	struct override *paused;
 	struct link work; /* in sched.work */
-	uint64_t epoch, conf;
+	uint64_t epoch;
 	uint32_t queued, ready, in_flight, nwaiting;
 	uint32_t sessions;     /* that count as its */
 	uint32_t pins;	       /* commands that stand in it */
@@ -460,7 +468,7 @@ struct gone_row { /* a row that is no more */
 	uint8_t kind;
 };
 
-enum { MSG_POOLS = 64, MSG_POOL_STEP = 16 };
+enum { MSG_POOLS = 128, MSG_POOL_STEP = 8 };
 
 struct sched {
 	uint32_t magic;
@@ -478,8 +486,8 @@ struct sched {
 	struct table msgs, queues, domains, sites, hosts, mxsets, flows, lanes, bundles, bands,
 	    counters, names, jobs, restored, reports;
 	struct pool queue_pool, more_pool, domain_pool, site_pool, hosts_pool, flow_pool, lane_pool,
-	    bundle_pool, band_pool, sub_pool, counter_pool, job_pool, session_pool, flight_pool,
-	    body_pool, traffic_pool, tally_pool, gone_pool;
+	    bundle_pool, band_pool, sub_pool, counter_pool, rate_pool, job_pool, session_pool,
+	    flight_pool, body_pool, traffic_pool, tally_pool, gone_pool;
 	struct pool msg_pools[MSG_POOLS];
 	size_t other_bytes; /* malloc'd: large messages, names, paths, MX sets */
 

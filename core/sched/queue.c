@@ -83,6 +83,32 @@ struct queue *queue_find(struct sched *s, const struct domain *d, const struct r
 	return NULL;
 }
 
+/* A reference on its name, made when it is first needed by mail; NULL without memory. */
+struct rstr *queue_name(struct sched *s, struct queue *q)
+{
+	if (!q->name) {
+		q->name = rstr_newf("%s/%s", q->domain->name->text, q->route->name->text);
+		s->other_bytes += q->name ? sizeof *q->name + q->name->len + 1 : 0;
+	}
+	return rstr_ref(q->name);
+}
+
+static void queue_name_forget(struct sched *s, struct queue *q)
+{
+	if (q->name)
+		s->other_bytes -= sizeof *q->name + q->name->len + 1;
+	rstr_unref(q->name);
+	q->name = NULL;
+}
+
+/* For rows, of which there may be many that nothing was sent for: not kept. */
+struct rstr *queue_name_shown(const struct queue *q)
+{
+	if (q->name)
+		return rstr_ref(q->name);
+	return rstr_newf("%s/%s", q->domain->name->text, q->route->name->text);
+}
+
 static struct queue *queue_new(struct sched *s, struct domain *d, struct route *r)
 {
 	struct queue *q = pool_get(&s->queue_pool);
@@ -91,13 +117,10 @@ static struct queue *queue_new(struct sched *s, struct domain *d, struct route *
 		return NULL;
 	q->domain = d;
 	q->route = r;
-	q->name = rstr_newf("%s/%s", d->name->text, r->name->text);
-	if (!q->name || !table_add(&s->queues, &q->link)) {
-		rstr_unref(q->name);
+	if (!table_add(&s->queues, &q->link)) {
 		pool_put(&s->queue_pool, q);
 		return NULL;
 	}
-	s->other_bytes += sizeof *q->name + q->name->len + 1;
 	q->next_of_domain = d->queues;
 	d->queues = q;
 	q->stop = STOP_EMPTY;
@@ -187,8 +210,7 @@ void queue_free(struct sched *s, struct queue *q)
 	table_del(&s->queues, &q->link);
 	row_gone(s, &q->row);
 	tally_free(s, q->tally);
-	s->other_bytes -= sizeof *q->name + q->name->len + 1;
-	rstr_unref(q->name);
+	queue_name_forget(s, q);
 	pool_put(&s->queue_pool, q);
 	domain_put(s, d);
 }
@@ -213,8 +235,7 @@ static void find_hosts(struct sched *s, struct queue *q)
 	if (q->set && q->set->nroute)
 		h = hosts_of_route(s, q->set);
 	else
-		h = hosts_get(s, rstr_str(q->domain->name), HOSTS_MX,
-			      q->set && q->set->allow_private_mx);
+		h = hosts_get(s, q->domain->name, HOSTS_MX, q->set && q->set->allow_private_mx);
 	if (h)
 		set_hosts(s, q, h);
 }
@@ -241,7 +262,6 @@ void queue_resolve(struct sched *s, struct queue *q)
 	}
 	enter_site(s, q, site);
 	q->paused = override_pause_of_queue(s, q);
-	q->conf = s->conf_gen;
 	q->epoch = s->epoch;
 	row_dirty(s, &q->row);
 }

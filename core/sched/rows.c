@@ -1,9 +1,11 @@
 /* The mirror's rows: filled when they are taken, from what is true then. */
 #include "core/sched/inner.h"
 
+#define ROW_ID_MASK (((uint64_t)1 << 56) - 1)
+
 void row_init(struct sched *s, struct row_head *h, enum row_kind kind)
 {
-	h->id = ++s->next_id;
+	h->id = ++s->next_id & ROW_ID_MASK;
 	h->kind = (uint8_t)kind;
 	row_dirty(s, h);
 }
@@ -234,7 +236,7 @@ static void fill_queue(struct sched *s, struct queue *q, struct row *r)
 	struct row_queue *x = &r->queue;
 	const struct rcpt *first = due_first(q->waiting);
 
-	r->name = rstr_ref(q->name);
+	r->name = queue_name_shown(q);
 	why_queue(s, q, &r->why);
 	r->state = state_of_why(&r->why, q->queued);
 	x->queued = q->queued;
@@ -357,16 +359,6 @@ static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 	}
 }
 
-static uint32_t providers_of(const struct sched *s, const struct source *src)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < s->lanes.buckets; i++)
-		for (const struct table_link *l = table_at(&s->lanes, i); l; l = l->next)
-			n += TABLE_OF(l, const struct lane)->source == src;
-	return n;
-}
-
 static uint8_t state_of_source(struct sched *s, const struct source *src)
 {
 	if (src->vmta == CONF_NONE || !source_usable(src))
@@ -390,7 +382,7 @@ static void fill_source(struct sched *s, struct source *src, struct row *r)
 	x->t.connections = (uint32_t)src->conn->used;
 	x->transient_percent = p.transient;
 	x->permanent_percent = p.permanent;
-	x->provider_count = providers_of(s, src);
+	x->provider_count = src->nlanes;
 	x->ptr_ok = src->ptr_ok;
 	x->source_ip = rstr_ref(src->ip_text);
 	x->hostname = rstr_ref(src->host4 ? src->host4 : src->host6);

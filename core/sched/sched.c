@@ -62,7 +62,8 @@ static void init_pools(struct sched *s)
 	pool_init(&s->bundle_pool, "bundle", sizeof(struct bundle));
 	pool_init(&s->band_pool, "band", sizeof(struct band));
 	pool_init(&s->sub_pool, "sub-band", sizeof(struct sub));
-	pool_init(&s->counter_pool, "counter", sizeof(struct counter));
+	pool_init(&s->counter_pool, "counter", offsetof(struct counter, bucket));
+	pool_init(&s->rate_pool, "rate", sizeof(struct counter));
 	pool_init(&s->job_pool, "job", sizeof(struct job));
 	pool_init(&s->session_pool, "session", sizeof(struct session));
 	pool_init(&s->flight_pool, "flight", sizeof(struct flight));
@@ -111,11 +112,11 @@ static void free_tables(struct sched *s)
 
 static void free_pools(struct sched *s)
 {
-	struct pool *v[] = { &s->queue_pool,   &s->more_pool,	&s->domain_pool,  &s->site_pool,
-			     &s->hosts_pool,   &s->flow_pool,	&s->lane_pool,	  &s->bundle_pool,
-			     &s->band_pool,    &s->sub_pool,	&s->counter_pool, &s->job_pool,
-			     &s->session_pool, &s->flight_pool, &s->body_pool,	  &s->traffic_pool,
-			     &s->tally_pool,   &s->gone_pool };
+	struct pool *v[] = { &s->queue_pool,   &s->more_pool,	 &s->domain_pool,  &s->site_pool,
+			     &s->hosts_pool,   &s->flow_pool,	 &s->lane_pool,	   &s->bundle_pool,
+			     &s->band_pool,    &s->sub_pool,	 &s->counter_pool, &s->rate_pool,
+			     &s->job_pool,     &s->session_pool, &s->flight_pool,  &s->body_pool,
+			     &s->traffic_pool, &s->tally_pool,	 &s->gone_pool };
 
 	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
 		pool_free(v[i]);
@@ -364,12 +365,13 @@ void sched_load_done(struct sched *s, us_t now)
 
 size_t sched_memory(const struct sched *s)
 {
-	const struct pool *pools[] = { &s->queue_pool,	 &s->more_pool,	   &s->domain_pool,
-				       &s->site_pool,	 &s->hosts_pool,   &s->flow_pool,
-				       &s->lane_pool,	 &s->bundle_pool,  &s->band_pool,
-				       &s->sub_pool,	 &s->counter_pool, &s->job_pool,
-				       &s->session_pool, &s->flight_pool,  &s->body_pool,
-				       &s->traffic_pool, &s->tally_pool,   &s->gone_pool };
+	const struct pool *pools[] = { &s->queue_pool, &s->more_pool,	 &s->domain_pool,
+				       &s->site_pool,  &s->hosts_pool,	 &s->flow_pool,
+				       &s->lane_pool,  &s->bundle_pool,	 &s->band_pool,
+				       &s->sub_pool,   &s->counter_pool, &s->rate_pool,
+				       &s->job_pool,   &s->session_pool, &s->flight_pool,
+				       &s->body_pool,  &s->traffic_pool, &s->tally_pool,
+				       &s->gone_pool };
 	const struct table *tables[] = { &s->msgs,    &s->queues,  &s->domains,	 &s->sites,
 					 &s->hosts,   &s->mxsets,  &s->flows,	 &s->lanes,
 					 &s->bundles, &s->bands,   &s->counters, &s->names,

@@ -384,7 +384,7 @@ static struct path *path_of(struct sched *s, const struct session *e)
 
 static void rebind(struct sched *s, struct session *e)
 {
-	struct limits all = { 0 };
+	struct limits_room all;
 	struct path *p;
 
 	if (e->state == SESSION_CLOSING)
@@ -394,13 +394,14 @@ static void rebind(struct sched *s, struct session *e)
 	p = path_of(s, e);
 	if (!p)
 		return;
+	limits_begin(&all);
 	limits_copy(&all, &p->limits);
 	queue_own_limits(s, p, e->queue, NULL, &all);
-	charge(s, e, &all);
+	charge(s, e, &all.l);
 	e->flow = p->flow->id;
 	e->epoch = s->epoch;
-	e->own_limits = all.nconn > p->limits.nconn;
-	limits_clear(s, &all);
+	e->own_limits = all.l.nconn > p->limits.nconn;
+	limits_clear(s, &all.l);
 }
 
 static bool too_many(const struct counter *c)

@@ -148,6 +148,7 @@ static struct lane *lane_new(struct sched *s, struct site *t, struct source *src
 		return NULL;
 	}
 	list_add(&t->lanes, &a->on_site);
+	src->nlanes++;
 	row_init(s, &a->row, ROW_LANE);
 	state_lane_restore(s, a);
 	return a;
@@ -170,6 +171,7 @@ void lane_settle(struct sched *s, struct lane *a)
 	if (a->tally && (a->tally->window || a->tally->last_reply_at + LANE_KEEP_US > s->now))
 		return;
 	gate_free(s, &a->rest);
+	a->source->nlanes--;
 	list_del(&a->on_site);
 	row_gone(s, &a->row);
 	table_del(&s->lanes, &a->link);

@@ -57,7 +57,7 @@ static void label(struct sched *s, struct counter *c, const struct path *p, cons
 			     more ? " " : "", more ? more->text : "");
 }
 
-static bool add(struct sched *s, struct limits *l, const struct counter_id *id,
+static bool add(struct sched *s, struct limits_room *l, const struct counter_id *id,
 		const struct value *v, const struct path *p, const struct rstr *more)
 {
 	struct counter *c = counter_get(s, id);
@@ -73,7 +73,7 @@ static bool add(struct sched *s, struct limits *l, const struct counter_id *id,
 }
 
 /* A counter of an override's own: everything that its target comprises, together. */
-static bool add_own(struct sched *s, struct limits *l, const struct path *p,
+static bool add_own(struct sched *s, struct limits_room *l, const struct path *p,
 		    const struct override *o, uint64_t each, enum limit_scope scope)
 {
 	enum limit_kind k = o->kind == OVER_CONNECTIONS ? LIMIT_CONNECTIONS : LIMIT_MSG_RATE;
@@ -104,24 +104,24 @@ void limits_of_total(struct sched *s)
 	counter_limit(s, s->total, v.n, v.rate, v.origin, v.by);
 }
 
-static bool total_limits(struct sched *s, struct path *p)
+static bool total_limits(struct sched *s, struct path *p, struct limits_room *l)
 {
 	struct link *at = &s->live;
 	const struct override *o;
 
 	s->total->refs++;
-	limits_add(s, &p->limits, s->total);
+	limits_add(s, l, s->total);
 	while ((o = next_limit(s, &at, LIMIT_MSG_RATE)))
 		if (o->target.kind == TARGET_ALL && !o->each &&
-		    !add_own(s, &p->limits, p, o, 0, SCOPE_TOTAL))
+		    !add_own(s, l, p, o, 0, SCOPE_TOTAL))
 			return false;
 	return true;
 }
 
 /* ---- a virtual MTA over all receivers; all lanes of a site together ---- */
 
-static bool row_of(struct sched *s, struct path *p, enum limit_kind k, enum limit_scope scope,
-		   struct value v)
+static bool row_of(struct sched *s, struct path *p, struct limits_room *l, enum limit_kind k,
+		   enum limit_scope scope, struct value v)
 {
 	enum target_kind kind = scope == SCOPE_VMTA ? TARGET_VMTA : TARGET_SITE;
 	uint64_t whose = scope == SCOPE_VMTA ? p->source->row.id : p->flow->site->row.id;
@@ -135,38 +135,38 @@ static bool row_of(struct sched *s, struct path *p, enum limit_kind k, enum limi
 			continue;
 		if (!target_is_glob(&o->target))
 			take_place(k, o, &v);
-		else if (!add_own(s, &p->limits, p, o, 0, scope))
+		else if (!add_own(s, l, p, o, 0, scope))
 			return false;
 	}
-	return !v.set || add(s, &p->limits, &id, &v, p, NULL);
+	return !v.set || add(s, l, &id, &v, p, NULL);
 }
 
-static bool source_limits(struct sched *s, struct path *p)
+static bool source_limits(struct sched *s, struct path *p, struct limits_room *l)
 {
 	const struct conf_vmta *v = &s->conf->vmtas[p->source->vmta];
 
-	return row_of(s, p, LIMIT_CONNECTIONS, SCOPE_VMTA,
+	return row_of(s, p, l, LIMIT_CONNECTIONS, SCOPE_VMTA,
 		      (struct value){ .n = v->max_smtp_out,
 				      .origin = &v->origin_max_smtp_out,
 				      .set = v->max_smtp_out > 0 }) &&
-	       row_of(s, p, LIMIT_MSG_RATE, SCOPE_VMTA,
+	       row_of(s, p, l, LIMIT_MSG_RATE, SCOPE_VMTA,
 		      (struct value){ .rate = v->max_msg_rate,
 				      .origin = &v->origin_max_msg_rate,
 				      .set = v->max_msg_rate.n > 0 });
 }
 
-static bool site_limits(struct sched *s, struct path *p)
+static bool site_limits(struct sched *s, struct path *p, struct limits_room *l)
 {
 	static const struct conf_provider none;
 	const struct site *t = p->flow->site;
 	const struct conf_provider *v =
 	    t->provider == CONF_NONE ? &none : &s->conf->providers[t->provider];
 
-	return row_of(s, p, LIMIT_CONNECTIONS, SCOPE_PROVIDER,
+	return row_of(s, p, l, LIMIT_CONNECTIONS, SCOPE_PROVIDER,
 		      (struct value){ .n = v->max_smtp_out,
 				      .origin = &v->origin_max_smtp_out,
 				      .set = v->max_smtp_out > 0 }) &&
-	       row_of(s, p, LIMIT_MSG_RATE, SCOPE_PROVIDER,
+	       row_of(s, p, l, LIMIT_MSG_RATE, SCOPE_PROVIDER,
 		      (struct value){ .rate = v->max_msg_rate,
 				      .origin = &v->origin_max_msg_rate,
 				      .set = v->max_msg_rate.n > 0 });
@@ -182,7 +182,8 @@ static bool sets_lane(const struct override *o, const struct path *p)
 	return o->each && target_has_lane(&o->target, p->flow->site, p->source);
 }
 
-static bool lane_limit(struct sched *s, struct path *p, enum limit_kind k, const struct limit *row)
+static bool lane_limit(struct sched *s, struct path *p, struct limits_room *l, enum limit_kind k,
+		       const struct limit *row)
 {
 	struct counter_id id = { (uint8_t)k,	    SCOPE_LANE, COUNT_ALL, p->flow->site->row.id,
 				 p->source->row.id, 0 };
@@ -203,11 +204,11 @@ static bool lane_limit(struct sched *s, struct path *p, enum limit_kind k, const
 			id.flavour = COUNT_ALL;
 		} else if (o->target.kind == TARGET_LANE &&
 			   target_has_lane(&o->target, p->flow->site, p->source) &&
-			   !add_own(s, &p->limits, p, o, 0, SCOPE_LANE)) {
+			   !add_own(s, l, p, o, 0, SCOPE_LANE)) {
 			return false;
 		}
 	}
-	return !v.set || add(s, &p->limits, &id, &v, p, NULL);
+	return !v.set || add(s, l, &id, &v, p, NULL);
 }
 
 static const struct limit *row_in(const struct settings *set, enum limit_kind k,
@@ -222,7 +223,8 @@ static const struct limit *row_in(const struct settings *set, enum limit_kind k,
 
 /* ---- what comes by a pool, at one virtual MTA ---- */
 
-static bool pool_limit(struct sched *s, struct path *p, enum limit_kind k, const struct limit *row)
+static bool pool_limit(struct sched *s, struct path *p, struct limits_room *l, enum limit_kind k,
+		       const struct limit *row)
 {
 	const struct route *r = p->flow->route;
 	const struct counter_id id = { (uint8_t)k,	  SCOPE_POOL,
@@ -242,32 +244,44 @@ static bool pool_limit(struct sched *s, struct path *p, enum limit_kind k, const
 			continue;
 		if (o->each)
 			take_place(k, o, &v);
-		else if (!add_own(s, &p->limits, p, o, 0, SCOPE_POOL))
+		else if (!add_own(s, l, p, o, 0, SCOPE_POOL))
 			return false;
 	}
-	return !v.set || add(s, &p->limits, &id, &v, p, r->name);
+	return !v.set || add(s, l, &id, &v, p, r->name);
 }
 
-/* False without memory. */
-bool path_limits(struct sched *s, struct path *p)
+static bool collect(struct sched *s, struct path *p, struct limits_room *l)
 {
-	bool ok = total_limits(s, p) && source_limits(s, p) && site_limits(s, p);
+	bool ok = total_limits(s, p, l) && source_limits(s, p, l) && site_limits(s, p, l);
 
 	for (int k = 0; k < LIMIT_KINDS && ok; k++) {
 		enum limit_kind kind = (enum limit_kind)k;
 
-		ok = lane_limit(s, p, kind, row_in(p->set, kind, SCOPE_LANE, false)) &&
-		     pool_limit(s, p, kind, row_in(p->set, kind, SCOPE_POOL, false));
+		ok = lane_limit(s, p, l, kind, row_in(p->set, kind, SCOPE_LANE, false)) &&
+		     pool_limit(s, p, l, kind, row_in(p->set, kind, SCOPE_POOL, false));
 		p->own_limits |= row_in(p->set, kind, SCOPE_DOMAIN, false) ||
 				 row_in(p->set, kind, SCOPE_POOL, true);
 	}
 	return ok;
 }
 
+/* False without memory. */
+bool path_limits(struct sched *s, struct path *p)
+{
+	struct limits_room room;
+	bool ok;
+
+	limits_begin(&room);
+	ok = collect(s, p, &room) && limits_freeze(s, &room, &p->limits);
+	if (!ok)
+		limits_clear(s, &room.l);
+	return ok;
+}
+
 /* ---- single queues, domains, jobs ---- */
 
 static void domain_row(struct sched *s, struct path *p, const struct queue *q, enum limit_kind k,
-		       struct limits *out)
+		       struct limits_room *out)
 {
 	const struct limit *row = row_in(p->set, k, SCOPE_DOMAIN, false);
 	const struct limit *pool = row_in(p->set, k, SCOPE_POOL, true);
@@ -293,7 +307,7 @@ static void domain_row(struct sched *s, struct path *p, const struct queue *q, e
 	};
 	id.scope = SCOPE_POOL;
 	id.c = q->route->id;
-	add(s, out, &id, &v, p, q->name);
+	add(s, out, &id, &v, p, q->domain->name);
 }
 
 static bool on_queue(const struct override *o)
@@ -302,7 +316,7 @@ static bool on_queue(const struct override *o)
 }
 
 static void by_override(struct sched *s, struct path *p, const struct queue *q, const struct job *j,
-			enum limit_kind k, struct limits *out)
+			enum limit_kind k, struct limits_room *out)
 {
 	struct link *at = &s->live;
 	const struct override *o;
@@ -318,7 +332,7 @@ static void by_override(struct sched *s, struct path *p, const struct queue *q, 
 }
 
 void queue_own_limits(struct sched *s, struct path *p, struct queue *q, const struct job *j,
-		      struct limits *out)
+		      struct limits_room *out)
 {
 	if (!p->own_limits && !s->queue_limits)
 		return;

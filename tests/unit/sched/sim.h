@@ -923,12 +923,13 @@ static inline void sim_check_totals(struct sim *m)
 	assert_int_equal(t.accepted, t.delivered + t.bounced + t.expired + t.removed + t.queued);
 }
 
-#define SIM_CONF                                                                                   \
-	"[mta]\nhostname = mx.test\nspool = /tmp/none\n"                                           \
+#define SIM_CONF_REST                                                                              \
+	"hostname = mx.test\nspool = /tmp/none\n"                                                  \
 	"[virtual-mta vmta1]\nsmtp-source-host = 127.0.1.1 m1.test\n"                              \
 	"[virtual-mta vmta2]\nsmtp-source-host = 127.0.1.2 m2.test\n"                              \
 	"[virtual-mta vmta3]\nsmtp-source-host = 127.0.1.3 m3.test\n"                              \
 	"[virtual-mta vmta4]\nsmtp-source-host = 127.0.1.4 m4.test\n"                              \
 	"[virtual-mta-pool pool-a]\nmembers = vmta1, vmta2, vmta3, vmta4\n"
+#define SIM_CONF "[mta]\n" SIM_CONF_REST
 
 #endif
