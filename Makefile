@@ -9,7 +9,7 @@ PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
 
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
-        -Wnull-dereference -Wswitch-enum $(if $(CI),-Werror)
+        -Wnull-dereference -Wswitch-enum $(if $(and $(CI),$(filter plain,$(FLAVOUR))),-Werror)
 HARD := -fstack-protector-strong -fPIE -fstack-clash-protection
 LINK := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 
