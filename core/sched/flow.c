@@ -337,6 +337,14 @@ static bool path_takes(struct sched *s, struct path *p, struct queue *q, const s
 	return ok;
 }
 
+static bool warm_connecting(const struct flow *f)
+{
+	for (uint8_t i = 0; i < f->npaths; i++)
+		if (!f->paths[i].cold && f->paths[i].connecting)
+			return true;
+	return false;
+}
+
 /* Smooth weighted round robin over the paths that have room; cold ones only when no other has. */
 static bool pick_by_weight(struct sched *s, struct flow *f, struct queue *q, const struct job *j,
 			   struct choice *c)
@@ -344,7 +352,10 @@ static bool pick_by_weight(struct sched *s, struct flow *f, struct queue *q, con
 	struct choice best = { 0 };
 	int total = 0;
 
-	for (int cold = 0; cold <= 1 && !best.path; cold++)
+	for (int cold = 0; cold <= 1 && !best.path; cold++) {
+		/* What is just connecting has room: it only has to come up. */
+		if (cold && warm_connecting(f))
+			return false;
 		for (uint8_t i = 0; i < f->npaths; i++) {
 			struct path *p = &f->paths[i];
 			struct choice one = { 0 };
@@ -361,6 +372,7 @@ static bool pick_by_weight(struct sched *s, struct flow *f, struct queue *q, con
 			if (!best.path || p->current > best.path->current)
 				best = one;
 		}
+	}
 	if (!best.path)
 		return false;
 	best.path->current -= total;
