@@ -63,6 +63,11 @@ void console_post_conf(struct member *to, struct post *p)
 	conf_unref(p->p);
 }
 
+static void one_pref(void *arg, struct str key, struct str value)
+{
+	console_prefs(arg, key, value);
+}
+
 void mta_console_wire(struct member *me)
 {
 	struct console_thread *t = calloc(1, sizeof *t);
@@ -77,6 +82,7 @@ void mta_console_wire(struct member *me)
 	t->c = console_new(me->loop, &env, me->mta->conf);
 	if (!t->c)
 		fatal("no memory for the console");
+	spool_state_each(me->mta->spool, "preferences", one_pref, t->c);
 }
 
 void mta_console_finish(struct member *me)

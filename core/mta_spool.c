@@ -10,6 +10,7 @@
 enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 256 };
 
 static const us_t COMMIT_EVERY = 20 * US_PER_MS; /* LMDB follows at most this far behind */
+static const us_t STATE_WAIT = US_PER_S;
 static const us_t STATS_EVERY = 250 * US_PER_MS;
 static const us_t RETRY_FAILED = 10 * US_PER_S; /* after a failed LMDB commit */
 
@@ -26,6 +27,7 @@ struct spool_thread {
 	us_t commit_at; /* the next LMDB commit; 0: nothing is buffered */
 	us_t failed_at; /* the last LMDB commit failed then; 0: fine */
 	us_t stats_at;
+	us_t state_at; /* what the state environment has buffered is committed then; 0: nothing */
 	bool loading;
 	bool preparing; /* a worker zero-fills a segment */
 	bool flush_failed;
@@ -367,6 +369,15 @@ static bool before_sleep(void *arg)
 	return spool_step(t->s, now);
 }
 
+/* What nobody waits for: preferences, what lanes have learned. */
+static void state_commit(struct spool_thread *t)
+{
+	struct errbuf e = { "" };
+	t->state_at = 0;
+	if (spool_state_commit(t->s, &e))
+		log_error("state: not recorded: %s", e.text);
+}
+
 static us_t tick(void *arg, us_t now)
 {
 	struct spool_thread *t = arg;
@@ -374,7 +385,9 @@ static us_t tick(void *arg, us_t now)
 		stats(t, now);
 	if (spool_dirty(t->s) && !t->commit_at)
 		t->commit_at = now + COMMIT_EVERY;
-	us_t next = t->stats_at;
+	if (t->state_at && now >= t->state_at)
+		state_commit(t);
+	us_t next = t->stats_at; /* at most 250 ms away: state_at needs no closer look */
 	if (t->commit_at && t->commit_at < next)
 		next = t->commit_at;
 	return next;
@@ -390,6 +403,8 @@ void spool_post_state(struct member *to, struct post *p)
 		     : spool_state_del(state(to)->s, s->table, rstr_str(s->key));
 	if (!ok)
 		log_error("state: no memory to record a row of %s", s->table);
+	if (!state(to)->state_at)
+		state(to)->state_at = loop_now(to->loop) + STATE_WAIT;
 	rstr_unref(s->key);
 	rstr_unref(s->value);
 	free(s);
@@ -398,6 +413,7 @@ void spool_post_state(struct member *to, struct post *p)
 void spool_post_sync(struct member *to, struct post *p)
 {
 	struct errbuf e = { "" };
+	state(to)->state_at = 0;
 	if (spool_state_commit(state(to)->s, &e)) {
 		log_error("state: not recorded: %s", e.text);
 		mta_alarm(to, "state-commit", true, 1, "state",

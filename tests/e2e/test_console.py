@@ -331,3 +331,45 @@ def boxes_hold(full):
         t.key("\x7f" * 6 + f"{n}\r")
         wait_for("their removal", lambda: m.status()["removed"] == n)
         return f"{n} recipients of {name} deleted by typing {n}"
+
+
+@test(flavours=("plain",))
+def console_costs_nothing(full):
+    """Throughput with and without operators whose terminals are stuck, killed or stormed with sizes, in alternating slices."""
+    import statistics
+    slices, n = (10, 6000) if full else (2, 300)
+    with Scene() as s:
+        dns = Nsd(s, {"test.example": zone({"": "127.0.2.9"})})
+        Sink(s, "127.0.2.9", 25)
+        m = Stoker(s, "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n", mta=dns.mta).start()
+        rates = {False: [], True: []}
+        for k in range(slices * 2):
+            operators = []
+            if k % 2:
+                operators = [Terminal(s, m.socket) for _ in range(3)]
+                for t in operators:
+                    t.wait("Queues > all")
+                os.kill(operators[0].child.pid, signal.SIGSTOP)  # as Ctrl-S or a dead link: nobody reads
+            before = m.status()["delivered"]
+            started = time.monotonic()
+            load = threading.Thread(target=smtp_source, args=(m.port, n), kwargs={"size": 5000})
+            load.start()
+            while load.is_alive() and operators:
+                operators[1].child.setwinsize(10 + k % 40, 40 + int(time.monotonic() * 50) % 100)
+                operators[2].pump(0.02)
+            load.join()
+            wait_for("the slice", lambda: m.status()["delivered"] - before >= n, 120, 0.02)
+            rates[bool(k % 2)].append(n / (time.monotonic() - started))
+            if operators:
+                os.kill(operators[0].child.pid, signal.SIGCONT)
+                operators[1].child.kill(signal.SIGKILL)
+                for t in operators:
+                    t.close()
+        loops = {l["name"]: l for l in m.status()["loops"]}
+        cpu = loops["console"]["cpu_total_ms"] / 10 / max(1, m.status()["uptime"])
+        without, with_them = statistics.median(rates[False]), statistics.median(rates[True])
+        found = f"{without:.0f}/s without, {with_them:.0f}/s with three operators ({(with_them / without - 1) * 100:+.1f} %), console thread {cpu:.2f} % CPU"
+        expect(cpu < 5, found)
+        if full:
+            expect(abs(with_them / without - 1) <= 0.05, found)
+        return found
