@@ -181,6 +181,14 @@ static void fill_eta(uint64_t queued, uint64_t due, const struct tally *y, us_t 
 		*state = ETA_IDLE;
 		return;
 	}
+	if (w->code == WHY_PAUSED) { /* what left before the pause says nothing */
+		*state = ETA_IDLE;
+		return;
+	}
+	if (w->code == WHY_PAUSED || w->code == WHY_NO_SOURCE) {
+		*state = ETA_NEVER; /* what went out before says nothing now */
+		return;
+	}
 	if (out <= 0) {
 		*state = w->code == WHY_RETRY_WAIT || w->code == WHY_IN_FLIGHT ||
 				 (w->code == WHY_READY && due)
