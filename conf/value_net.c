@@ -116,7 +116,9 @@ static bool mask_net(struct endpoint *net, int prefix)
 
 	for (int i = 0; i < n; i++) {
 		int bits = prefix - 8 * i;
-		uint8_t keep = bits >= 8 ? 0xff : bits <= 0 ? 0 : (uint8_t)((0xffu << (8 - bits)) & 0xffu);
+		uint8_t keep = bits >= 8   ? 0xff
+			       : bits <= 0 ? 0
+					   : (uint8_t)((0xffu << (8 - bits)) & 0xffu);
 
 		clean = clean && (p[i] & ~keep) == 0;
 		p[i] &= keep;

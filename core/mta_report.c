@@ -13,7 +13,8 @@
 
 enum { READ_BATCH = 128 }; /* about 1 ms of work a pass */
 
-static const us_t POSITION_EVERY = 200 * US_PER_MS; /* well under the second that may repeat after a crash */
+static const us_t POSITION_EVERY =
+    200 * US_PER_MS; /* well under the second that may repeat after a crash */
 static const us_t RETRY_LOG = 5 * US_PER_S;
 
 struct report_thread {
