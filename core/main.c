@@ -62,7 +62,9 @@ static struct conf *read_conf(const char *path, bool quiet, int *code)
 		fprintf(stderr, "%s", buf_z(&out));
 	*code = c ? EXIT_DONE : EXIT_USAGE;
 	if (!quiet && (problems.errors || problems.warnings))
-		fprintf(stderr, "%d errors, %d warnings\n", problems.errors, problems.warnings);
+		fprintf(stderr, "%d error%s, %d warning%s\n", problems.errors,
+			problems.errors == 1 ? "" : "s", problems.warnings,
+			problems.warnings == 1 ? "" : "s");
 	conf_problems_free(&problems);
 	buf_free(&out);
 	return c;

@@ -400,7 +400,7 @@ void worker_post_reload(struct member *to, struct post *p)
 	if (r->now)
 		reload_diff(r, &out);
 	else
-		buf_addf(&out, "%d errors: nothing was changed\n", problems.errors);
+		buf_addf(&out, "%d error%s\n", problems.errors, problems.errors == 1 ? "" : "s");
 	r->text = rstr_new(buf_str(&out));
 	conf_problems_free(&problems);
 	buf_free(&out);

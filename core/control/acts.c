@@ -24,7 +24,7 @@ static void refused(struct request *r, const struct sched_reply *reply)
 
 	buf_init(&text);
 	buf_adds(&text, text_chomp(rstr_str(reply->text)));
-	if (r->inv.has_target)
+	if (r->inv.has_target && !strstr(buf_z(&text), "; nearest: "))
 		names_near(r->c->mirror, &r->inv.sched.target, &text);
 	request_fail(r, reply->exit, "%s", buf_z(&text));
 	buf_free(&text);

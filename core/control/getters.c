@@ -115,6 +115,8 @@ void get_why_text(const struct row *r, us_t now, struct value *out)
 	put_text(out, r->why.text);
 	if (out->type == V_NONE)
 		put_word(out, why_code_name((enum why_code)r->why.code));
+	else if (r->why.code == WHY_PAUSED && r->why.until && r->why.until != US_NEVER)
+		out->i = r->why.until;
 }
 
 /* ---- what has traffic ---- */

@@ -98,10 +98,16 @@ static void link_done(struct request *r, int exit)
 {
 	struct collector *k = r->owner;
 	struct control *c = r->c;
-	bool failed = exit != EXIT_DONE && k->err.n;
 
+	/* Of what failed all is shown: errors of a file stand in what it wrote, not in the last
+	 * word. */
+	if (exit != EXIT_DONE && k->err.n) {
+		if (k->out.n && k->out.p[k->out.n - 1] != '\n')
+			buf_addc(&k->out, '\n');
+		buf_adds(&k->out, buf_str(&k->err));
+	}
 	k->a->exit = exit;
-	k->a->text = rstr_new(text_chomp(buf_str(failed ? &k->err : &k->out)));
+	k->a->text = rstr_new(text_chomp(buf_str(&k->out)));
 	send_answer(c, k->a);
 	buf_free(&k->out);
 	buf_free(&k->err);

@@ -33,7 +33,7 @@ enum value_type {
 };
 struct value {
 	enum value_type type;
-	int64_t i; /* V_INT, V_TIME, V_SPAN (us), V_BYTES, V_BOOL */
+	int64_t i; /* V_INT, V_TIME, V_SPAN (us), V_BYTES, V_BOOL; V_TEXT: until then, 0 not told */
 	double d;
 	struct str s;	       /* valid as long as the row */
 	const uint16_t *trend; /* V_TREND: TREND_STEPS values, a second x 10 */

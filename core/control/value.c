@@ -87,6 +87,12 @@ void value_text(const struct value *v, us_t now, struct buf *out)
 		return;
 	case V_TEXT:
 		clean_add(out, v->s, false);
+		if (v->i > now) {
+			char left[FMT_SIZE];
+
+			fmt_left(v->i - now, left);
+			buf_addf(out, ", %s left", left);
+		}
 		return;
 	case V_TREND:
 		trend_text(v->trend, out);
