@@ -873,8 +873,9 @@ static void do_resume(struct sched *s, const struct sched_cmd *c)
 		if (number)
 			buf_addf(&b, " (override %llu ended)", (unsigned long long)number);
 		if (w)
-			buf_addf(&b, "; still %s: %s (override %llu, by %s)", word,
-				 w->text_target->text, (unsigned long long)w->number, w->who->text);
+			buf_addf(&b, "; still %s: %s%s%s (override %llu, by %s)", word,
+				 w->text_target->text, w->text_at->len ? " at " : "",
+				 w->text_at->text, (unsigned long long)w->number, w->who->text);
 		echo(s, c, done, buf_z(&name));
 		finish_override(s, c, NULL, rstr_new(buf_str(&b)));
 	}
