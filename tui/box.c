@@ -531,7 +531,8 @@ static void draw_binding(const struct box *b, struct canvas *c, struct area line
 			   b->rest);
 	else if (b->each)
 		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE,
-			   "%s: each lane for itself [%s]   Tab: together", target, b->rest);
+			   "%s: each of %d lane%s for itself [%s together]   Tab: together", target,
+			   b->lanes, b->lanes == 1 ? "" : "s", b->rest);
 	else
 		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE,
 			   "%s: together over %d lane%s [%s]   Tab: each lane", target, b->lanes,
