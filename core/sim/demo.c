@@ -117,7 +117,7 @@ static void write_conf(const char *path, const char *dir, uint16_t port)
 	fprintf(f, "[virtual-mta-pool pool-a]\nmembers = vmta1:2, vmta2\n\n"
 		   "[virtual-mta-pool pool-b]\nmembers = vmta3, vmta4\n\n"
 		   "[provider yahoo]\nmx = *.yahoodns.net\nmax-smtp-out = 4\nmax-msg-rate = 3/s\n\n"
-		   "[provider microsoft-consumer]\nmx = *.olc.protection.outlook.com\nmax-smtp-out "
+		   "[provider microsoft]\nmx = *.olc.protection.outlook.com\nmax-smtp-out "
 		   "= 8\nmax-msg-rate = 6/s\n\n"
 		   "[provider t-online]\nmx = *.t-online.de\nprovider-max-msg-rate = 4/s\n\n"
 		   "[domain web.de]\nmax-msg-rate = 60/min\n\n"
