@@ -112,6 +112,24 @@ void dsn_failed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, cons
 	report_add(s, r, &x);
 }
 
+/* The sender hears once that a recipient waits for long. Not durable like a failure: after a crash
+ * it may be missing. */
+void dsn_delayed(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
+{
+	const struct settings *set = r->queue->set;
+	struct report_rcpt x = { .as = DECIDE_DEFERRED, .at = s->now };
+
+	if (!set || set->delay_dsn_after == US_NEVER || r->flags & RF_DELAY_SENT ||
+	    s->now - rcpt_msg(r)->received_at < set->delay_dsn_after ||
+	    !dsn_wanted(r, DECIDE_DEFERRED))
+		return;
+	r->flags |= RF_DELAY_SENT;
+	tr->delayed_dsn_sent = true;
+	x.reply = rstr_ref(tr->reply);
+	memcpy(x.enhanced, tr->verdict.enhanced, sizeof x.enhanced);
+	report_add(s, r, &x);
+}
+
 /* Its report was not durable when Stoker stopped. */
 void dsn_again(struct sched *s, struct rcpt *r, const struct sched_rcpt *in)
 {

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+enum { KEPT_MOST = 50000 };
 enum { LOOKUPS_MAX = 500, FAILED_MAX = 6, FAILED_A_SECOND = 4000 };
 #define FAILED_FIRST_US (60 * US_PER_S)
 #define FAILED_MOST_US	(30 * US_PER_MIN)
@@ -25,6 +26,14 @@ uint64_t hosts_hash(const struct table_link *l)
 	return hosts_key(rstr_str(h->name), h->kind);
 }
 
+static void hosts_unkeep(struct sched *s, struct hosts *h)
+{
+	if (h->users || !list_in(&h->line))
+		return;
+	list_del(&h->line);
+	s->nkept--;
+}
+
 /* A reference; the name is shared with whoever has it already. NULL without memory. */
 struct hosts *hosts_get(struct sched *s, struct rstr *name, enum hosts_kind kind,
 			bool allow_private)
@@ -39,6 +48,7 @@ struct hosts *hosts_get(struct sched *s, struct rstr *name, enum hosts_kind kind
 		h = TABLE_OF(l, struct hosts);
 		if (h->kind == kind && h->allow_private == allow_private &&
 		    str_eq(rstr_str(h->name), rstr_str(name))) {
+			hosts_unkeep(s, h);
 			h->users++;
 			return h;
 		}
@@ -68,10 +78,52 @@ static struct hosts *hosts_named(struct sched *s, struct str name, enum hosts_ki
 	return h;
 }
 
+static void hosts_free(struct sched *s, struct hosts *h);
+
+/* What nothing refers to any more is kept while its answer may still be needed: mail that comes
+ * tomorrow, while the DNS fails. */
+static void keep(struct sched *s, struct hosts *h)
+{
+	struct link *l;
+
+	list_add(&s->kept, &h->line);
+	s->nkept++;
+	while ((l = list_first(&s->kept))) {
+		struct hosts *oldest = LIST_OF(l, struct hosts, line);
+
+		if (s->nkept <= KEPT_MOST && s->now < oldest->known_until)
+			return;
+		hosts_unkeep(s, oldest);
+		hosts_free(s, oldest);
+	}
+}
+
 void hosts_put(struct sched *s, struct hosts *h)
 {
 	if (!h || --h->users)
 		return;
+	list_del(&h->line);
+	if (h->kind != HOSTS_MX || !hosts_usable(h, s->now) || s->ending) {
+		hosts_free(s, h);
+		return;
+	}
+	if (h->state == HOSTS_WAITING) { /* asked when mail needs it again */
+		h->state = HOSTS_KNOWN;
+		h->expires = s->now;
+	}
+	keep(s, h);
+}
+
+void hosts_free_kept(struct sched *s)
+{
+	struct link *l;
+
+	while ((l = list_pop(&s->kept)))
+		hosts_free(s, LIST_OF(l, struct hosts, line));
+}
+
+static void hosts_free(struct sched *s, struct hosts *h)
+{
 	for (uint8_t i = 0; i < h->nparts; i++)
 		hosts_put(s, h->parts[i].hosts);
 	free(h->parts);
@@ -429,7 +481,7 @@ void sched_dns(struct sched *s, us_t now, uint64_t lookup, struct dns_answer *a)
 	else
 		answer_no(s, h, a);
 	dns_answer_free(a);
-	if (h->state == HOSTS_FAILED)
+	if (h->state == HOSTS_FAILED && h->users)
 		list_add(&s->failed, &h->line);
 	hosts_changed(s, h);
 }

@@ -132,6 +132,7 @@ struct hosts *hosts_get(struct sched *s, struct rstr *name, enum hosts_kind kind
 			bool allow_private);
 struct hosts *hosts_of_route(struct sched *s, const struct settings *set);
 void hosts_put(struct sched *s, struct hosts *h);
+void hosts_free_kept(struct sched *s);
 bool hosts_usable(const struct hosts *h, us_t now);
 void hosts_need(struct sched *s, struct hosts *h);
 void hosts_tick(struct sched *s);
@@ -319,6 +320,7 @@ void hosts_bounce(struct sched *s, struct rcpt *r);
 uint64_t report_hash(const struct table_link *l);
 bool dsn_wanted(const struct rcpt *r, uint8_t as);
 void dsn_failed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, const char *mx);
+void dsn_delayed(struct sched *s, struct rcpt *r, struct txn_rcpt *tr);
 void dsn_again(struct sched *s, struct rcpt *r, const struct sched_rcpt *in);
 void dsn_message_over(struct sched *s, struct msg *m);
 us_t dsn_tick(struct sched *s);

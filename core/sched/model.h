@@ -505,7 +505,9 @@ struct sched {
 	struct link line, failed; /* look-ups: to be asked, failed */
 	struct link host_routes;  /* hosts of kind HOSTS_ROUTE */
 	int budget;		  /* what this tick may still do, in hand-outs or their like */
-	uint32_t nasked;
+	struct link kept;	  /* hosts that nothing refers to, oldest first */
+	uint32_t nasked, nkept;
+	bool ending;	   /* being freed */
 	struct link later; /* flows */
 	struct link sessions, idle;
 	uint32_t nsessions, nidle;

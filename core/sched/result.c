@@ -149,7 +149,7 @@ static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
 		tr->decision = (uint8_t)retry_decide(s, r, tr);
 }
 
-static void defer(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, struct lane *a)
+static void defer(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, struct lane *a)
 {
 	rcpt_unplace(s, r);
 	if (r->attempts < UINT16_MAX)
@@ -157,6 +157,7 @@ static void defer(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, st
 	r->flags &= (uint8_t)~RF_UNTRIED;
 	r->prefer = a ? (uint16_t)(a->source->slot + 1) : 0;
 	remember_reply(s, r, tr->reply);
+	dsn_delayed(s, r, tr);
 	rcpt_wait(s, r, tr->due);
 }
 

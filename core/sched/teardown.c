@@ -64,6 +64,7 @@ void teardown(struct sched *s)
 {
 	struct table_link *l;
 
+	s->ending = true;
 	listings_free(s);
 	reports_free(s);
 	commands_free(s);
@@ -84,8 +85,13 @@ void teardown(struct sched *s)
 		queue_free(s, TABLE_OF(l, struct queue));
 	while ((l = any(&s->lanes)))
 		lane_settle(s, TABLE_OF(l, struct lane));
+	hosts_free_kept(s);
 	free_jobs(s);
 	sources_free(s);
+	/* Rates that were used lately are kept without anybody to refer to them. */
+	for (size_t i = 0; i < s->counters.buckets; i++)
+		for (l = table_at(&s->counters, i); l; l = l->next)
+			rstr_unref(TABLE_OF(l, struct counter)->label);
 	tally_release(s, &s->out);
 	tally_release(s, &s->in);
 	free_names(s);

@@ -43,6 +43,7 @@ struct sim_world {
 	/* NULL: each domain has the MX mx.DOMAIN. Fills status and hosts. */
 	struct dns_answer *(*dns)(struct sim *m, struct str name, bool host);
 	us_t io_delay;	    /* mailbox and loop, each way */
+	us_t io_jitter;	    /* up to so much more, on the way there */
 	us_t connect_delay; /* to a session that is up */
 	us_t round_trip;    /* RCPT written to the final answer */
 	us_t dns_delay;
@@ -127,7 +128,7 @@ struct sim {
 	us_t reply_at;
 	uint64_t hash; /* of all actions, for replays */
 	bool quiet;    /* keep no list of RCPTs */
-	uint32_t stack_depth;
+	us_t io_free[2];
 };
 
 /* ---- configuration ---- */
@@ -183,6 +184,18 @@ static inline void sim_call_at(struct sim *m, us_t at, void (*call)(struct sim *
 static inline us_t sim_io_time(const struct sim *m, us_t at)
 {
 	return at >= m->w.stall_from && at < m->w.stall_to ? m->w.stall_to : at;
+}
+
+/* Mailboxes keep their order, however late a pass is. */
+static inline us_t sim_late(struct sim *m, uint32_t io)
+{
+	us_t at = m->now + m->w.io_delay;
+
+	if (m->w.io_jitter)
+		at += (us_t)rng_below(&m->rng, (uint64_t)m->w.io_jitter);
+	if (at < m->io_free[io])
+		at = m->io_free[io];
+	return m->io_free[io] = at;
 }
 
 static inline void sim_tell(struct sim *m, uint32_t io, const struct from_io *f)
@@ -565,7 +578,7 @@ static inline void sim_act(struct sim *m, const struct action *a)
 	switch (a->type) {
 	case ACT_TO_IO:
 		sim_mix(m, a->to_io.session ^ (uint64_t)a->to_io.type << 56 ^ a->to_io.number);
-		e = sim_event(m, sim_io_time(m, m->now + m->w.io_delay), EV_TO_IO);
+		e = sim_event(m, sim_io_time(m, sim_late(m, a->io)), EV_TO_IO);
 		e->io = a->io;
 		e->to = a->to_io;
 		break;

@@ -65,7 +65,8 @@ static void permits_that_run_out_keep_the_bound(void **state)
 	struct sim *m = sim_new(SIM_CONF RATE_100 "max-smtp-out = 60\n", 4);
 
 	(void)state;
-	m->w.io_delay = 11 * US_PER_MS;
+	m->w.io_delay = US_PER_MS;
+	m->w.io_jitter = 14 * US_PER_MS;
 	m->w.round_trip = 100 * US_PER_MS;
 	sim_send_many(m, 8000, "gmail.test", "a", "vmta1");
 	run_minute(m);
@@ -86,7 +87,7 @@ static void four_lanes_share_a_providers_rate(void **state)
 	run_minute(m);
 	check_rate(m, "four lanes under a provider's rate", 5880, 6010, 103);
 	for (int i = 1; i <= 4; i++) {
-		char name[8];
+		char name[16];
 		int n = 0;
 
 		snprintf(name, sizeof name, "vmta%d", i);
@@ -142,7 +143,7 @@ static void a_pools_rate_counts_what_comes_by_it_at_each_address(void **state)
 	run_minute(m);
 	check_rate(m, "a pool of four at 25/s each", 5880, 6012, 107);
 	for (int i = 1; i <= 4; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof name, "vmta%d", i);
 		assert_true(sim_most_in(m, US_PER_S, name, NULL) <= 26);
