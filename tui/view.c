@@ -149,11 +149,30 @@ static void draw_rest(const struct table *t, struct canvas *c, struct area a)
 		   n);
 }
 
+/* Queues shows sites; mail whose receiver the DNS has not told stands in none of them. */
+static bool draw_no_site(struct view *v, struct canvas *c, struct area a)
+{
+	uint64_t n = v->op->console->header.totals.no_site;
+	char count[FMT_SIZE];
+
+	if (!n || list_of(v)->table.list != LIST_SITES || a.h < 4)
+		return false;
+	fmt_count((int64_t)n, count);
+	canvas_fill(c, (struct area){ a.y + a.h - 1, a.x, 1, a.w }, STYLE_TEXT);
+	canvas_fmt(c, a.y + a.h - 1, a.x + 2, a.w - 4, STYLE_ERROR,
+		   "%s recipient%s wait for the DNS, in no site yet   :queues --filter dns", count,
+		   n == 1 ? "" : "s");
+	return true;
+}
+
 void view_list_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 {
 	struct view_list *l = list_of(v);
 	struct table *t = &l->table;
-	bool more = t->page && a.h > 6 && t->page->total > a.h - 1;
+	bool more;
+
+	a.h -= draw_no_site(v, c, a);
+	more = t->page && a.h > 6 && t->page->total > a.h - 1;
 
 	table_draw(t, c, (struct area){ a.y, a.x, a.h - more, a.w }, now, v->op->tz, true);
 	if (more)

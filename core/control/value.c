@@ -1,6 +1,7 @@
 /* Values as cells for the eye and as JSON. */
 #include "core/control/query.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "core/base/clean.h"
@@ -88,10 +89,14 @@ void value_text(const struct value *v, us_t now, struct buf *out)
 	case V_TEXT:
 		clean_add(out, v->s, false);
 		if (v->i > now) {
-			char left[FMT_SIZE];
+			us_t left = v->i - now;
+			char text[FMT_SIZE];
 
-			fmt_left(v->i - now, left);
-			buf_addf(out, ", %s left", left);
+			fmt_left(left, text);
+			if (left >= US_PER_HOUR && left < 24 * US_PER_HOUR)
+				snprintf(text, sizeof text, "%dh%02d", (int)(left / US_PER_HOUR),
+					 (int)(left % US_PER_HOUR / US_PER_MIN));
+			buf_addf(out, ", %s left", text);
 		}
 		return;
 	case V_TREND:

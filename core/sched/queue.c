@@ -153,6 +153,7 @@ static void leave_site(struct sched *s, struct queue *q)
 		return;
 	list_del(&q->on_site);
 	q->site = NULL;
+	s->totals.no_site += q->queued;
 	site->queued -= q->queued;
 	site->due -= q->ready;
 	site->in_flight -= q->in_flight;
@@ -169,6 +170,7 @@ static void enter_site(struct sched *s, struct queue *q, struct site *site)
 	if (!site)
 		return;
 	q->site = site;
+	s->totals.no_site -= q->queued;
 	list_add(&site->queues, &q->on_site);
 	site->queued += q->queued;
 	site->due += q->ready;

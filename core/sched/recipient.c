@@ -53,6 +53,8 @@ static void count_queued(struct sched *s, struct rcpt *r, int n)
 	if (q->site) {
 		q->site->queued += (uint32_t)n;
 		row_dirty(s, &q->site->row);
+	} else {
+		s->totals.no_site += (uint64_t)(int64_t)n;
 	}
 	row_dirty(s, &q->row);
 	row_dirty(s, &j->row);

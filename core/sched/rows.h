@@ -162,6 +162,7 @@ void row_retain(struct row *r);
 struct sched_totals {
 	uint64_t accepted, delivered, deferred, bounced, expired, removed, maybe_twice, queued;
 	uint64_t loading;	 /* of queued: not loaded yet */
+	uint64_t no_site;	 /* of queued: the DNS has not said yet which site takes them */
 	float out_rate, in_rate; /* recipients a second over 10 s */
 	uint32_t connections, connection_limit;
 	uint64_t memory_bytes; /* of the scheduler's objects */
