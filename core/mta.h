@@ -181,6 +181,9 @@ void worker_post_dsn(struct member *to,
 		     struct post *p); /* p: struct dsn_job, q: file body or NULL */
 void worker_post_show(struct member *to, struct post *p);   /* p: struct show_request */
 void worker_post_reload(struct member *to, struct post *p); /* p: struct reload_request */
+void worker_post_forget(
+    struct member *to,
+    struct post *p); /* p: struct settings_cache, q: conf reference; either may be NULL */
 void worker_post_segment(struct member *to, struct post *p);
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */

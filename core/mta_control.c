@@ -198,7 +198,10 @@ static void env_settings(void *arg, uint64_t id, struct str domain, struct str v
 		provider = conf_provider_find(t->conf, rstr_str(known->site.provider));
 	int pool = route == CONF_NONE ? CONF_NONE : t->conf->routes[route].pool;
 	int vmta = route == CONF_NONE ? CONF_NONE : t->conf->routes[route].vmta;
-	const struct settings *s = settings_get(t->settings, d, provider, pool, vmta);
+	if (!t->settings)
+		t->settings = settings_cache_new(t->conf);
+	const struct settings *s =
+	    t->settings ? settings_get(t->settings, d, provider, pool, vmta) : NULL;
 	struct buf out;
 	buf_init(&out);
 	if (s && json)
@@ -279,9 +282,10 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
 {
 	struct mta *m = t->me->mta;
 	conf_set_number(now, ++m->conf_number, clock_now_us());
-	settings_cache_free(t->settings);
-	t->settings = settings_cache_new(now);
-	conf_unref(t->conf);
+	/* Letting go of 10,000 sections takes milliseconds: a worker's job. */
+	mta_post(t->me, m->workers[WORKER_SLOW],
+		 (struct post){ .fn = worker_post_forget, .p = t->settings, .q = t->conf });
+	t->settings = NULL; /* made when somebody asks for settings */
 	t->conf = conf_ref(now);
 	/* Workers read mta->conf; the snapshot it named stays alive for as long as the process, a
 	 * few KB a reload. */
@@ -688,7 +692,6 @@ void mta_control_wire(struct member *me)
 	me->state = t;
 	t->me = me;
 	t->conf = conf_ref(me->mta->conf);
-	t->settings = settings_cache_new(t->conf);
 	struct control_env env = { .arg = t,
 				   .version = STOKER_VERSION,
 				   .sched_command = env_sched_command,
@@ -704,7 +707,7 @@ void mta_control_wire(struct member *me)
 				   .status = env_status,
 				   .audit = env_audit };
 	t->c = control_new(me->loop, &env, t->conf);
-	if (!t->c || !t->settings)
+	if (!t->c)
 		fatal("no memory for the control thread");
 	control_set_link(t->c, link_answer_out, link_echo_out, link_header_out, t);
 	control_phase(t->c, "starting", 0);

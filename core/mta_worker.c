@@ -359,6 +359,13 @@ void worker_post_segment(struct member *to, struct post *p)
 	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_prepared });
 }
 
+void worker_post_forget(struct member *to, struct post *p)
+{
+	(void)to;
+	settings_cache_free(p->p);
+	conf_unref(p->q);
+}
+
 static void reload_diff(struct reload_request *r, struct buf *out)
 {
 	struct conf_diff d;

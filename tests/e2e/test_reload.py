@@ -49,7 +49,8 @@ def ten_thousand_sections_reload_under_load(full):
         m.wait_drained()
         loops = {l["name"]: l["cpu_ms"] for l in m.status()["loops"] if not l["name"].startswith("worker")}
         worst = max(loops, key=loops.get)
-        expect(loops[worst] <= 5.0, f"a pass of {worst} took {loops[worst]} ms of CPU")
+        # 5 ms is the promise; the quick run shares its machine with a compiler and other tests, and only looks for a blunder.
+        expect(loops[worst] <= (5.0 if full else 15.0), f"a pass of {worst} took {loops[worst]} ms of CPU")
         return f"10,000 sections applied {took * 1000:.0f} ms after the command; longest pass {loops[worst]} ms ({worst})"
 
 
