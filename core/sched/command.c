@@ -25,7 +25,7 @@ struct pend { /* a command being carried out */
 	struct link all;
 	struct sched_cmd cmd;
 	struct target target; /* slices into text_target */
-	struct rstr *text_target, *who, *reason, *route, *text;
+	struct rstr *text_target, *text_at, *who, *reason, *route, *session, *text;
 	uint8_t phase, walk;
 	bool census, fenced, synced, walk_first;
 	uint32_t serial;
@@ -80,6 +80,8 @@ static void pend_free(struct pend *p)
 	rstr_unref(p->who);
 	rstr_unref(p->reason);
 	rstr_unref(p->route);
+	rstr_unref(p->session);
+	rstr_unref(p->text_at);
 	rstr_unref(p->text);
 	free(p);
 }
@@ -101,7 +103,12 @@ static struct pend *pend_new(struct sched *s, const struct sched_cmd *c)
 	p->who = rstr_new(c->who);
 	p->reason = rstr_new(c->reason);
 	p->route = rstr_new(c->route);
-	if (!p->text_target || !p->who || !p->reason || !p->route) {
+	p->session = rstr_new(c->session);
+	buf_init(&b);
+	target_print(&c->at, &b);
+	p->text_at = rstr_new(buf_str(&b));
+	buf_free(&b);
+	if (!p->text_target || !p->text_at || !p->who || !p->reason || !p->route || !p->session) {
 		pend_free(p);
 		return NULL;
 	}
@@ -111,7 +118,10 @@ static struct pend *pend_new(struct sched *s, const struct sched_cmd *c)
 	p->cmd.who = rstr_str(p->who);
 	p->cmd.reason = rstr_str(p->reason);
 	p->cmd.route = rstr_str(p->route);
+	p->cmd.session = rstr_str(p->session);
 	p->cmd.target = p->target;
+	if (target_parse(rstr_str(p->text_at), &p->cmd.at, &e))
+		p->cmd.at = (struct target){ .kind = TARGET_ALL };
 	list_add(&s->commands, &p->all);
 	return p;
 }
@@ -383,6 +393,8 @@ static bool whole_queue(struct sched *s, struct pend *p, struct queue *q)
 	if (p->walk == WALK_RETRY) {
 		p->done += q->nwaiting;
 		queue_release(s, q);
+		if (q->hosts)
+			hosts_retry(s, q->hosts);
 		return true;
 	}
 	if (p->cmd.shown_at && q->newest && rcpt_msg(q->newest)->received_at > p->cmd.shown_at)
