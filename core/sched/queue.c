@@ -145,6 +145,14 @@ struct queue *queue_get(struct sched *s, struct str domain, struct route *r)
 	return q;
 }
 
+/* What holds a queue is told of its site, too. */
+static void rows_dirty(struct sched *s, struct queue *q)
+{
+	row_dirty(s, &q->row);
+	if (q->site)
+		row_dirty(s, &q->site->row);
+}
+
 static void leave_site(struct sched *s, struct queue *q)
 {
 	struct site *site = q->site;
@@ -265,7 +273,7 @@ void queue_resolve(struct sched *s, struct queue *q)
 	enter_site(s, q, site);
 	q->paused = override_pause_of_queue(s, q);
 	q->epoch = s->epoch;
-	row_dirty(s, &q->row);
+	rows_dirty(s, q);
 }
 
 /* ---- ring ---- */
@@ -307,7 +315,7 @@ void queue_stop(struct sched *s, struct queue *q, enum queue_stop why)
 {
 	queue_leave_ring(s, q);
 	if (q->stop != why)
-		row_dirty(s, &q->row);
+		rows_dirty(s, q);
 	q->stop = (uint8_t)why;
 	if (why == STOP_NEGATIVE)
 		queue_work(s, q);
@@ -350,7 +358,7 @@ void queue_place(struct sched *s, struct queue *q)
 		return;
 	}
 	if (q->stop != STOP_NONE)
-		row_dirty(s, &q->row);
+		rows_dirty(s, q);
 	q->stop = STOP_NONE;
 	enter_ring(q);
 	flow_ready(s, q->flow);
