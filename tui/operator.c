@@ -482,7 +482,9 @@ bool operator_may_act(struct oper *op)
 {
 	if (op->role >= ROLE_OPERATE)
 		return true;
-	operator_echo(op, STYLE_ERROR, "read only: %s may look, not act ([console] operate, admin)",
+	operator_echo(op, STYLE_ERROR,
+		      "read only: %s may look, not act here (attach --read-only, or [console] "
+		      "operate, admin)",
 		      op->user);
 	return false;
 }
