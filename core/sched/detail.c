@@ -38,20 +38,10 @@ static void put_why(struct jsonw *w, const char *key, struct why *y)
 
 static void put_origin(struct jsonw *w, const struct counter *c)
 {
-	if (c->by) {
-		struct rstr *text = rstr_newf("override %llu", (unsigned long long)c->by);
+	struct rstr *text = counter_origin(c);
 
-		put_rstr(w, "origin", text);
-		rstr_unref(text);
-		return;
-	}
-	jsonw_object(w, "origin");
-	if (c->origin.file) {
-		jsonw_z(w, "file", c->origin.file);
-		jsonw_int(w, "line", c->origin.line);
-	}
-	jsonw_z(w, "section", c->origin.section ? c->origin.section : "default");
-	jsonw_end_object(w);
+	put_rstr(w, "origin", text);
+	rstr_unref(text);
 }
 
 static void put_counter(struct jsonw *w, const struct counter *c, us_t now)

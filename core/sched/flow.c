@@ -249,7 +249,7 @@ static bool path_open(struct sched *s, struct path *p)
 }
 
 /* Can a recipient that prefers this path wait for it? */
-static bool path_soon(const struct sched *s, const struct path *p, uint32_t since_s)
+bool path_soon(const struct sched *s, const struct path *p, uint32_t since_s)
 {
 	const struct gate *g = p->wait.at;
 

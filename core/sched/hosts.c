@@ -344,6 +344,15 @@ void hosts_need(struct sched *s, struct hosts *h)
 		enter_line(s, h);
 }
 
+/* An operator says: now. */
+void hosts_retry(struct sched *s, struct hosts *h)
+{
+	for (uint8_t i = 0; i < h->nparts; i++)
+		hosts_retry(s, h->parts[i].hosts);
+	if (h->kind != HOSTS_ROUTE && (h->state == HOSTS_FAILED || h->state == HOSTS_NEGATIVE))
+		enter_line(s, h);
+}
+
 void hosts_tick(struct sched *s)
 {
 	struct link *l;

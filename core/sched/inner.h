@@ -135,6 +135,7 @@ void hosts_put(struct sched *s, struct hosts *h);
 void hosts_free_kept(struct sched *s);
 bool hosts_usable(const struct hosts *h, us_t now);
 void hosts_need(struct sched *s, struct hosts *h);
+void hosts_retry(struct sched *s, struct hosts *h);
 void hosts_tick(struct sched *s);
 void hosts_second(struct sched *s);
 
@@ -213,6 +214,7 @@ void lane_settle(struct sched *s, struct lane *a);
 
 /* ---- rest.c ---- */
 void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason);
+void lane_came_up(struct sched *s, struct lane *a);
 void lane_result(struct sched *s, struct lane *a, bool delivered, bool failure, struct rstr *reply);
 void lane_rest_over(struct sched *s, struct lane *a);
 void lane_probe_ended(struct sched *s, struct lane *a);
@@ -265,6 +267,7 @@ void flow_look_again(struct sched *s, struct flow *f);
 bool flow_open(struct sched *s, struct flow *f,
 	       const struct queue *q); /* makes its paths; false: later */
 bool flow_shut(const struct flow *f);
+bool path_soon(const struct sched *s, const struct path *p, uint32_t since_s);
 void path_woken(struct sched *s, struct path *p);
 void sites_run(struct sched *s);
 
@@ -334,6 +337,8 @@ void rows_all_dirty(struct sched *s);
 
 /* ---- why.c ---- */
 void why_clear(struct why *w);
+struct rstr *
+counter_origin(const struct counter *c); /* "override 17", "stoker.ini:12 [domain *]", "default" */
 void why_queue(struct sched *s, struct queue *q, struct why *out);
 void why_rcpt(struct sched *s, struct rcpt *r, struct why *out);
 void why_site(struct sched *s, struct site *t, struct why *out);

@@ -303,6 +303,7 @@ static void counter_free(struct sched *s, struct counter *c)
 	gate_free(s, &c->gate);
 	table_del(&s->counters, &c->link);
 	rstr_unref(c->label);
+	name_put(s, c->origin);
 	pool_put(pool_of(s, c->kind), c);
 }
 
@@ -325,11 +326,35 @@ void counter_unref(struct sched *s, struct counter *c)
 	counter_sweep(s, c);
 }
 
+/* Kept as text of its own: the snapshot that it comes from may go. */
+static void set_origin(struct sched *s, struct counter *c, const struct origin *o)
+{
+	struct buf b;
+
+	if (!o || !o->file) {
+		name_put(s, c->origin);
+		c->origin = NULL;
+		c->origin_section = NULL;
+		return;
+	}
+	if (c->origin && c->origin_section == o->section && c->origin_line == o->line &&
+	    c->origin_conf == (uint32_t)s->conf_gen)
+		return;
+	buf_init(&b);
+	buf_addf(&b, "%s:%d %s", o->file, o->line, o->section ? o->section : "");
+	name_put(s, c->origin);
+	c->origin = name_get(s, buf_str(&b));
+	c->origin_section = o->section;
+	c->origin_line = o->line;
+	c->origin_conf = (uint32_t)s->conf_gen;
+	buf_free(&b);
+}
+
 void counter_limit(struct sched *s, struct counter *c, int n, struct rate rate,
 		   const struct origin *origin, uint64_t by)
 {
 	c->limited = true;
-	c->origin = origin ? *origin : (struct origin){ 0 };
+	set_origin(s, c, origin);
 	c->by = by;
 	if (c->kind == LIMIT_CONNECTIONS) {
 		if (c->limit != n)

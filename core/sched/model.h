@@ -233,12 +233,15 @@ struct counter { /* a limit: what it is, and what is used of it */
 	struct gate gate;
 	uint8_t kind, scope; /* enum limit_kind, limit_scope */
 	uint8_t flavour;
-	bool limited;	   /* else only counted */
-	uint64_t a, b, c;  /* whose: ids */
-	int limit;	   /* connections */
-	int used, closing; /* connections; of them told to close */
-	int64_t pending;   /* permits promised to sessions that have none yet */
-	struct origin origin;
+	bool limited;		    /* else only counted */
+	uint64_t a, b, c;	    /* whose: ids */
+	int limit;		    /* connections */
+	int used, closing;	    /* connections; of them told to close */
+	int64_t pending;	    /* permits promised to sessions that have none yet */
+	struct name *origin;	    /* "stoker.ini:12 [domain *]"; NULL: the default */
+	const char *origin_section; /* what `origin` was made from: compared, not read */
+	int origin_line;
+	uint32_t origin_conf;
 	uint64_t by;	    /* the override that set it; 0: the configuration */
 	struct rstr *label; /* its name in the state table; slow rates only */
 	us_t saved;	    /* last attempt as saved there */

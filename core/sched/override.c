@@ -72,8 +72,10 @@ static void changed(struct sched *s)
 		    LIST_OF(l, struct override, live)->target.kind == TARGET_MESSAGE;
 	epoch_raise(s);
 	sessions_rebind_start(s);
-	for (uint32_t i = 0; i < s->nsources; i++)
+	for (uint32_t i = 0; i < s->nsources; i++) {
+		s->sources[i]->conn->limited = false; /* until a path finds a limit */
 		row_dirty(s, &s->sources[i]->row);
+	}
 }
 
 struct override *override_on(struct sched *s, enum override_kind kind, bool each,

@@ -52,6 +52,22 @@ void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason)
 		a->rest_reason = rstr_ref(reason);
 }
 
+/* An attempt gave a session: what made the lane rest is over; only a delivery makes the next rest
+ * short again. */
+void lane_came_up(struct sched *s, struct lane *a)
+{
+	if (a->rest_kind != REST_CONNECT)
+		return;
+	a->rest_kind = REST_NONE;
+	a->resting_since = a->resting_until = 0;
+	a->probe = 0;
+	heap_del(&s->gates, &a->rest.timer);
+	gate_open(s, &a->rest);
+	state_lane_save(s, a);
+	row_dirty(s, &a->row);
+	row_dirty(s, &a->site->row);
+}
+
 static void recovered(struct sched *s, struct lane *a)
 {
 	a->deferred_in_row = 0;

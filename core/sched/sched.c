@@ -205,6 +205,14 @@ void sched_conf(struct sched *s, us_t now, struct conf *c)
 	conf_recall(s);
 }
 
+/* What binds them may be another limit now. */
+static void lanes_all_dirty(struct sched *s)
+{
+	for (size_t i = 0; i < s->lanes.buckets; i++)
+		for (struct table_link *l = table_at(&s->lanes, i); l; l = l->next)
+			row_dirty(s, &TABLE_OF(l, struct lane)->row);
+}
+
 /* ---- the walk over all queues after a change, and upkeep ---- */
 
 static void walk(struct sched *s)
@@ -228,6 +236,7 @@ static void walk(struct sched *s)
 		s->walking = false;
 		old_caches_drop(s);
 		alarms_routes(s);
+		lanes_all_dirty(s);
 	}
 }
 

@@ -531,6 +531,7 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 			flight_up(s, e->flights[0]);
 	}
 	e->pipelining = m->pipelining;
+	lane_came_up(s, e->lane);
 	session_sort(s, e);
 	lane_woken(s, e->lane);
 }

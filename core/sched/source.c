@@ -82,8 +82,10 @@ static void source_update(struct sched *s, struct source *src, int vmta)
 
 void sources_update(struct sched *s)
 {
-	for (uint32_t i = 0; i < s->nsources; i++)
+	for (uint32_t i = 0; i < s->nsources; i++) {
 		s->sources[i]->vmta = CONF_NONE;
+		s->sources[i]->conn->limited = false; /* until a path finds a limit */
+	}
 	for (int i = 0; i < s->conf->nvmtas; i++) {
 		struct str name = str_of(s->conf->vmtas[i].name);
 		struct source *src = source_find(s, name);

@@ -1,7 +1,7 @@
 /* Why mail does not move: the one limit that binds, from the same tests that hand-out makes. */
 #include "core/sched/inner.h"
 
-enum { SITE_LOOK = 64 };
+enum { SITE_LOOK = 64, BANDS_LOOK = 16 };
 
 /* ---- the parts of an answer ---- */
 
@@ -18,13 +18,11 @@ static void say_plain(struct why *w, enum why_code code)
 	say(w, code, rstr_new(str_of(why_code_name(code))));
 }
 
-static struct rstr *origin_text(const struct origin *o, uint64_t by)
+struct rstr *counter_origin(const struct counter *c)
 {
-	if (by)
-		return rstr_newf("override %llu", (unsigned long long)by);
-	if (!o->file)
-		return rstr_newf("default");
-	return rstr_newf("%s:%d %s", o->file, o->line, o->section ? o->section : "");
+	if (c->by)
+		return rstr_newf("override %llu", (unsigned long long)c->by);
+	return c->origin ? rstr_new(name_str(c->origin)) : rstr_newf("default");
 }
 
 void why_clear(struct why *w)
@@ -75,7 +73,7 @@ static void say_counter(const struct counter *c, us_t now, struct why *w)
 		w->until = when > now + US_PER_S ? when : 0;
 	}
 	w->counts = c->scope;
-	w->origin = origin_text(&c->origin, c->by);
+	w->origin = counter_origin(c);
 }
 
 static void say_rest(const struct lane *a, struct why *w)
@@ -131,6 +129,18 @@ static void judge_shut(struct sched *s, const struct path *p, struct verdict *v)
 	}
 }
 
+/* The rate for which the probing session waits; NULL: it doesn't. */
+static const struct counter *probe_waits(struct sched *s, const struct lane *a)
+{
+	const struct session *e = idmap_get(&s->by_session, a->probe);
+	const struct flight *f = e && e->ask_n ? e->flights[0] : NULL;
+
+	for (uint8_t i = 0; f && i < f->ncharged; i++)
+		if (bucket_tokens(&f->charged[i]->bucket, s->now) < 1)
+			return f->charged[i];
+	return NULL;
+}
+
 static void judge_path(struct sched *s, struct path *p, struct queue *q, struct verdict *v)
 {
 	const struct counter *c;
@@ -143,8 +153,12 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 		return;
 	}
 	if (a->rest_kind != REST_NONE && (s->now < a->resting_until || a->probe)) {
-		say_rest(a, &v->why);
-		v->when = a->resting_until;
+		c = s->now < a->resting_until ? NULL : probe_waits(s, a);
+		if (c)
+			say_counter(c, s->now, &v->why);
+		else
+			say_rest(a, &v->why);
+		v->when = c ? bucket_when(&c->bucket, s->now, 1) : a->resting_until;
 		return;
 	}
 	opening = !has_session(s, p, q);
@@ -161,32 +175,78 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 		say_counter(s->total, s->now, &v->why);
 		return;
 	}
+	if (opening && p->connecting) {
+		say(&v->why, WHY_CONNECT, rstr_newf("connecting"));
+		return;
+	}
 	say_plain(&v->why, WHY_READY);
 	v->when = -1;
 }
 
-static void judge_flow(struct sched *s, struct flow *f, struct queue *q, struct why *out)
+static void keep_better(struct verdict *best, struct verdict *v)
 {
-	struct verdict best = { .when = US_NEVER };
-	bool any = false;
+	if (!best->why.text || v->when < best->when) {
+		why_clear(&best->why);
+		*best = *v;
+	} else {
+		why_clear(&v->why);
+	}
+}
 
-	if (f->wait.at) {
-		say_counter(s->total, s->now, out);
+/* Ready mail that prefers a virtual MTA waits for that one, if it can send soon; other mail takes
+ * any. */
+static void judge_sub(struct sched *s, struct flow *f, struct queue *q, const struct sub *u,
+		      struct verdict *best)
+{
+	for (uint8_t i = 0; u && u->prefer && i < f->npaths; i++) {
+		struct path *p = &f->paths[i];
+		struct verdict v = { .when = US_NEVER };
+
+		if (p->source != s->sources[u->prefer - 1] || !path_soon(s, p, u->since_s))
+			continue;
+		judge_path(s, p, q, &v);
+		keep_better(best, &v);
 		return;
 	}
 	for (uint8_t i = 0; i < f->npaths; i++) {
 		struct verdict v = { .when = US_NEVER };
 
 		judge_path(s, &f->paths[i], q, &v);
-		if (!any || v.when < best.when) {
-			why_clear(&best.why);
-			best = v;
-			any = true;
-		} else {
-			why_clear(&v.why);
-		}
+		keep_better(best, &v);
 	}
-	if (any)
+}
+
+static void judge_bands(struct sched *s, struct flow *f, struct queue *q, struct verdict *best)
+{
+	int look = BANDS_LOOK;
+
+	for (struct band *level = q->bands; level; level = level->lower) {
+		struct band *b = level;
+
+		do {
+			for (const struct sub *u = &b->sub; u && look; u = u->next)
+				if (u->n && !job_stopped(s, b->job)) {
+					judge_sub(s, f, q, u, best);
+					look--;
+				}
+			b = b->next;
+		} while (b != level && look);
+	}
+}
+
+static void judge_flow(struct sched *s, struct flow *f, struct queue *q, struct why *out)
+{
+	struct verdict best = { .when = US_NEVER };
+
+	if (f->wait.at) {
+		say_counter(s->total, s->now, out);
+		return;
+	}
+	if (q && q->bands && f->npaths)
+		judge_bands(s, f, q, &best);
+	if (!best.why.text)
+		judge_sub(s, f, q, NULL, &best);
+	if (best.why.text)
 		*out = best.why;
 	else if (f->paths || !f->route->nmembers)
 		say(out, WHY_NO_SOURCE, rstr_newf("no virtual MTA in %s", f->route->name->text));

@@ -76,7 +76,13 @@ static struct sim *busy(uint64_t seed)
 
 static void a_pause_lets_nothing_start_after_its_answer(void **state)
 {
-	static const char *const targets[] = { "gmail.test", "gmail.test/pool-a", "@mx.gmail.test", "pool:pool-a", "job:a", "*.test", "all" };
+	static const char *const targets[] = { "gmail.test",
+					       "gmail.test/pool-a",
+					       "@mx.gmail.test",
+					       "pool:pool-a",
+					       "job:a",
+					       "*.test",
+					       "all" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
@@ -168,7 +174,13 @@ static void what_fits_nothing_known_is_refused_with_the_nearest(void **state)
 
 static void a_rate_binds_from_its_answer_on(void **state)
 {
-	static const char *const targets[] = { "gmail.test", "gmail.test/pool-a", "@mx.gmail.test", "pool:pool-a", "job:a", "*.test", "all",
+	static const char *const targets[] = { "gmail.test",
+					       "gmail.test/pool-a",
+					       "@mx.gmail.test",
+					       "pool:pool-a",
+					       "job:a",
+					       "*.test",
+					       "all",
 					       "mx.gmail.test@*" };
 
 	(void)state;
@@ -239,8 +251,8 @@ static void connections_over_a_new_limit_are_closed(void **state)
 	c.connections = 5;
 	does(m, c);
 	sim_run(m, 300 * US_PER_MS);
-	assert_in_range(open_now(m, "mx.gmail.test@vmta1") + open_now(m, "mx.gmail.test@vmta2") + open_now(m, "mx.gmail.test@vmta3") +
-				open_now(m, "mx.gmail.test@vmta4"),
+	assert_in_range(open_now(m, "mx.gmail.test@vmta1") + open_now(m, "mx.gmail.test@vmta2") +
+			    open_now(m, "mx.gmail.test@vmta3") + open_now(m, "mx.gmail.test@vmta4"),
 			4, 5);
 	sim_free(m);
 }
@@ -315,7 +327,8 @@ static void an_override_ends_at_its_time(void **state)
 	sim_free(m);
 }
 
-static struct sim_verdict defers(struct sim *m, const char *vmta, struct str address, uint32_t attempt)
+static struct sim_verdict defers(struct sim *m, const char *vmta, struct str address,
+				 uint32_t attempt)
 {
 	(void)m;
 	(void)vmta;

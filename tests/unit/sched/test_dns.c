@@ -11,7 +11,8 @@ static struct dns_answer *answers(struct sim *m, struct str name, bool host)
 	snprintf(last_asked, sizeof last_asked, "%s%.*s", host ? "host " : "", (int)name.n, name.p);
 	if (status != DNS_OK)
 		return sim_dns_none(status, m->now + 5 * US_PER_MIN);
-	return sim_dns_hosts(host ? "relay.test" : "mx1.big.test mx2.big.test", m->now + 10 * US_PER_MIN);
+	return sim_dns_hosts(host ? "relay.test" : "mx1.big.test mx2.big.test",
+			     m->now + 10 * US_PER_MIN);
 }
 
 struct seen {
@@ -35,7 +36,8 @@ static void look(void *arg, struct row *r)
 			x->queued = r->queue.queued;
 			x->stale = r->queue.stale_mx;
 			x->domains = r->queue.domains;
-			snprintf(x->site, sizeof x->site, "%s", r->queue.site_name ? r->queue.site_name->text : "");
+			snprintf(x->site, sizeof x->site, "%s",
+				 r->queue.site_name ? r->queue.site_name->text : "");
 		}
 	}
 	row_release(r);
@@ -68,7 +70,10 @@ static void negative_answers_bounce(void **state)
 	static const struct {
 		enum dns_status status;
 		const char *enhanced;
-	} cases[] = { { DNS_NXDOMAIN, "5.1.2" }, { DNS_NO_HOST, "5.1.2" }, { DNS_NULL_MX, "5.1.10" }, { DNS_LOOP, "5.4.6" } };
+	} cases[] = { { DNS_NXDOMAIN, "5.1.2" },
+		      { DNS_NO_HOST, "5.1.2" },
+		      { DNS_NULL_MX, "5.1.10" },
+		      { DNS_LOOP, "5.4.6" } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -207,8 +212,10 @@ static void a_provider_takes_its_hosts_in(void **state)
 
 static void a_route_of_hosts_stands_in_for_the_mx(void **state)
 {
-	struct sim *m = start(DNS_OK, SIM_CONF "[domain x.test]\nroute = relay.test:2525, [192.0.2.9]:26\n[domain ip.test]\nroute = [192.0.2.7]\n"
-						"[domain via.test]\nroute = mx:other.test\n");
+	struct sim *m =
+	    start(DNS_OK, SIM_CONF "[domain x.test]\nroute = relay.test:2525, "
+				   "[192.0.2.9]:26\n[domain ip.test]\nroute = [192.0.2.7]\n"
+				   "[domain via.test]\nroute = mx:other.test\n");
 
 	(void)state;
 	sim_send(m, &(struct sim_mail){ .to = "a@x.test" });
@@ -246,7 +253,8 @@ static void a_route_that_fails_waits(void **state)
 static void mail_of_a_route_that_is_gone_waits_and_is_announced(void **state)
 {
 	struct sim *m = start(DNS_OK, SIM_CONF);
-	struct conf *less = sim_conf_read("[mta]\nhostname = mx.test\n[virtual-mta vmta1]\nsmtp-source-host = 127.0.1.1 m1.test\n");
+	struct conf *less = sim_conf_read("[mta]\nhostname = mx.test\n[virtual-mta "
+					  "vmta1]\nsmtp-source-host = 127.0.1.1 m1.test\n");
 	struct seen x;
 
 	(void)state;

@@ -1,4 +1,5 @@
-/* Order: no sender, job or domain stands in another's way; pools share by weight; greylisting is answered from the same address. */
+/* Order: no sender, job or domain stands in another's way; pools share by weight; greylisting is
+ * answered from the same address. */
 #include "sim.h"
 
 static us_t first_attempt_of(const struct sim *m, uint64_t message)
@@ -19,7 +20,8 @@ static int count(const struct sim *m, us_t from, const char *vmta, const char *q
 	return n;
 }
 
-/* Behind `backlog` recipients of one sender, how long a message of another waits for its attempt. */
+/* Behind `backlog` recipients of one sender, how long a message of another waits for its attempt.
+ */
 static us_t wait_behind(const char *rate, int backlog, uint64_t seed)
 {
 	char conf[2000];
@@ -33,7 +35,10 @@ static us_t wait_behind(const char *rate, int backlog, uint64_t seed)
 	sim_send_many(m, backlog, "gmail.test", "campaign", "pool-a");
 	sim_run(m, 10 * US_PER_S + 137 * US_PER_MS);
 	at = m->now;
-	id = sim_send(m, &(struct sim_mail){ .to = "me@gmail.test", .sender = "reset@bank.example", .job = "bank", .route = "pool-a" });
+	id = sim_send(m, &(struct sim_mail){ .to = "me@gmail.test",
+					     .sender = "reset@bank.example",
+					     .job = "bank",
+					     .route = "pool-a" });
 	sim_run(m, 10 * US_PER_S);
 	wait = first_attempt_of(m, id) - at;
 	printf("  %d wait at %s: attempted after %.3f s\n", backlog, rate, (double)wait / 1e6);
@@ -77,7 +82,8 @@ static void higher_priority_goes_first_but_for_one_in_twenty(void **state)
 	(void)state;
 	for (int i = 0; i < 3000; i++) {
 		snprintf(to, sizeof to, "u%d@gmail.test", i);
-		sim_send(m, &(struct sim_mail){ .to = to, .priority = i % 2 ? 90 : 10, .job = "same" });
+		sim_send(
+		    m, &(struct sim_mail){ .to = to, .priority = i % 2 ? 90 : 10, .job = "same" });
 	}
 	sim_run(m, 10 * US_PER_S);
 	for (size_t i = 0; i < m->nrcpts; i++)
@@ -111,9 +117,10 @@ static void queues_of_a_lane_take_turns(void **state)
 
 static void queue_priority_orders_the_queues_of_a_lane(void **state)
 {
-	struct sim *m = sim_new(SIM_CONF "[domain *]\nmax-msg-rate = 100/s\n[domain vip.test]\nqueue-priority = 90\n"
-					 "[domain slow.test]\nqueue-priority = 10\n",
-				7);
+	struct sim *m = sim_new(
+	    SIM_CONF "[domain *]\nmax-msg-rate = 100/s\n[domain vip.test]\nqueue-priority = 90\n"
+		     "[domain slow.test]\nqueue-priority = 10\n",
+	    7);
 
 	(void)state;
 	m->w.dns = one_mx;
@@ -121,21 +128,24 @@ static void queue_priority_orders_the_queues_of_a_lane(void **state)
 	sim_send_many(m, 3000, "mid.test", "a", "vmta1");
 	sim_send_many(m, 3000, "slow.test", "a", "vmta1");
 	sim_run(m, 20 * US_PER_S);
-	printf("  of 2000: vip %d, mid %d, slow %d\n", count(m, 0, NULL, "vip.test/vmta1"), count(m, 0, NULL, "mid.test/vmta1"),
-	       count(m, 0, NULL, "slow.test/vmta1"));
+	printf("  of 2000: vip %d, mid %d, slow %d\n", count(m, 0, NULL, "vip.test/vmta1"),
+	       count(m, 0, NULL, "mid.test/vmta1"), count(m, 0, NULL, "slow.test/vmta1"));
 	assert_in_range(count(m, 0, NULL, "vip.test/vmta1"), 1850, 1920);
-	assert_in_range(count(m, 0, NULL, "mid.test/vmta1") + count(m, 0, NULL, "slow.test/vmta1"), 90, 115);
+	assert_in_range(count(m, 0, NULL, "mid.test/vmta1") + count(m, 0, NULL, "slow.test/vmta1"),
+			90, 115);
 	assert_true(count(m, 0, NULL, "slow.test/vmta1") >= 40);
 	sim_free(m);
 }
 
 static void a_pool_shares_by_weight_and_cold_members_wait(void **state)
 {
-	struct sim *m = sim_new("[mta]\nhostname = mx.test\n[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 a.test\n"
-				"[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 b.test\n"
-				"[virtual-mta v3]\nsmtp-source-host = 127.0.1.3 c.test\ncold = yes\n"
-				"[virtual-mta-pool p]\nmembers = v1:3, v2:1, v3:5\n[provider x]\nmx = mx.*\nprovider-max-msg-rate = 100/s\n",
-				8);
+	struct sim *m = sim_new(
+	    "[mta]\nhostname = mx.test\n[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 a.test\n"
+	    "[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 b.test\n"
+	    "[virtual-mta v3]\nsmtp-source-host = 127.0.1.3 c.test\ncold = yes\n"
+	    "[virtual-mta-pool p]\nmembers = v1:3, v2:1, v3:5\n[provider x]\nmx = "
+	    "mx.*\nprovider-max-msg-rate = 100/s\n",
+	    8);
 
 	(void)state;
 	sim_send_many(m, 2000, "gmail.test", "a", "p");
@@ -148,10 +158,12 @@ static void a_pool_shares_by_weight_and_cold_members_wait(void **state)
 
 static void cold_members_take_what_the_others_have_no_room_for(void **state)
 {
-	struct sim *m = sim_new("[mta]\nhostname = mx.test\n[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 a.test\nmax-msg-rate = 10/s\n"
-				"[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 b.test\ncold = yes\n"
-				"[virtual-mta-pool p]\nmembers = v1, v2\n",
-				9);
+	struct sim *m =
+	    sim_new("[mta]\nhostname = mx.test\n[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 "
+		    "a.test\nmax-msg-rate = 10/s\n"
+		    "[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 b.test\ncold = yes\n"
+		    "[virtual-mta-pool p]\nmembers = v1, v2\n",
+		    9);
 
 	(void)state;
 	m->w.round_trip = 50 * US_PER_MS;
@@ -166,7 +178,8 @@ static void cold_members_take_what_the_others_have_no_room_for(void **state)
 static char seen[1000][24];
 static us_t seen_at[1000];
 
-static struct sim_verdict greylists(struct sim *m, const char *vmta, struct str address, uint32_t attempt)
+static struct sim_verdict greylists(struct sim *m, const char *vmta, struct str address,
+				    uint32_t attempt)
 {
 	int who = atoi(address.p + 1);
 
@@ -176,7 +189,8 @@ static struct sim_verdict greylists(struct sim *m, const char *vmta, struct str 
 		seen_at[who] = m->now;
 	}
 	if (strcmp(seen[who], vmta) != 0 || m->now - seen_at[who] < 5 * US_PER_MIN)
-		return (struct sim_verdict){ CLASS_GREYLIST, false, "450 4.2.0 greylisted", "4.2.0" };
+		return (struct sim_verdict){ CLASS_GREYLIST, false, "450 4.2.0 greylisted",
+					     "4.2.0" };
 	return (struct sim_verdict){ CLASS_OK, false, "250 2.0.0 ok", "2.0.0" };
 }
 
@@ -229,7 +243,8 @@ static void the_same_seed_gives_the_same_run(void **state)
 		m->w.rcpt = greylists;
 		memset(seen, 0, sizeof seen);
 		for (int i = 0; i < 5; i++)
-			sim_send_many(m, 200, i % 2 ? "a.test" : "b.test", "a", i % 3 ? "pool-a" : "vmta1");
+			sim_send_many(m, 200, i % 2 ? "a.test" : "b.test", "a",
+				      i % 3 ? "pool-a" : "vmta1");
 		sim_run(m, 10 * US_PER_MIN);
 		hash[k] = m->hash;
 		sim_free(m);

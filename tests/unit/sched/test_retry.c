@@ -5,7 +5,8 @@
 
 static struct sim_verdict verdict; /* for every recipient, but "ok@…" */
 
-static struct sim_verdict same_for_all(struct sim *m, const char *vmta, struct str address, uint32_t attempt)
+static struct sim_verdict same_for_all(struct sim *m, const char *vmta, struct str address,
+				       uint32_t attempt)
 {
 	(void)m;
 	(void)vmta;
@@ -17,7 +18,8 @@ static struct sim_verdict same_for_all(struct sim *m, const char *vmta, struct s
 
 static const struct sim_verdict full = { CLASS_MAILBOX, false, "452 4.2.2 mailbox full", "4.2.2" };
 static const struct sim_verdict busy = { CLASS_TRANSIENT, false, "451 4.3.2 system busy", "4.3.2" };
-static const struct sim_verdict unknown = { CLASS_PERMANENT, true, "550 5.1.1 no such user", "5.1.1" };
+static const struct sim_verdict unknown = { CLASS_PERMANENT, true, "550 5.1.1 no such user",
+					    "5.1.1" };
 
 /* ---- retries ---- */
 
@@ -104,7 +106,9 @@ static void mail_expires_with_its_last_words(void **state)
 static void paused_mail_expires_too(void **state)
 {
 	struct sim *m = sim_new(SIM_CONF "[domain *]\nbounce-after = 5h\n", 5);
-	struct sched_cmd c = { .id = 1, .type = CMD_PAUSE, .who = STR_LIT("op"), .expect = -1, .until = US_NEVER };
+	struct sched_cmd c = {
+		.id = 1, .type = CMD_PAUSE, .who = STR_LIT("op"), .expect = -1, .until = US_NEVER
+	};
 	us_t at;
 
 	(void)state;
@@ -177,10 +181,22 @@ static void a_delay_is_reported_once(void **state)
 static void what_was_to_be_reported_is_reported_after_a_restart(void **state)
 {
 	struct sim *m = sim_new(SIM_CONF, 9);
-	struct sched_rcpt r = { .report = true, .address = STR_LIT("a@x.test"), .domain = STR_LIT("x.test"), .reply = STR_LIT("550 5.1.1 no"),
-				.enhanced = STR_LIT("5.1.1"), .failed_at = SIM_START - US_PER_S };
-	struct sched_message x = { .id = 77, .received_at = SIM_START - US_PER_HOUR, .sender = STR_LIT("s@shop.example"), .job = STR_LIT("j"),
-				   .user = STR_LIT("u"), .route = STR_LIT("vmta1"), .loaded = true, .size = 100, .rcpts = &r, .nrcpts = 1 };
+	struct sched_rcpt r = { .report = true,
+				.address = STR_LIT("a@x.test"),
+				.domain = STR_LIT("x.test"),
+				.reply = STR_LIT("550 5.1.1 no"),
+				.enhanced = STR_LIT("5.1.1"),
+				.failed_at = SIM_START - US_PER_S };
+	struct sched_message x = { .id = 77,
+				   .received_at = SIM_START - US_PER_HOUR,
+				   .sender = STR_LIT("s@shop.example"),
+				   .job = STR_LIT("j"),
+				   .user = STR_LIT("u"),
+				   .route = STR_LIT("vmta1"),
+				   .loaded = true,
+				   .size = 100,
+				   .rcpts = &r,
+				   .nrcpts = 1 };
 
 	(void)state;
 	assert_true(sched_message(m->s, m->now, &x));
@@ -277,7 +293,8 @@ static int lane_rests(struct sim *m)
 
 	buf_init(&b);
 	target_parse(STR_LIT("mx.x.test@vmta1"), &t, &e);
-	rests = !sched_detail(m->s, m->now, &t, &b, &e) && strstr(buf_z(&b), "resting_until") != NULL;
+	rests =
+	    !sched_detail(m->s, m->now, &t, &b, &e) && strstr(buf_z(&b), "resting_until") != NULL;
 	buf_free(&b);
 	return rests;
 }
@@ -350,7 +367,8 @@ int main(void)
 		cmocka_unit_test(a_lane_that_gives_no_session_rests_longer_each_time),
 		cmocka_unit_test(one_session_probes_when_the_rest_ends),
 		cmocka_unit_test(mail_goes_by_another_lane_while_one_rests),
-		cmocka_unit_test(ten_deferrals_in_ten_seconds_make_a_lane_rest_but_not_mailbox_replies),
+		cmocka_unit_test(
+		    ten_deferrals_in_ten_seconds_make_a_lane_rest_but_not_mailbox_replies),
 		cmocka_unit_test(one_delivery_ends_the_run),
 		cmocka_unit_test(a_rest_outlives_a_restart),
 	};

@@ -1,4 +1,5 @@
-/* Size: memory for each recipient, CPU for each message, and no step that takes long. The full size runs with STOKER_FULL=1. */
+/* Size: memory for each recipient, CPU for each message, and no step that takes long. The full size
+ * runs with STOKER_FULL=1. */
 #include "sim.h"
 
 #include <malloc.h>
@@ -61,7 +62,8 @@ static void take_all_rows(struct sim *m, uint64_t *rows)
 		if (at > longest)
 			longest = at;
 	}
-	printf("  rows: %llu taken, longest call %.2f ms\n", (unsigned long long)*rows, longest * 1e3);
+	printf("  rows: %llu taken, longest call %.2f ms\n", (unsigned long long)*rows,
+	       longest * 1e3);
 }
 
 static void memory_for_each_recipient_stays_small(void **state)
@@ -93,10 +95,12 @@ static void memory_for_each_recipient_stays_small(void **state)
 	take_all_rows(m, &rows);
 	after = heap_bytes();
 	sched_totals(m->s, m->now, &t);
-	printf("  %llu recipients in %d domains, %llu look-ups, %d connections: %.0f bytes a recipient by the scheduler's own count, %.0f "
+	printf("  %llu recipients in %d domains, %llu look-ups, %d connections: %.0f bytes a "
+	       "recipient by the scheduler's own count, %.0f "
 	       "of heap with the test's world; longest tick %.2f ms\n",
-	       (unsigned long long)t.queued, domains, (unsigned long long)m->lookups, m->now_sessions,
-	       (double)t.memory_bytes / (double)t.queued, (double)(after - before) / (double)t.queued, longest * 1e3);
+	       (unsigned long long)t.queued, domains, (unsigned long long)m->lookups,
+	       m->now_sessions, (double)t.memory_bytes / (double)t.queued,
+	       (double)(after - before) / (double)t.queued, longest * 1e3);
 	assert_int_equal(t.queued, domains * 10);
 	assert_true(rows >= (uint64_t)domains);
 	if (!SLOW_BUILD)
@@ -104,7 +108,8 @@ static void memory_for_each_recipient_stays_small(void **state)
 	sim_free(m);
 }
 
-/* One message after the other through everything, with hands as bare as possible around the scheduler. */
+/* One message after the other through everything, with hands as bare as possible around the
+ * scheduler. */
 static void a_message_costs_a_few_microseconds(void **state)
 {
 	int n = full() ? 1000000 : 100000;
@@ -135,8 +140,9 @@ static void a_message_costs_a_few_microseconds(void **state)
 		sim_run(m, US_PER_S);
 	}
 	assert_int_equal(m->delivered, n);
-	printf("  with the simulated world: %.2f us a message to take, %.2f us to deliver: %.0f a second\n", inject / n * 1e6,
-	       work / n * 1e6, n / (inject + work));
+	printf("  with the simulated world: %.2f us a message to take, %.2f us to deliver: %.0f a "
+	       "second\n",
+	       inject / n * 1e6, work / n * 1e6, n / (inject + work));
 	if (!SLOW_BUILD)
 		assert_true(n / (inject + work) > 60000);
 	sim_check_totals(m);
