@@ -82,7 +82,7 @@ APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-in
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
         libidn2-dev
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
-        openssh-client postgrey procps iproute2 util-linux
+        openssh-client postgrey procps iproute2 util-linux mount git
 # Installs only what is missing, so that it costs nothing (and needs no network) when all is there.
 missing = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | \
           sort -u | grep -vxF -f - <(printf '%s\n' $(1)))
