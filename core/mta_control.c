@@ -614,8 +614,26 @@ static void memory_look(struct control_thread *t)
 		  "over memory-limit: new mail is refused with 452, deliveries go on");
 }
 
+/* A pause of everything has no end of its own and is easily forgotten: it stands among the alarms.
+ */
+static const struct row *pause_of_all(struct control_thread *t)
+{
+	size_t pos = 0;
+	for (const struct row *r; (r = mirror_next(control_mirror(t->c), ROW_OVERRIDE, &pos));) {
+		const struct row_override *o = &r->override;
+		if (!o->act && !o->ended_at && str_eqz(rstr_str(o->what), "pause") &&
+		    str_eqz(rstr_str(o->target), "all"))
+			return r;
+	}
+	return NULL;
+}
+
 static void look_for_trouble(struct control_thread *t)
 {
+	const struct row *paused = pause_of_all(t);
+	mta_alarm(t->me, "all-paused", paused != NULL, 2, "all",
+		  "everything is paused (override %llu): nothing leaves until resume all",
+		  paused ? (unsigned long long)paused->override.number : 0ull);
 	struct mta *m = t->me->mta;
 	us_t skew = clock_skew_us();
 	mta_alarm(t->me, "clock-jump", skew > CLOCK_JUMP || skew < -CLOCK_JUMP, 3, "clock",

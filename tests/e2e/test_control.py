@@ -126,7 +126,10 @@ def overrides_survive_a_restart_and_undo_ends_them(full):
         expect("a.test.example" in out, out)
         m.do("rate", "b.test.example", "5/min", "for", "ever")
         m.do("disable", "vmta:v3", "because", "ticket 4411")
+        wait_for("the alarm", lambda: any(a["code"] == "all-paused" for a in m.status()["alarms"]))
+        expect(m.cli("status", "--check")[0] == 1, "status --check says all is well while everything is paused")
         m.do("resume", "all")
+        wait_for("its end", lambda: not any(a["code"] == "all-paused" for a in m.status()["alarms"]))
         before = [o for o in m.rows("overrides") if "ended_at" not in o]
         expect(len(before) == 3, f"{len(before)} overrides: {before}")
         m.kill9()
