@@ -173,7 +173,7 @@ static us_t tick(void *arg, us_t now)
 	if (t->rows_at < next)
 		next = t->rows_at;
 	if (t->outcomes_since) {
-		if (mailbox_empty(m->outcomes) && !mailbox_has_spill(m->outcomes)) {
+		if (mailbox_drained(m->outcomes)) {
 			t->outcomes_since = 0;
 		} else if (now - t->outcomes_since >= OUTCOME_WAIT) {
 			waker_poke(loop_waker(m->spooler->loop));

@@ -233,6 +233,11 @@ size_t mailbox_room(const struct mailbox *m)
 	return m->spill.n ? 0 : m->capacity - (size_t)(m->filled - head);
 }
 
+bool mailbox_drained(const struct mailbox *m)
+{
+	return !m->spill.n && __atomic_load_n(&m->head, __ATOMIC_SEQ_CST) == m->filled;
+}
+
 bool mailbox_has_spill(const struct mailbox *m)
 {
 	return m->spill.n > 0;

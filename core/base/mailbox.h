@@ -51,6 +51,8 @@ void mailbox_flush(struct mailbox *m);
  * something is spilled. */
 size_t mailbox_room(const struct mailbox *m);
 bool mailbox_has_spill(const struct mailbox *m);
+/* True once the consumer has released everything that was ever pushed. */
+bool mailbox_drained(const struct mailbox *m);
 
 /* Consumer side. pop copies the oldest message out; false if empty. */
 bool mailbox_pop(struct mailbox *m, void *message);
