@@ -13,6 +13,7 @@
 enum { PAIRS_MAX = 255 }; /* COLOR_PAIR(300) silently becomes 44 */
 
 struct screen {
+	struct screen *next; /* in all_screens */
 	SCREEN *sp;
 	FILE *file;
 	int fd;
@@ -26,6 +27,8 @@ struct screen {
 	} pairs[PAIRS_MAX + 1];
 	int npairs;
 };
+/* Every operator's; the console thread's. */
+static struct screen *all_screens;
 
 static const int caught[] = { SIGINT, SIGTERM, SIGTSTP, SIGWINCH };
 enum { CAUGHT = sizeof caught / sizeof caught[0] };
@@ -168,6 +171,10 @@ struct screen *screen_new(const char *term, int rows, int cols, enum depth *dept
 	scrollok(stdscr, FALSE);
 	idlok(stdscr, FALSE);
 	curs_set(0);
+	s->rows = LINES;
+	s->cols = COLS;
+	s->next = all_screens;
+	all_screens = s;
 	screen_resize(s, rows, cols);
 	return s;
 }
@@ -176,6 +183,11 @@ void screen_free(struct screen *s)
 {
 	if (!s)
 		return;
+	for (struct screen **at = &all_screens; *at; at = &(*at)->next)
+		if (*at == s) {
+			*at = s->next;
+			break;
+		}
 	set_term(s->sp);
 	endwin();
 	delscreen(s->sp);
@@ -184,16 +196,42 @@ void screen_free(struct screen *s)
 	free(s);
 }
 
+/* resizeterm walks one list of windows, which all SCREENs share, so it has just given the others'
+ * windows this size as well; a refresh would then read lines that they no longer have. Each gets
+ * its own size back. */
+static void restore_others(const struct screen *resized)
+{
+	for (struct screen *o = all_screens; o; o = o->next) {
+		if (o == resized)
+			continue;
+		set_term(o->sp);
+		if (getmaxy(stdscr) == o->rows && getmaxx(stdscr) == o->cols &&
+		    getmaxy(curscr) == o->rows && getmaxx(curscr) == o->cols &&
+		    getmaxy(newscr) == o->rows && getmaxx(newscr) == o->cols)
+			continue;
+		wresize(curscr, o->rows, o->cols);
+		wresize(newscr, o->rows, o->cols);
+		wresize(stdscr, o->rows, o->cols);
+		clearok(curscr, TRUE);
+		o->fresh = true;
+	}
+}
+
 bool screen_resize(struct screen *s, int rows, int cols)
 {
+	bool ok;
+
 	set_term(s->sp);
-	if (resizeterm(rows, cols) == ERR)
-		return false;
-	s->rows = rows;
-	s->cols = cols;
-	s->fresh = true;
-	clearok(curscr, TRUE);
-	return true;
+	ok = resizeterm(rows, cols) != ERR;
+	if (ok) {
+		s->rows = rows;
+		s->cols = cols;
+		s->fresh = true;
+		clearok(curscr, TRUE);
+	}
+	restore_others(s);
+	set_term(s->sp);
+	return ok;
 }
 
 void screen_redraw(struct screen *s)
