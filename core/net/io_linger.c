@@ -43,8 +43,9 @@ static void linger_event(struct io *io, enum io_event ev, void *arg)
 {
 	(void)arg;
 	switch (ev) {
-	case IO_DRAINED:
-		linger_written(io);
+	case IO_DRAINED: /* it may have been on its way since the owner's own low water */
+		if (!io->out_bytes)
+			linger_written(io);
 		break;
 	case IO_EOF:
 		if (!io->out_bytes)
