@@ -43,11 +43,10 @@ def a_million_recipients_in_a_hundred_thousand_domains(full):
         per_after = st["memory"]["anon"] / n
         loops = {l["name"]: l["cpu_ms"] for l in st["loops"] if not l["name"].startswith("worker")}
         worst = max(loops, key=loops.get)
-        if full:
-            expect(per_rcpt < 450, f"{per_rcpt:.0f} bytes of anonymous memory a recipient")
-            expect(there < 1, f"control there after {there:.2f} s")
-        return (f"{n} recipients in {domains} domains: {per_rcpt:.0f} bytes anonymous each ({per_after:.0f} after a restart); control "
+        found = (f"{n} recipients in {domains} domains: {per_rcpt:.0f} bytes anonymous each ({per_after:.0f} after a restart); control "
                 f"there {there:.2f} s, all loaded {loaded:.2f} s after a kill; longest pass {loops[worst]} ms ({worst})")
+        expect(not full or (max(per_rcpt, per_after) < 450 and there < 1), found)
+        return found
 
 
 @test(flavours=("plain", "tsan"))
