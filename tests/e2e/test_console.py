@@ -203,7 +203,7 @@ def keys_as_they_come(full):
         return "split escape, paste, ^C, UTF-8, completion"
 
 
-@test()
+@test(flavours=("plain",))
 def listed_keys_answer_and_others_do_nothing(full):
     with Scene() as s:
         m = scene_with_queues(s)
