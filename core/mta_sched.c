@@ -402,7 +402,7 @@ static void restore_row(void *arg, struct str key, struct str value)
 
 static void restore_all(struct sched_thread *t)
 {
-	static const char *const tables[] = { "overrides", "lanes" };
+	static const char *const tables[] = { "overrides", "lanes", "moves" };
 	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
 		struct restore r = { t, tables[i] };
 		spool_state_each(t->me->mta->spool, tables[i], restore_row, &r);

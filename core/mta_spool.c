@@ -1,5 +1,6 @@
 /* The spool's thread: group commit for what comes in, one LMDB transaction for what became of it.
  * It reads everything that waits, syncs once, then answers (DESIGN.md, "The way of a message"). */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -413,6 +414,11 @@ void spool_post_state(struct member *to, struct post *p)
 void spool_post_sync(struct member *to, struct post *p)
 {
 	struct errbuf e = { "" };
+	/* Outcomes of the same command (bounce, delete) were sent before this, by a mailbox of
+	 * their own. */
+	drain_outcomes(state(to), to->mta->outcomes, INT_MAX);
+	if (spool_dirty(state(to)->s) && !state(to)->failed_at)
+		commit(state(to), true);
 	state(to)->state_at = 0;
 	if (spool_state_commit(state(to)->s, &e)) {
 		log_error("state: not recorded: %s", e.text);

@@ -588,8 +588,17 @@ static void walked(struct sched *s, struct pend *p)
 		override_end(s, p->hold, STR_LIT(""));
 	p->hold = NULL;
 	audit(s, p);
+	if (p->walk == WALK_RETRY) { /* changes nothing on disk */
+		p->walk = WALK_NONE;
+		p->phase = PEND_ANSWER;
+		return;
+	}
 	p->walk = WALK_NONE;
-	p->phase = PEND_ANSWER;
+	/* What was moved, bounced or deleted must be on disk before it is answered. */
+	p->synced = false;
+	p->token = ++s->next_id;
+	action_add(s, ACT_STATE_SYNC)->a.token = p->token;
+	p->phase = PEND_CONFIRM;
 }
 
 static void pend_step(struct sched *s, struct pend *p)

@@ -208,3 +208,26 @@ def delete_and_bounce_take_exactly_what_was_shown(full):
         m.do("bounce", "b.test.example", "--yes")
         wait_for("15 bounced", lambda: m.status()["bounced"] == 15)
         return "15 deleted, 15 bounced; nothing without --yes"
+
+
+@test()
+def a_move_survives_a_crash(full):
+    """What an operator moved to another route is sent by that route, also after kill -9."""
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        m.do("pause", "all")
+        c = Smtp("127.0.0.1", m.port)
+        for i in range(6):
+            expect(c.send("x@source.example", [f"u{i}@a.test.example"], b"Subject: x\r\n\r\ny\r\n").startswith("250"), "refused")
+        wait_for("the queue", lambda: m.row("queues", "a.test.example/p"))
+        m.do("move", "a.test.example/p", "v4", "--yes")
+        wait_for("the other queue", lambda: (m.row("queues", "a.test.example/v4") or {}).get("queued") == 6)
+        m.kill9()
+        m.start()
+        wait_for("the load", lambda: m.status()["spool"]["load_progress"] >= 1)
+        q = wait_for("the moved queue", lambda: m.rows("queues"))
+        expect([(r["name"], r["queued"]) for r in q if r["queued"]] == [("a.test.example/v4", 6)], f"after the crash: {[(r['name'], r['queued']) for r in q]}")
+        m.do("resume", "all")
+        wait_for("the mail", lambda: len(rs[0].messages) == 6)
+        expect({ip for _, ip, *_ in rs[0].messages} == {"127.0.1.4"}, f"sent from {set(ip for _, ip, *_ in rs[0].messages)}")
+        return "6 moved recipients leave by their new route after kill -9"

@@ -108,6 +108,137 @@ static void memory_for_each_recipient_stays_small(void **state)
 	sim_free(m);
 }
 
+/* ---- no step takes long, whatever is ordered ---- */
+
+static double longest;
+
+static void timed_command(struct sim *m, enum sched_cmd_type type, const char *on, uint64_t number)
+{
+	struct sched_cmd c = { .id = 1,
+			       .type = type,
+			       .who = STR_LIT("op"),
+			       .expect = -1,
+			       .number = number,
+			       .until = US_NEVER };
+	struct errbuf e;
+	double at;
+
+	if (on)
+		assert_null(target_parse(str_of(on), &c.target, &e));
+	at = cpu_s();
+	sched_command(m->s, m->now, &c);
+	at = cpu_s() - at;
+	if (at > longest)
+		longest = at;
+	m->tick_at = m->now;
+}
+
+/* Ticks until nothing more is to be done at once. */
+static void timed_ticks(struct sim *m, const char *what, us_t span)
+{
+	us_t end = m->now + span;
+	double worst = longest, sum = 0;
+	int n = 0;
+
+	while (m->now < end) {
+		double at = cpu_s();
+		us_t next = sched_tick(m->s, m->now);
+
+		at = cpu_s() - at;
+		n++;
+		sum += at;
+		if (at > worst)
+			worst = at;
+		sim_drain(m);
+		m->now = next > m->now + 100 ? next : m->now + 100;
+		if (m->now > end)
+			m->now = end;
+	}
+	printf("  %-28s longest step %.2f ms (%d ticks, %.0f ms in all)\n", what, worst * 1e3, n,
+	       sum * 1e3);
+	if (!SLOW_BUILD)
+		assert_true(worst < 0.005);
+	longest = 0;
+}
+
+static void no_step_takes_long(void **state)
+{
+	int domains = full() ? 100000 : 10000;
+	struct sim *m = sim_new("[mta]\ntotal-max-smtp-out = 400\n" SIM_CONF_REST, 3);
+	struct conf *other = sim_conf_read("[mta]\ntotal-max-smtp-out = 500\n" SIM_CONF_REST
+					   "[domain *]\nmax-smtp-out = 3\n");
+	uint64_t rows = 0;
+	double at;
+
+	(void)state;
+	m->w.connect_delay = US_PER_DAY;
+	m->w.dns_delay = 10;
+	send_wide(m, domains, 10);
+	sim_run(m, 2 * US_PER_S);
+	take_all_rows(m, &rows);
+	timed_command(m, CMD_PAUSE, "all", 0);
+	timed_ticks(m, "pause all", 2 * US_PER_S);
+	timed_command(m, CMD_PAUSE, "*.test", 0);
+	timed_ticks(m, "pause *.test", 2 * US_PER_S);
+	timed_command(m, CMD_RESUME, "*.test", 0);
+	timed_command(m, CMD_RESUME, "all", 0);
+	timed_ticks(m, "resume", 2 * US_PER_S);
+	timed_command(m, CMD_RETRY, "all", 0);
+	timed_ticks(m, "retry all", 2 * US_PER_S);
+	timed_command(m, CMD_RATE, "job:job1", 0);
+	at = cpu_s();
+	sched_conf(m->s, m->now, other);
+	longest = cpu_s() - at;
+	timed_ticks(m, "reload", 2 * US_PER_S);
+	timed_command(m, CMD_PAUSE, "job:job1", 0);
+	timed_ticks(m, "pause a job", 2 * US_PER_S);
+	timed_command(m, CMD_DELETE, "domain00000*", 0);
+	timed_ticks(m, "delete of ten domains", 2 * US_PER_S);
+	m->now += 4 * US_PER_DAY + 13 * US_PER_HOUR;
+	timed_ticks(m, "everything expires", (full() ? 60 : 10) * US_PER_S);
+	assert_true(m->expired > (uint64_t)domains * 9);
+	conf_unref(other);
+	sim_free(m);
+}
+
+static void nothing_message(void *arg, const struct message_row *r)
+{
+	(void)r;
+	++*(int *)arg;
+}
+
+/* 500,000 recipients of one queue, page after page. */
+static void pages_cost_their_own_length(void **state)
+{
+	int n = full() ? 500000 : 50000, seen = 0;
+	struct sim *m = sim_new(SIM_CONF, 4);
+	struct target t;
+	struct errbuf e;
+	uint64_t cursor = 0;
+	int64_t total;
+	double worst = 0;
+
+	(void)state;
+	m->w.connect_delay = US_PER_DAY;
+	sim_send_many(m, n, "gmail.test", "a", "vmta1");
+	sim_run(m, US_PER_S);
+	assert_null(target_parse(STR_LIT("gmail.test"), &t, &e));
+	do {
+		double at = cpu_s();
+
+		sched_messages(m->s, m->now, &t, &cursor, 200, &total, nothing_message, &seen);
+		at = cpu_s() - at;
+		if (at > worst)
+			worst = at;
+	} while (cursor);
+	printf("  %d rows, longest page %.2f ms\n", seen, worst * 1e3);
+	assert_int_equal(seen, n);
+	assert_int_equal(total, n);
+	if (!SLOW_BUILD)
+		assert_true(worst < 0.005);
+	sim_free(m);
+}
+
 /* One message after the other through everything, with hands as bare as possible around the
  * scheduler. */
 static void a_message_costs_a_few_microseconds(void **state)
@@ -153,6 +284,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_for_each_recipient_stays_small),
+		cmocka_unit_test(no_step_takes_long),
+		cmocka_unit_test(pages_cost_their_own_length),
 		cmocka_unit_test(a_message_costs_a_few_microseconds),
 	};
 
