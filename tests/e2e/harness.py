@@ -1,6 +1,7 @@
 """What end-to-end tests share: Stoker itself, real peers (NSD, Postfix, smtp-source, smtp-sink, swaks) and waiting for things.
 Everything runs on loopback; every process that is started here is ended here, by its own id."""
 import collections
+import fcntl
 import glob
 import hashlib
 import importlib
@@ -87,10 +88,31 @@ def wait_for(what, condition, timeout=20.0, every=0.02):
         threading.Event().wait(every)
 
 
-def free_port(ip="127.0.0.1", kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind((ip, 0))
-        return s.getsockname()[1]
+PORTS = range(10000, 30000)  # below Linux's ephemeral range: no client's port, open or in TIME_WAIT, is in the way
+
+
+def free_port():
+    """A port that nobody has for TCP or UDP (NSD wants both), never the same twice in a run, whichever test process asks: a
+    locked file holds the next one."""
+    name = os.path.join(tempfile.gettempdir(), f"stoker-test-ports.{os.geteuid()}")
+    with os.fdopen(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        n = int(f.read() or 0)
+        while not bindable(PORTS[n % len(PORTS)]):
+            n += 1
+        f.seek(0)
+        f.write(f"{n + 1:10d}")
+        return PORTS[n % len(PORTS)]
+
+
+def bindable(port):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as s:
+            try:
+                s.bind(("0.0.0.0", port))
+            except OSError:
+                return False
+    return True
 
 
 def own_network():
@@ -146,6 +168,19 @@ class Scene:
     def start(self, argv, **kw):
         p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, **kw)
         self.enders.append(lambda: end_process(p))
+        return p
+
+    def peer(self, what, up, argv, log):
+        """Starts a server that somebody else wrote and waits for up(); one that ends instead fails at once with its log."""
+        with open(log, "ab") as out:
+            p = self.start(argv, stdout=out, stderr=out)
+
+        def there():
+            if p.poll() is not None:
+                with open(log, errors="replace") as f:
+                    raise Failure(f"{what}: {argv[0]} ended with {p.returncode}: {f.read()[-2000:]}")
+            return up()
+        wait_for(what, there)
         return p
 
 
@@ -324,7 +359,7 @@ class Nsd:
     """Authoritative DNS for the tests' zones on a loopback port. zones: {"test.example": "zone text without SOA"}"""
 
     def __init__(self, scene, zones, broken=()):
-        self.port = free_port(kind=socket.SOCK_DGRAM)
+        self.port = free_port()
         self.dir = scene.path("nsd")
         os.makedirs(self.dir)
         conf = f"""server:
@@ -350,9 +385,7 @@ remote-control:
             conf += f'zone:\n    name: "{name}"\n    zonefile: "{name}.missing"\n'
         with open(f"{self.dir}/nsd.conf", "w") as f:
             f.write(conf)
-        self.log = open(f"{self.dir}/log", "wb")
-        self.process = scene.start(["nsd", "-d", "-c", f"{self.dir}/nsd.conf"], stdout=self.log, stderr=self.log)
-        wait_for("NSD to answer", self.answers)
+        self.process = scene.peer("NSD to answer", self.answers, ["nsd", "-d", "-c", f"{self.dir}/nsd.conf"], f"{self.dir}/log")
 
     @property
     def mta(self):
@@ -422,7 +455,7 @@ maillog_file_prefixes = {self.dir}
         self.fix_master(chroot)
         self.run("start")
         scene.enders.append(self.stop)
-        wait_for(f"Postfix on {ip}:25", lambda: connects(ip, 25))
+        wait_for(f"Postfix on {ip}:25", self.up)
 
     def fix_master(self, chroot):
         with open(f"{self.dir}/conf/master.cf") as f:
@@ -440,9 +473,25 @@ maillog_file_prefixes = {self.dir}
         with open(f"{self.dir}/conf/master.cf", "w") as f:
             f.writelines(out)
 
+    def up(self):
+        if not connects(self.ip, 25):
+            expect(self.master_lives(), f"Postfix on {self.ip}:25 ended: {self.said()}")
+            return False
+        return True
+
+    def master_lives(self):
+        return subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+    def said(self):
+        if not os.path.exists(f"{self.dir}/mail.log"):
+            return ""
+        with open(f"{self.dir}/mail.log", errors="replace") as f:
+            return f.read()[-2000:]
+
     def run(self, command):
         p = subprocess.run(["postfix", "-c", f"{self.dir}/conf", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        expect(p.returncode == 0, f"postfix {command}: {p.stdout.decode('utf-8', 'replace')}")
+        expect(p.returncode == 0, f"postfix {command}: {p.stdout.decode('utf-8', 'replace')}{self.said()}")
 
     def stop(self):
         self.run("stop")
@@ -471,9 +520,8 @@ class Sink:
 
     def __init__(self, scene, ip="127.0.2.1", port=25, args=()):
         self.ip, self.port = ip, port
-        self.process = scene.start(["smtp-sink", "-u", "nobody", *args, f"{ip}:{port}", "1000"], stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-        wait_for(f"smtp-sink on {ip}:{port}", lambda: connects(ip, port))
+        self.process = scene.peer(f"smtp-sink on {ip}:{port}", lambda: connects(ip, port),
+                                  ["smtp-sink", "-u", "nobody", *args, f"{ip}:{port}", "1000"], scene.path(f"sink-{ip}-{port}.log"))
 
 
 class Receiver(threading.Thread):

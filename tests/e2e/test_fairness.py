@@ -41,10 +41,10 @@ def greylisted_mail_arrives_at_its_second_attempt(full):
         port = free_port()
         db = s.path("greydb")
         os.makedirs(db)
-        grey = s.start(["postgrey", f"--inet=127.0.0.1:{port}", "--lookup-by-host", "--delay=2", f"--dbdir={db}", "--user=root",
-                        "--group=root", "--auto-whitelist-clients=0", "--whitelist-clients=/dev/null",
-                        "--whitelist-recipients=/dev/null", f"--pidfile={db}/pid"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for("postgrey", lambda: connects("127.0.0.1", port))
+        s.peer("postgrey", lambda: connects("127.0.0.1", port), [
+            "postgrey", f"--inet=127.0.0.1:{port}", "--lookup-by-host", "--delay=2", f"--dbdir={db}", "--user=root",
+            "--group=root", "--auto-whitelist-clients=0", "--whitelist-clients=/dev/null",
+            "--whitelist-recipients=/dev/null", f"--pidfile={db}/pid"], s.path("postgrey.log"))
         pf = Postfix(s, main=f"smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service inet:127.0.0.1:{port}\n"
                      .replace("smtpd_recipient_restrictions", "smtpd_end_of_data_restrictions = \nsmtpd_client_restrictions = \nsmtpd_recipient_restrictions"))
         conf = "".join(f"[virtual-mta v{i}]\nsmtp-source-host = 127.0.1.{i} m{i}.test.example\n" for i in range(1, 5)) + \
