@@ -13,7 +13,7 @@
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
 
-enum { LOG_MODE = 0640, STAMP_SIZE = 32, NAME_SIZE = 4096 };
+enum { LOG_MODE = 0640, STAMP_SIZE = 32, NAME_SIZE = 4096, TORN_MOST = 65536 };
 
 static const char *const type_letters =
     "?RXDTBEM"; /* by enum event_type: received, rejected (X), delivered, deferred (T), … */
@@ -138,15 +138,34 @@ static void json_line(const struct event *e, struct buf *out)
 	buf_addc(out, '\n');
 }
 
+/* Where the file's last whole line ends. A process that was killed while it wrote leaves the start
+ * of a line behind; its event is repeated, since no position was saved after it. Without any line
+ * end among the last bytes the file is left as it is. */
+static off_t whole_lines(int fd, off_t size)
+{
+	char tail[TORN_MOST];
+	off_t from = size > TORN_MOST ? size - TORN_MOST : 0;
+	ssize_t n = pread(fd, tail, (size_t)(size - from), from);
+	const char *end = n > 0 ? memrchr(tail, '\n', (size_t)n) : NULL;
+	return end ? from + (end - tail) + 1 : from ? size : 0;
+}
+
 static const struct err *file_open(struct log_file *f, struct errbuf *e)
 {
 	struct stat st;
-	f->fd = open(f->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, LOG_MODE);
+	f->fd = open(f->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, LOG_MODE);
 	if (f->fd < 0 || fstat(f->fd, &st)) {
 		errbuf_set(e, "log-file %s: %s", f->path, strerror(errno));
 		return &err_io;
 	}
-	f->bytes = (uint64_t)st.st_size;
+	off_t whole =
+	    S_ISREG(st.st_mode) && st.st_size ? whole_lines(f->fd, st.st_size) : st.st_size;
+	if (whole != st.st_size && ftruncate(f->fd, whole)) {
+		errbuf_set(e, "log-file %s: a torn last line can't be cut off: %s", f->path,
+			   strerror(errno));
+		return &err_io;
+	}
+	f->bytes = (uint64_t)whole;
 	return NULL;
 }
 

@@ -192,6 +192,37 @@ static void old_files_go_after_log_keep(void **state)
 	delivery_log_close(d);
 }
 
+static void what_a_kill_tore_is_cut_off_at_the_next_start(void **state)
+{
+	(void)state;
+	struct errbuf err = { "" };
+	char path[160];
+	struct delivery_log *d = open_log("torn.log", ROTATE_NEVER, 0, US_NEVER);
+	struct event e = sample(1);
+	delivery_log_event(d, &e);
+	assert_null(delivery_log_flush(d, &err));
+	delivery_log_close(d);
+	snprintf(path, sizeof path, "%s/torn.log.json", dir);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd, "{\"id\":2,\"at\":\"2026", 19), 19);
+	close(fd);
+	d = open_log("torn.log", ROTATE_NEVER, 0, US_NEVER);
+	e = sample(2);
+	delivery_log_event(d, &e);
+	assert_null(delivery_log_flush(d, &err));
+	delivery_log_close(d);
+	assert_int_equal(count_lines("torn.log"), 2);
+	json_error_t bad;
+	FILE *f = fopen(path, "re");
+	for (int i = 1; i <= 2; i++) {
+		json_t *j = json_loadf(f, JSON_DISABLE_EOF_CHECK, &bad);
+		assert_non_null(j);
+		assert_int_equal(json_integer_value(json_object_get(j, "id")), i);
+		json_decref(j);
+	}
+	fclose(f);
+}
+
 int main(void)
 {
 	clock_init();
@@ -202,6 +233,7 @@ int main(void)
 		cmocka_unit_test(rotation_by_size_loses_no_line),
 		cmocka_unit_test(a_full_disk_keeps_the_batch_and_tears_no_line),
 		cmocka_unit_test(old_files_go_after_log_keep),
+		cmocka_unit_test(what_a_kill_tore_is_cut_off_at_the_next_start),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
