@@ -89,7 +89,7 @@ void alarm_fill(struct sched *s, struct row_head *h, struct row *r)
 	x->text = rstr_ref(a->text);
 }
 
-/* `queued` recipients wait behind it: counted in steps by command.c. */
+/* `queued` recipients wait behind it: counted in steps by walk.c. */
 void alarm_pause_ends(struct sched *s, uint64_t number, uint64_t queued)
 {
 	const struct override *o = override_find(s, number);

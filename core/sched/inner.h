@@ -360,7 +360,7 @@ void overrides_free(struct sched *s);
 /* ---- alarm.c ---- */
 void alarm_queue(struct sched *s, struct queue *q);
 
-/* ---- command.c ---- */
+/* ---- pend.c, walk.c: commands under way ---- */
 void command_fenced(struct sched *s, uint32_t io, uint64_t number);
 void commands_work(struct sched *s);
 bool commands_busy(const struct sched *s);

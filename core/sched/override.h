@@ -68,7 +68,7 @@ void alarms_free(struct sched *s);
 void alarm_pause_ends(struct sched *s, uint64_t number, uint64_t queued);
 void alarms_routes(struct sched *s);
 
-/* ---- command.c ---- */
+/* ---- pend.c ---- */
 /* Counts what a pause holds, then raises its alarm. */
 void census_start(struct sched *s, const struct override *o);
 
