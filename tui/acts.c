@@ -8,7 +8,7 @@
 
 #include "tui/keymap.h"
 
-enum { MANY_DOMAINS = 10, RETRY_MANY = 1000, NAMES_SHOWN = 6 };
+enum { NAMES_SHOWN = 6 };
 
 void quote_word(struct buf *out, struct str w)
 {
@@ -138,8 +138,8 @@ static bool needs_box(const struct table *t, const struct row *r, int which)
 	if (t->list == LIST_SOURCES && which == ACT_PAUSE)
 		return true;
 	if (which == ACT_RETRY)
-		return recipients(r) > RETRY_MANY;
-	return r->kind == ROW_SITE && r->site.domains > MANY_DOMAINS;
+		return recipients(r) > RISK_RETRY;
+	return r->kind == ROW_SITE && r->site.domains > RISK_DOMAINS;
 }
 
 /* Names and recipients of the tagged rows; also of those that the filter hides. */

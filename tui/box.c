@@ -137,13 +137,37 @@ static char **one_command(struct buf *line)
 	return NULL;
 }
 
+/* A command that was typed, again: with what the fields say. */
+static void typed_act_done(struct oper *op)
+{
+	struct box *b = &op->box;
+	struct str rest = str_of(b->command), verb;
+	struct buf line;
+
+	buf_init(&line);
+	str_split(&rest, ' ', &verb);
+	buf_adds(&line, verb);
+	buf_addz(&line, " --yes ");
+	buf_adds(&line, rest);
+	if (add_options(op, &line)) {
+		box_close(op);
+		operator_command(op, buf_z(&line));
+	}
+	buf_free(&line);
+}
+
 static void confirm_done(struct oper *op)
 {
 	struct box *b = &op->box;
 	struct buf options, line;
-	char **commands = calloc((size_t)b->ntargets + 1, sizeof *commands);
+	char **commands;
 	int n = 0;
 
+	if (b->command[0]) {
+		typed_act_done(op);
+		return;
+	}
+	commands = calloc((size_t)b->ntargets + 1, sizeof *commands);
 	buf_init(&options);
 	buf_init(&line);
 	if (!commands || !b->ntargets || !add_options(op, &options)) {
@@ -153,7 +177,7 @@ static void confirm_done(struct oper *op)
 	}
 	for (int i = 0; i < b->ntargets; i++) {
 		buf_clear(&line);
-		buf_addf(&line, "%s %s%s", b->verb, b->targets[i], buf_z(&options));
+		buf_addf(&line, "%s %s%s --yes", b->verb, b->targets[i], buf_z(&options));
 		commands[n] = str_dup(buf_str(&line));
 		n += commands[n] != NULL;
 	}
@@ -250,6 +274,7 @@ static bool rate_lines(struct oper *op, struct buf *rate, struct buf *connection
 		buf_addf(rate, "rate %s %.*s%s", b->targets[0], (int)r.n, r.p, each);
 		if (!add_options(op, rate))
 			return false;
+		buf_addz(rate, " --yes"); /* the box was shown */
 	}
 	if (n.n) {
 		if (fmt_parse_int(n, 0, 1000000, &number, &e)) {
@@ -257,7 +282,9 @@ static bool rate_lines(struct oper *op, struct buf *rate, struct buf *connection
 			return false;
 		}
 		buf_addf(connections, "connections %s %.*s%s", b->targets[0], (int)n.n, n.p, each);
-		return add_options(op, connections);
+		if (!add_options(op, connections))
+			return false;
+		buf_addz(connections, " --yes");
 	}
 	return true;
 }

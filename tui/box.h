@@ -44,7 +44,7 @@ struct box {
 	double limit; /* BOX_RATE: a second, what binds now by rate; 0: nothing does */
 	char limit_text[128];
 	char expect[64];	   /* BOX_TYPED: what must be typed */
-	char command[PROMPT_TEXT]; /* BOX_TYPED, BOX_SHOW: what then runs */
+	char command[PROMPT_TEXT]; /* what then runs; BOX_CONFIRM: as it was typed */
 	uint64_t frame;		   /* the operator's frame that showed it first; 0: none yet */
 	us_t left_at;		   /* when that frame had left; 0: not yet */
 };

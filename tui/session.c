@@ -306,6 +306,25 @@ static void ask_typed(struct oper *op, const struct link_answer *a)
 		box_field(b, "type", b->expect, "");
 }
 
+/* Much is concerned: names, recipients, expiry and reason, y or N. */
+static void ask_risk(struct oper *op, const struct link_answer *a)
+{
+	const struct command *c = command_of(op->last_command);
+	struct str text = rstr_str(a->text), line;
+	struct box *b = box_open(op, BOX_CONFIRM, "%s", op->last_command);
+
+	snprintf(b->command, sizeof b->command, "%s", op->last_command);
+	while (str_split(&text, '\n', &line))
+		box_line(b, false, "%.*s", (int)line.n, line.n ? line.p : "");
+	if (a->risk_expiry)
+		box_field(b, "for", a->risk_expiry, "");
+	if (c && (c->flags & COMMAND_ACT))
+		box_field(b, "because",
+			  strstr(b->command, " because ") ? "as typed"
+							  : "a reason for those who come after you",
+			  "");
+}
+
 /* The difference that a reload would make. */
 static void ask_reload(struct oper *op, const struct link_answer *a)
 {
@@ -350,6 +369,8 @@ void operator_own_answer(struct oper *op, struct link_answer *a, int tag)
 		ask_reload(op, a);
 	} else if (op->batch.n) {
 		batch_step(op, a);
+	} else if (a->risk) {
+		ask_risk(op, a);
 	} else if (a->confirm >= 0 && a->exit) {
 		ask_typed(op, a);
 	} else {

@@ -46,9 +46,15 @@ static void on_done(struct request *r, const struct sched_reply *reply)
 	request_finish(r, EXIT_DONE);
 }
 
-void act_sched(struct request *r)
+static void do_sched(struct request *r)
 {
 	send_sched(r, on_done);
+}
+
+void act_sched(struct request *r)
+{
+	if (!risk_asks(r, do_sched))
+		do_sched(r);
 }
 
 /* ---- move, bounce, delete: count, ask, do ---- */

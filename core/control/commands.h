@@ -28,6 +28,8 @@ struct command {
 	enum role role;
 	unsigned flags;
 };
+/* Above so much the console asks first (CONSOLE.md, "Risk ladder"). */
+enum { RISK_DOMAINS = 10, RISK_RETRY = 1000 };
 const struct command *command_table(int *n);
 const struct command *command_find(struct str name);
 /* `stoker help [COMMAND]`; false: no such command (nearest names are printed). */

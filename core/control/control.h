@@ -120,6 +120,10 @@ struct link_answer {
 	int64_t confirm; /* -1: nothing to confirm */
 	struct rstr
 	    *confirm_word; /* what is to be typed: the number, or for shutdown the host name */
+	/* LINK_COMMAND: much is concerned; text says what, a line each; repeat with --yes. The hint
+	 * is for the field of its expiry; NULL: it has none. */
+	bool risk;
+	const char *risk_expiry;
 };
 void link_request_free(struct link_request *r);
 void link_answer_free(struct link_answer *a);

@@ -91,6 +91,8 @@ static void link_ask(struct request *r, int64_t count, struct str word, struct s
 	collect(&k->out, text);
 	k->a->confirm_word = rstr_new(word);
 	k->a->confirm = count >= 0 ? count : 0;
+	k->a->risk = r->risk;
+	k->a->risk_expiry = r->risk_expiry;
 	request_finish(r, EXIT_REFUSED);
 }
 

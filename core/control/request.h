@@ -46,8 +46,11 @@ struct request {
 	struct rstr *who, *session;
 	enum role role;
 	bool tty;	  /* somebody can type */
-	bool own_session; /* undo means what this session did; else what the user did */
-	int columns;	  /* 0: unlimited */
+	bool own_session; /* the console: undo means what this session did (else what the user
+			     did), and the risk ladder holds */
+	bool risk; /* it asks because much is concerned, not because of what can't be undone */
+	const char *risk_expiry; /* the words for its field; NULL: it makes no override */
+	int columns;		 /* 0: unlimited */
 	/* waiting for */
 	us_t asked_at; /* of another thread, 0: not waiting */
 	void (*on_text)(struct request *r, int exit, struct rstr *text); /* takes over text */
@@ -101,6 +104,11 @@ bool requests_pump(struct control *c, us_t budget);
 /* Fails what waited too long for another thread. */
 void requests_expire(struct control *c, us_t now);
 void requests_free(struct control *c);
+
+/* ---- risk.c ---- */
+/* The console's risk ladder. False: nothing to ask, act now. True: it asks, or acts by itself once
+ * it has counted. */
+bool risk_asks(struct request *r, void (*act)(struct request *r));
 
 /* ---- the commands, by file ---- */
 typedef void command_fn(struct request *r);

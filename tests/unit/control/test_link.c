@@ -120,6 +120,52 @@ static void test_an_irreversible_one_comes_back_with_its_count(void **state)
 	assert_true(f->last.shown_at == 1700000000000001);
 }
 
+/* CONSOLE.md, "Risk ladder": a command that was typed asks as a key does. */
+static void test_much_at_once_asks(void **state)
+{
+	struct fake *f = *state;
+	struct row big = site_row(1, "google", STATE_OK, 5000),
+		   small = site_row(2, "tiny", STATE_OK, 9),
+		   queue = queue_row(3, "gmail.com", "pool-a", STATE_OK, 5000);
+	static const struct {
+		const char *line, *says; /* NULL: at once */
+	} cases[] = {
+		{ "pause all", "Everything: 2 sites, " },
+		{ "drain", "Everything" },
+		{ "resume all", "Everything" },
+		{ "pause job:x", "0 jobs" },
+		{ "pause @google", "212 domains, 5.0k recipients\n  google" },
+		{ "rate @goo* 5/s", "212 domains" },
+		{ "retry gmail.com", "1 queue, 5.0k recipients" },
+		{ "disable vmta:v1", "0 lanes" },
+		{ "pause gmail.com", NULL },
+		{ "pause @tiny", NULL },
+		{ "retry @tiny", NULL },
+		{ "enable vmta:v1", NULL },
+		{ "pause --yes all", NULL },
+		{ "pause id:77", NULL },
+	};
+	struct link_answer *a;
+	int done = 0;
+
+	big.site.domains = 212;
+	small.site.domains = 1;
+	control_row(f->c, &big);
+	control_row(f->c, &small);
+	control_row(f->c, &queue);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		a = ask(f, LINK_COMMAND, ROLE_ADMIN, cases[i].line);
+		done += !cases[i].says;
+		assert_int_equal(f->commands, done);
+		assert_int_equal(a->risk, cases[i].says != NULL);
+		if (cases[i].says)
+			assert_has(a->text->text, cases[i].says);
+	}
+	assert_string_equal(ask(f, LINK_COMMAND, ROLE_ADMIN, "pause all")->risk_expiry,
+			    "until ended; or 2h, 30m");
+	assert_null(ask(f, LINK_COMMAND, ROLE_ADMIN, "retry all")->risk_expiry);
+}
+
 static void test_shutdown_wants_the_host_name(void **state)
 {
 	struct fake *f = *state;
@@ -233,7 +279,7 @@ static void test_no_answer_within_a_minute_is_an_answer(void **state)
 	r->op = LINK_COMMAND;
 	r->role = ROLE_OPERATE;
 	r->user = text("op1");
-	r->text = text("pause all");
+	r->text = text("pause --yes all");
 	control_link(f->c, r);
 	assert_null(f->answer);
 	requests_expire(f->c, clock_now_us() + 30 * US_PER_S);
@@ -250,6 +296,7 @@ int main(void)
 		T(test_a_page),
 		T(test_a_command_line),
 		T(test_an_irreversible_one_comes_back_with_its_count),
+		T(test_much_at_once_asks),
 		T(test_shutdown_wants_the_host_name),
 		T(test_details_and_completion),
 		T(test_the_header_comes_by_itself),

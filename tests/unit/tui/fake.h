@@ -379,6 +379,14 @@ static inline void fake_command(struct fake *f, const struct link_request *r, st
 		a->exit = 1;
 		a->confirm = 402112;
 		a->text = rstr_new(STR_LIT("delete 402112 recipients; this can't be undone"));
+	} else if ((str_istarts(line, "pause all") || str_istarts(line, "retry all")) &&
+		   !strstr(line.p, "--yes")) {
+		a->exit = 1;
+		a->confirm = 0;
+		a->risk = true;
+		a->risk_expiry = str_istarts(line, "pause") ? "until ended; or 2h, 30m" : NULL;
+		a->text = rstr_new(STR_LIT("Everything: 10 sites, 1.3M recipients\n  google\n  "
+					   "yahoo\n  and 8 more"));
 	} else if (str_istarts(line, "nonsense")) {
 		a->exit = 1;
 		a->text = rstr_new(STR_LIT("there is no command \"nonsense\""));

@@ -221,6 +221,29 @@ static void expiry_and_reason_are_fields(void **state)
 	assert_non_null(strstr(last_command(&f), " for 2h because \"its \\\"MX\\\" moves\""));
 }
 
+/* The ladder is for what is typed as well. */
+static void a_typed_act_on_everything_asks(void **state)
+{
+	(void)state;
+	seat_key(&s, ":pause all because x\r");
+	seat_wait(&s, 500 * US_PER_MS);
+	assert_int_equal(f.ncommands, 1);
+	assert_true(seat_shows(&s, "Everything: 10 sites, 1.3M recipients"));
+	assert_true(seat_shows(&s, "and 8 more"));
+	seat_key(&s, "\r");
+	assert_true(seat_shows(&s, "nothing was done"));
+	assert_int_equal(f.ncommands, 1);
+	seat_key(&s, ":pause all because x\r");
+	seat_wait(&s, 500 * US_PER_MS);
+	seat_key(&s, "\t2h\t\ty");
+	assert_string_equal(last_command(&f), "pause --yes all because x for 2h");
+	seat_wait(&s, 500 * US_PER_MS);
+	seat_key(&s, ":retry all\r");
+	seat_wait(&s, 500 * US_PER_MS);
+	seat_key(&s, "y");
+	assert_string_equal(last_command(&f), "retry --yes all");
+}
+
 static void a_bare_rate_is_refused(void **state)
 {
 	(void)state;
@@ -231,7 +254,7 @@ static void a_bare_rate_is_refused(void **state)
 	assert_int_equal(f.ncommands, 0);
 	assert_true(seat_shows(&s, "10/s, 10/min or 10/h?"));
 	seat_key(&s, "/s\t\r");
-	assert_non_null(strstr(last_command(&f), " 10/s each"));
+	assert_non_null(strstr(last_command(&f), " 10/s each --yes"));
 }
 
 static void what_cant_be_undone_wants_its_number(void **state)
@@ -336,6 +359,7 @@ int main(void)
 		SEATED(keys_right_behind_a_box_are_dropped),
 		SEATED(enter_means_no),
 		SEATED(expiry_and_reason_are_fields),
+		SEATED(a_typed_act_on_everything_asks),
 		SEATED(a_bare_rate_is_refused),
 		SEATED(what_cant_be_undone_wants_its_number),
 		SEATED(pasted_keys_do_nothing),
