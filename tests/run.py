@@ -1,17 +1,25 @@
 #!/usr/bin/python3
 """Runs everything `make test` promises: lint, unit tests (plain and with sanitizers), end-to-end tests (plain and with
-sanitizers, reduced counts). Prints what failed, and at the end the plain line "N passed, N failed"."""
+sanitizers, reduced counts). Several at a time, each in a network of its own; those marked `alone` measure time or CPU and
+have the machine to themselves. Prints what failed, and at the end the plain line "N passed, N failed".
+run.py [--asan] NAME…  runs just the end-to-end tests whose name holds one of the words."""
 import concurrent.futures
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
-UNIT_TIMEOUT_S = 600
+import harness  # noqa: E402
+
+TIMEOUT_S = 600
+# End-to-end tests wait more than they work. Without root there are no networks of their own, so one at a time.
+AT_ONCE = os.cpu_count() + 2 if os.geteuid() == 0 else 1
 
 ASAN = {
     "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1",
@@ -19,76 +27,106 @@ ASAN = {
 }
 
 
-def unit(flavour, binary):
-    env = dict(os.environ, **(ASAN if flavour == "asan" else {}), TZ="UTC")
+def run(argv, env=None):
+    """Runs a program in a network of its own: (exit code, output, seconds). The output goes through a file: a pipe would
+    wait for whatever the program left behind."""
     started = time.monotonic()
-    try:
-        p = subprocess.run([binary], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.STDOUT, timeout=UNIT_TIMEOUT_S)
-        out, rc = p.stdout.decode("utf-8", "replace"), p.returncode
-    except subprocess.TimeoutExpired as e:
-        out, rc = (e.stdout or b"").decode("utf-8", "replace") + "\n(timed out)", 1
+    with tempfile.TemporaryFile() as out:
+        p = subprocess.Popen(harness.in_own_network(argv), cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out,
+                             stderr=subprocess.STDOUT)
+        note = ""
+        try:
+            p.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            note = f"(ended after {TIMEOUT_S} s)\n"
+            harness.end_process(p)
+        out.seek(0)
+        return p.returncode or (1 if note else 0), out.read().decode("utf-8", "replace") + note, time.monotonic() - started
+
+
+def run_lint():
+    rc, out, _ = run([sys.executable, os.path.join(ROOT, "tests/lint.py")])
+    return (0, 1, out) if rc else (1, 0, out)
+
+
+def run_unit(flavour, name):
+    env = dict(os.environ, **(ASAN if flavour == "asan" else {}), TZ="UTC")
+    rc, out, took = run([os.path.join(ROOT, "build", flavour, name)], env)
     # cmocka prints one PASSED/FAILED block a group; several groups a binary are possible.
     passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", out))
     failed = sum(int(n) for n in re.findall(r"\[  FAILED  \] .*?(\d+) test", out))
     if rc and not failed:
         failed = 1
+        out += f"\n(exit {rc})\n"
     if not passed and not failed:
         failed = 1
-        out += "\n(no test ran)"
-    return binary, passed, failed, out, time.monotonic() - started
+        out += "\n(no test ran)\n"
+    words = f"{'FAIL' if failed else 'ok  '} {flavour:5} {name}: {passed} passed, {failed} failed ({took:.1f} s)\n"
+    return passed, failed, words + (out[-6000:] if failed else "")
 
 
-def unit_binaries(flavour):
-    names = [s[:-2] for s in sorted(glob.glob(os.path.join(ROOT, "tests/unit/*/test_*.c")))]
-    return [os.path.join(ROOT, "build", flavour, os.path.relpath(n, ROOT)) for n in names]
+def run_e2e(flavour, name):
+    rc, out, took = run([sys.executable, os.path.abspath(__file__), "--one", flavour, name])
+    if rc and "FAIL" not in out:
+        out += f"FAIL {flavour:5} {name}: its process ended with {rc} ({took:.1f} s)\n"
+    return (0, 1, out) if rc else (1, 0, out)
 
 
-def run_units(flavour):
-    total = [0, 0]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for binary, passed, failed, out, took in pool.map(lambda b: unit(flavour, b), unit_binaries(flavour)):
-            total[0] += passed
-            total[1] += failed
-            print(f"{'ok  ' if not failed else 'FAIL'} {flavour:5} {os.path.relpath(binary, ROOT)}: {passed} passed, "
-                  f"{failed} failed, {took:.1f} s", flush=True)
-            if failed:
-                print(out[-6000:], flush=True)
-    return total
-
-
-def run_lint():
-    p = subprocess.run([sys.executable, os.path.join(ROOT, "tests/lint.py")], cwd=ROOT)
-    return [0, 1] if p.returncode else [1, 0]
-
-
-def run_e2e(flavour, names):
-    import harness
+def one(flavour, wanted):
+    """In a process of its own: that end-to-end test."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the scene ends what it started
     harness.use_flavour(flavour)
+    test = next(f for name, f in harness.collect([wanted]) if name == wanted)
+    started = time.monotonic()
+    try:
+        found = test(full=False)
+        print(f"ok   {flavour:5} {wanted}: {found} ({time.monotonic() - started:.1f} s)", flush=True)
+        return 0
+    except Exception as e:
+        print(f"FAIL {flavour:5} {wanted}: {e} ({time.monotonic() - started:.1f} s)", flush=True)
+        harness.show_failure(e)
+        return 1
+
+
+def units():
+    for c in sorted(glob.glob(os.path.join(ROOT, "tests/unit/*/test_*.c"))):
+        for flavour in ("plain", "asan"):
+            yield run_unit, flavour, os.path.relpath(c[:-2], ROOT)
+
+
+def e2e(flavours, names, alone):
+    for flavour in flavours:
+        harness.use_flavour(flavour)
+        for name, f in harness.collect(names):
+            if f.alone == alone:
+                yield run_e2e, flavour, name
+
+
+def run_all(jobs, at_once):
+    """Prints each job's words in one piece as it ends; how many passed and failed."""
     passed = failed = 0
-    for name, test in harness.collect(names):
-        started = time.monotonic()
-        try:
-            found = test(full=False)
-            passed += 1
-            print(f"ok   {flavour:5} {name}: {found} ({time.monotonic() - started:.1f} s)", flush=True)
-        except Exception as e:  # a failing test must not stop the others
-            failed += 1
-            print(f"FAIL {flavour:5} {name}: {e} ({time.monotonic() - started:.1f} s)", flush=True)
-            harness.show_failure(e)
-    return [passed, failed]
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(*job) for job in jobs]):
+            good, bad, words = done.result()
+            passed += good
+            failed += bad
+            print(words, end="", flush=True)
+    return passed, failed
 
 
 def main():
-    import harness
-    harness.own_network()
-    only = sys.argv[1:]  # names of end-to-end tests, to run just these
+    words = sys.argv[1:]
+    if words[:1] == ["--one"]:
+        return one(*words[1:])
+    flavours = ("plain", "asan")
+    if words:
+        flavours = ("asan",) if words[0] == "--asan" else ("plain",)
+        words = [w for w in words if w != "--asan"]
+    together = [] if words else [(run_lint,), *units()]
+    phases = [([*together, *e2e(flavours, words, False)], AT_ONCE), (e2e(flavours, words, True), 1)]
     total = [0, 0]
-    steps = [lambda: run_e2e("plain", only)] if only else [
-        run_lint, lambda: run_units("plain"), lambda: run_units("asan"), lambda: run_e2e("plain", None),
-        lambda: run_e2e("asan", None)]
-    for step in steps:
-        passed, failed = step()
+    for jobs, at_once in phases:
+        passed, failed = run_all(jobs, at_once)
         total[0] += passed
         total[1] += failed
     print(f"{total[0]} passed, {total[1]} failed", flush=True)

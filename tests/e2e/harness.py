@@ -39,10 +39,11 @@ def binary():
 _tests = []
 
 
-def test(flavours=("plain", "asan")):
-    """Marks a function test(full) as an end-to-end test; it returns in words what was found, or raises."""
+def test(flavours=("plain", "asan"), alone=False):
+    """Marks a function test(full) as an end-to-end test; it returns in words what was found, or raises. One that measures
+    time or CPU runs alone; the others run several at once, each in a network of its own."""
     def mark(f):
-        f.flavours = flavours
+        f.flavours, f.alone = flavours, alone
         _tests.append((f.__module__.replace("test_", "", 1) + "." + f.__name__, f))
         return f
     return mark
@@ -115,13 +116,19 @@ def bindable(port):
     return True
 
 
-def own_network():
-    """Runs this program again in a network namespace of its own with only loopback: nothing can leave the machine, and ports
-    and addresses are free whatever else runs here."""
+def in_own_network(argv):
+    """argv, to be run in a network namespace of its own with only loopback: nothing can leave the machine, and ports and
+    addresses are free whatever else runs here."""
     if os.environ.get("STOKER_TEST_NETNS") or os.geteuid() != 0:
-        return
-    os.environ["STOKER_TEST_NETNS"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv])
+        return argv
+    return ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec env STOKER_TEST_NETNS=1 "$@"', "sh", *argv]
+
+
+def own_network():
+    """Runs this program again in a network of its own."""
+    argv = in_own_network([sys.executable, *sys.argv])
+    if argv[0] == "unshare":
+        os.execvp(argv[0], argv)
 
 
 class Scene:

@@ -333,7 +333,7 @@ def boxes_hold(full):
         return f"{n} recipients of {name} deleted by typing {n}"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def console_costs_nothing(full):
     """Throughput with and without operators whose terminals are stuck, killed or stormed with sizes, in alternating slices."""
     import statistics

@@ -67,7 +67,7 @@ def judge(lates, what):
     return f"{what}: worst {max(lates) * 1000:.0f} ms in {len(lates)} trials"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def pause_and_disable_hold_at_once(full):
     trials = 100 if full else 6
     with Scene() as s:
@@ -96,7 +96,7 @@ def pause_and_disable_hold_at_once(full):
         return "; ".join(found)
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def a_lower_rate_holds_at_once(full):
     with Scene() as s:
         rs, m = start_crowd(s)

@@ -29,7 +29,7 @@ class Counting(Receiver):
         return body
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def kill_9_loses_nothing(full):
     rounds = 200 if full else 8
     rng = random.Random(9)

@@ -4,7 +4,7 @@ from harness import *
 ONE = "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def a_small_sender_is_not_starved(full):
     backlog = 500000 if full else 20000
     with Scene() as s:

@@ -67,14 +67,14 @@ def check_exact(found, seconds, what, rate=100):
     return f"{what}: {count} in {seconds} s, at most {most} in a second"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def one_lane_keeps_its_rate(full):
     seconds = 60 if full else 6
     found = run_limit(LANE + "[domain *]\nmax-msg-rate = 100/s\n", seconds)
     return check_exact(found, seconds, "one lane")
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def a_stalled_receiver_is_not_made_up_for(full):
     seconds = 60 if full else 8
     count, most, *_ = run_limit(LANE + "[domain *]\nmax-msg-rate = 100/s\n", seconds, stall=2)
@@ -83,14 +83,14 @@ def a_stalled_receiver_is_not_made_up_for(full):
     return f"{count} in {seconds} s with a stall of 2 s, at most {most} in a second"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def four_lanes_share_a_provider_rate(full):
     seconds = 60 if full else 6
     found = run_limit(FOUR + "[provider big]\nmx = *.test.example\nprovider-max-msg-rate = 100/s\n", seconds)
     return check_exact(found, seconds, "four lanes under provider-max-msg-rate")
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def two_domains_keep_their_own_limits_in_one_lane(full):
     seconds = 60 if full else 6
     conf = LANE + "[provider big]\nmx = *.test.example\n[domain a.test.example]\nmax-msg-rate = 20/s\n[domain b.test.example]\nmax-msg-rate = 50/s\n"
@@ -101,7 +101,7 @@ def two_domains_keep_their_own_limits_in_one_lane(full):
     return f"20/s: {a}, 50/s: {b} in {seconds} s, in one lane"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def a_pool_keeps_its_limit_at_each_virtual_mta(full):
     seconds = 60 if full else 6
     conf = FOUR.replace("members = v1, v2, v3, v4", "members = v1, v2, v3, v4\nmax-msg-rate = 25/s")
@@ -109,7 +109,7 @@ def a_pool_keeps_its_limit_at_each_virtual_mta(full):
     return check_exact(found, seconds, "a pool of four at 25/s each")
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def never_more_connections_than_allowed(full):
     with Scene() as s:
         dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"})})

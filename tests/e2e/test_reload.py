@@ -30,7 +30,7 @@ def a_file_with_errors_changes_nothing_and_lists_them_all(full):
         return "3 errors at once with file:line; dry run, apply, back"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def ten_thousand_sections_reload_under_load(full):
     with Scene() as s:
         rs, m = start_crowd(s)

@@ -8,7 +8,7 @@ def wildcard_zone(ip="127.0.2.1"):
     return f"* IN MX 10 mx\nmx IN A {ip}\n"
 
 
-@test(flavours=("plain",))
+@test(flavours=("plain",), alone=True)
 def a_million_recipients_in_a_hundred_thousand_domains(full):
     domains, per = (100000, 10) if full else (4000, 10)
     with Scene() as s:

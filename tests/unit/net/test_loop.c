@@ -301,14 +301,16 @@ static int take(void *arg, struct mailbox *m, int budget)
 	return n;
 }
 
-/* Ends also when the last echo moved from the spill only after the last message came. */
+/* Ends also when the last echo moves from the spill only after the last message came: stays awake
+ * for that, as nobody would wake it once it has moved. */
 static bool stop_when_through(void *arg)
 {
 	struct party *p = arg;
+	bool spilled = mailbox_has_spill(p->out);
 
-	if (p->next_in == PINGS && !mailbox_has_spill(p->out))
+	if (p->next_in == PINGS && !spilled)
 		loop_stop(p->l);
-	return false;
+	return p->next_in == PINGS && spilled;
 }
 
 static void *run_party(void *arg)
