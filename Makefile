@@ -22,7 +22,7 @@ else
 endif
 
 PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih
-CFLAGS  += -std=c11 -D_GNU_SOURCE -I. -DSTOKER_SHARE='"$(PREFIX)/share/stoker"' $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # libev.a, not libev.so, and before all others: Debian builds the shared one with libevent's names in it, and libunbound would call those instead
 # of libevent's own and crash (core/net/resolver.c refuses to start in a program linked so).
 LIBS    := -l:libev.a $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
@@ -45,6 +45,12 @@ $(BUILD)/stoker: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c)) $(ARCHIVES)
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Where the shipped files will be is known to one object only, made anew when PREFIX is another.
+$(BUILD)/core/main.o: CFLAGS += -DSTOKER_SHARE='"$(PREFIX)/share/stoker"'
+$(BUILD)/core/main.o: $(BUILD)/prefix
+$(BUILD)/prefix: always
+	@mkdir -p $(@D); [ "$$(cat $@ 2>/dev/null)" = "$(PREFIX)" ] || echo "$(PREFIX)" > $@
 
 define ARCHIVE
 $(call LIBOF,$(1)): $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $(1)/*.c))
@@ -82,7 +88,8 @@ APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-in
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
         libidn2-dev
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
-        openssh-client postgrey procps iproute2 util-linux mount git
+        openssh-client postgrey procps iproute2 util-linux mount git \
+        systemd groff-base passwd
 # Installs only what is missing, so that it costs nothing (and needs no network) when all is there.
 missing = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | \
           sort -u | grep -vxF -f - <(printf '%s\n' $(1)))
@@ -118,15 +125,37 @@ bench: test-deps
 lint:
 	$(PYTHON) tests/lint.py
 
+# Files, manual, completion, unit; as root and without DESTDIR also the user `stoker` and its directories. A packager's
+# DESTDIR gets files only: conf/stoker.sysusers and conf/stoker.tmpfiles say the rest.
+I := $(DESTDIR)$(PREFIX)
+UNITDIR ?= $(if $(filter /usr,$(PREFIX)),$(DESTDIR)/lib,$(DESTDIR)/etc)/systemd/system
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/stoker/conf $(DESTDIR)$(PREFIX)/share/stoker/themes
-	install -m 755 $(BUILD)/stoker $(DESTDIR)$(PREFIX)/bin/stoker
-	install -m 644 conf/*.ini $(DESTDIR)$(PREFIX)/share/stoker/conf
-	install -m 644 themes/*.ini $(DESTDIR)$(PREFIX)/share/stoker/themes
+	install -d $(I)/bin $(I)/share/stoker/conf $(I)/share/stoker/themes $(I)/share/man/man1 $(I)/share/man/man5 \
+	        $(I)/share/bash-completion/completions $(I)/lib/sysusers.d $(I)/lib/tmpfiles.d $(UNITDIR)
+	install -m 755 $(BUILD)/stoker $(I)/bin/stoker
+	install -m 644 conf/*.ini $(I)/share/stoker/conf
+	install -m 644 themes/*.ini $(I)/share/stoker/themes
+	$(BUILD)/stoker help --page stoker.1 > $(I)/share/man/man1/stoker.1
+	$(BUILD)/stoker help --page stoker.ini.5 > $(I)/share/man/man5/stoker.ini.5
+	$(BUILD)/stoker help --page completion > $(I)/share/bash-completion/completions/stoker
+	chmod 644 $(I)/share/man/man1/stoker.1 $(I)/share/man/man5/stoker.ini.5 $(I)/share/bash-completion/completions/stoker
+	sed 's|@PREFIX@|$(PREFIX)|' conf/stoker.service > $(UNITDIR)/stoker.service
+	chmod 644 $(UNITDIR)/stoker.service
+	install -m 644 conf/stoker.sysusers $(I)/lib/sysusers.d/stoker.conf
+	install -m 644 conf/stoker.tmpfiles $(I)/lib/tmpfiles.d/stoker.conf
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory install-user
+install-user:
+	getent passwd stoker >/dev/null || useradd --system --user-group --home-dir /var/spool/stoker --no-create-home \
+	        --shell /usr/sbin/nologin stoker
+	install -d -o stoker -g stoker -m 700 /var/spool/stoker
+	install -d -o stoker -g stoker -m 750 /var/log/stoker
+	install -d -m 755 /etc/stoker
+	@[ -e /etc/stoker/stoker.ini ] || echo "now copy $(PREFIX)/share/stoker/conf/stoker.ini to /etc/stoker/stoker.ini, put your" \
+	        "names and addresses in, and: stoker check; systemctl enable --now stoker"
 
 clean:
 	rm -rf build
 
-.PHONY: all unit unit-bins asan tsan clean deps test-deps run test accept bench lint install
+.PHONY: always install-user all unit unit-bins asan tsan clean deps test-deps run test accept bench lint install
 .SECONDARY:
 -include $(OBJS:.o=.d) $(patsubst %.c,$(BUILD)/%.d,$(UNIT))

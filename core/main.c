@@ -11,6 +11,7 @@
 
 #include "core/base/log.h"
 #include "core/control/cli.h"
+#include "core/manual.h"
 #include "core/mta.h"
 #include "core/sim/demo.h"
 #include "core/version.h"
@@ -219,6 +220,19 @@ static const struct {
 	{ "sim", cmd_sim }, { "check", cmd_check },
 };
 
+static int help_page(const char *name)
+{
+	struct buf out;
+	buf_init(&out);
+	bool ok = name && manual_page(str_of(name), &out);
+	if (ok)
+		fputs(buf_z(&out), stdout);
+	else
+		fprintf(stderr, "stoker help --page NAME writes one of: %s\n", manual_names);
+	buf_free(&out);
+	return ok ? EXIT_DONE : EXIT_USAGE;
+}
+
 static int help(const char *name)
 {
 	struct buf out;
@@ -272,8 +286,11 @@ int main(int argc, char **argv)
 		if (!take_option(&a, argc, argv, &i))
 			words[n++] = argv[i];
 	if (n == 0 || strcmp(words[0], "help") == 0 || strcmp(words[0], "--help") == 0 ||
-	    strcmp(words[0], "-h") == 0)
+	    strcmp(words[0], "-h") == 0) {
+		if (n > 1 && strcmp(words[1], "--page") == 0)
+			return help_page(n > 2 ? words[2] : NULL);
 		return help(n > 1 ? words[1] : NULL);
+	}
 	if (strcmp(words[0], "--version") == 0 || strcmp(words[0], "version") == 0) {
 		printf("stoker %s\n", STOKER_VERSION);
 		return EXIT_DONE;

@@ -11,6 +11,7 @@
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/mta.h"
+#include "core/notify.h"
 
 enum {
 	TO_IO_CAPACITY = 4096,
@@ -273,13 +274,16 @@ static void first_posts(struct mta *m)
 
 static int wait_for_signals(struct mta *m, const sigset_t *set)
 {
+	us_t every = watchdog_every_us();
+	const struct timespec wait = { .tv_sec = every / US_PER_S,
+				       .tv_nsec = every % US_PER_S * 1000 };
 	for (;;) {
-		int sig = 0;
-		if (sigwait(set, &sig))
-			continue;
+		int sig = every ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
+		if (every)
+			watchdog_step(m);
 		if (__atomic_load_n(&m->stopping, __ATOMIC_SEQ_CST))
 			return 0;
-		if (sig == SIGUSR2)
+		if (sig < 0 || sig == SIGUSR2)
 			continue;
 		mta_post(m->main, m->control,
 			 (struct post){ .fn = control_post_signal, .a = (uint64_t)sig });
@@ -313,6 +317,7 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	m.opts = *o;
 	m.conf = conf;
 	m.started_at = clock_now_us();
+	notify_init();
 	open_files_limit(conf);
 	bind_all(&m);
 	become_user(&m);
@@ -332,7 +337,9 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 		close(ready_fd);
 	log_info("stoker is running, configuration #%llu from %s", (unsigned long long)conf->number,
 		 conf->path);
+	notify_send("READY=1\nSTATUS=running, configuration %s", conf->path);
 	wait_for_signals(&m, &set);
+	notify_send("STOPPING=1\nSTATUS=writing what is buffered");
 	threads_stop(&m);
 	log_info("stoker has stopped; everything accepted is on disk");
 	return 0;

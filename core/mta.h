@@ -52,6 +52,7 @@ struct member {
 	struct loop *loop; /* NULL: the main thread */
 	pthread_t thread;
 	bool started;
+	uint64_t beat; /* atomic: the watchdog's question that it answered last */
 	void *state; /* of its own file: struct io_thread, struct spool_thread … */
 };
 
@@ -113,6 +114,13 @@ struct mta {
 /* Runs until a signal stops it. Returns the exit code. `ready_fd` >= 0: one byte is written when
  * the control socket listens. */
 int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd);
+
+/* ---- core/mta_watchdog.c: main thread ---- */
+/* How often watchdog_step is to be called; 0: systemd asks for no signs of life. */
+us_t watchdog_every_us(void);
+/* Tells systemd that all loops that must never block go round, and asks them again. One that has
+ * not answered the last question keeps the sign of life back. */
+void watchdog_step(struct mta *m);
 
 /* ---- core/mta_post.c ---- */
 /* From the thread of `from` only. Never blocks. */

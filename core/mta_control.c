@@ -11,6 +11,7 @@
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
 #include "core/mta.h"
+#include "core/notify.h"
 #include "core/version.h"
 
 static const us_t SECOND = US_PER_S;
@@ -407,6 +408,7 @@ static void begin_shutdown(struct control_thread *t, const char *who)
 		return;
 	log_info("stopping (%s): what is in flight is finished within 30 s", who);
 	t->shutdown_at = clock_now_us();
+	notify_send("STOPPING=1\nSTATUS=finishing what is in flight");
 	control_phase(t->c, "stopping", 1.0);
 	for (int i = 0; i < m->nio; i++)
 		mta_post(t->me, m->io[i],

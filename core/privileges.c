@@ -10,10 +10,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/log.h"
 #include "core/mta.h"
+
+/* Of the rights that an unprivileged start was given (AmbientCapabilities= of a unit) only that to
+ * bind low ports stays. */
+static void drop_other_capabilities(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (geteuid() == 0 || syscall(SYS_capget, &head, data))
+		return;
+	for (int i = 0; i < 2; i++) {
+		data[i].permitted &= i ? 0 : 1u << CAP_NET_BIND_SERVICE;
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	if (syscall(SYS_capset, &head, data))
+		log_warn("rights beyond binding low ports can't be given up");
+}
 
 void privileges_harden(void)
 {
+	drop_other_capabilities();
 	umask(077);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -5,7 +5,7 @@
 
 enum { NAME_COLUMN = 40, NEAR = 3 };
 
-static void usage(const struct command *c, struct buf *out)
+void command_usage(const struct command *c, struct buf *out)
 {
 	buf_addz(out, c->name);
 	if (*c->args)
@@ -78,7 +78,7 @@ bool command_help(struct str name, struct buf *out)
 		return false;
 	}
 	buf_addz(out, "stoker ");
-	usage(c, out);
+	command_usage(c, out);
 	buf_addf(out, "\n\n  %s\n", c->help);
 	if (c->detail)
 		buf_addf(out, "\n%s", c->detail);

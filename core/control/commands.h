@@ -32,6 +32,8 @@ struct command {
 enum { RISK_DOMAINS = 10, RISK_RETRY = 1000 };
 const struct command *command_table(int *n);
 const struct command *command_find(struct str name);
+/* "rate T R [each] [for DURATION | for ever] [because "TEXT"]". */
+void command_usage(const struct command *c, struct buf *out);
 /* `stoker help [COMMAND]`; false: no such command (nearest names are printed). */
 bool command_help(struct str name, struct buf *out);
 /* Words of a command line with "quotes"; false with a sentence if a quote is open. Slices into

@@ -72,6 +72,8 @@ LINES = [
                                                    unit("sched/test_why")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
+    ("install", "make install into a root of its own; by its unit's words as user stoker on port 25, no way back to root", [
+        e2e("installed_it_runs_as_its_unit_says")]),
     ("throughput", "at least 8 times Postfix, durable before 250, five interleaved rounds", [bench]),
 ]
 
