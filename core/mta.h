@@ -53,7 +53,7 @@ struct member {
 	pthread_t thread;
 	bool started;
 	uint64_t beat; /* atomic: the watchdog's question that it answered last */
-	void *state; /* of its own file: struct io_thread, struct spool_thread … */
+	void *state;   /* of its own file: struct io_thread, struct spool_thread … */
 };
 
 /* io → spool: a message to be made durable. */
