@@ -172,7 +172,8 @@ static void set_permits(struct sched *s, struct flight *f, struct transaction *t
 	}
 	if (!opening) {
 		t->permits = flight_grant(s, f, f->n, true);
-		t->permit_until = s->now + PERMIT_LIFE_US;
+		t->permit_from = s->now + lead_now(&s->lead, s->now);
+		t->permit_until = t->permit_from + PERMIT_LIFE_US;
 		flight_pending(s, f, (int64_t)f->n - t->permits);
 	}
 }

@@ -59,11 +59,11 @@ struct transaction {
 	struct handout_where where;
 	struct txn_rcpt *rcpts;
 	uint32_t nrcpts;
-	/* Permits: how many RCPTs may be written until `permit_until`; the rest, and all after that
-	 * time, must be asked for (FROM_IO_ASK). permit_until US_NEVER: no rate limit applies,
-	 * write freely. */
+	/* Permits: how many RCPTs may be written from `permit_from` until `permit_until`; the rest,
+	 * and all after that time, must be asked for (FROM_IO_ASK). permit_until US_NEVER: no rate
+	 * limit applies, write freely. */
 	uint32_t permits;
-	us_t permit_until;
+	us_t permit_from, permit_until;
 	/* by the client */
 	us_t started_at, ended_at; /* MAIL written, last reply */
 	struct rstr *vmta, *source_ip, *mx, *mx_ip,
@@ -99,7 +99,7 @@ void session_spec_free(struct session_spec *s);
 enum to_io_type {
 	TO_IO_OPEN,   /* spec, txn: connect, then send txn */
 	TO_IO_TXN,    /* txn for a session that is up */
-	TO_IO_GRANT,  /* n permits until `until` for the session's asking transaction */
+	TO_IO_GRANT,  /* n permits from `from` until `until` for the session's asking transaction */
 	TO_IO_RECALL, /* if MAIL of txn_id is not written yet: give it back untried (FROM_IO_DONE,
 			 tried false) */
 	TO_IO_FENCE,  /* answer FROM_IO_FENCED with the same number: everything before it has been
@@ -111,7 +111,7 @@ struct to_io {
 	uint32_t n;
 	uint64_t session;
 	uint64_t number; /* RECALL: transaction id; FENCE: number */
-	us_t until;
+	us_t from, until;
 	struct session_spec *spec;
 	struct transaction *txn;
 };
@@ -123,7 +123,7 @@ enum from_io_type {
 	FROM_IO_ADDRESS_FAILED, /* one address did not give a session; reply and verdict say why;
 				   the client tries the next */
 	FROM_IO_ASK, /* the session's current transaction (`number`) wants n permits; earlier unused
-			permits are void */
+			permits are void; they had run out by `late` when this thread saw them */
 	FROM_IO_USED, /* RCPTs written so far under permits: `n` more than last said; sent with or
 			 before DONE */
 	FROM_IO_DONE, /* txn with results; the session (if still up) can take another */
@@ -137,6 +137,7 @@ struct from_io {
 	uint32_t n;
 	uint64_t session;
 	uint64_t number;	      /* ASK: transaction id; FENCED: fence number */
+	us_t late;		      /* ASK; 0: came in time */
 	bool established, planned;    /* DOWN: planned = QUIT after idle, max-msg-per-connection,
 					 CLOSE, or peer's polite 421 before MAIL */
 	bool pipelining;	      /* UP: the session can take a second transaction ahead */

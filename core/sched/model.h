@@ -518,6 +518,7 @@ struct sched {
 	struct link report_line;
 	struct bad_address *bad; /* addresses that gave no session lately */
 	uint64_t body_bytes;
+	struct lead lead;      /* of all permits */
 	struct counter *total; /* connections */
 	struct gate slots;
 	struct io_state *io;

@@ -4,6 +4,15 @@
 
 enum { NS_PER_US = 1000, SLOT_US = 8000 };
 
+/* One stall makes many permits late at once, and is no reason to be early for long: the lead rises
+ * by no more than LEAD_STEP in LEAD_RAISE, which is longer than it takes to see what that did. */
+#define LEAD_STEP_US  (5 * US_PER_MS)
+#define LEAD_SPARE_US US_PER_MS
+#define LEAD_MOST_US  (500 * US_PER_MS)
+#define LEAD_RAISE_US (100 * US_PER_MS)
+#define LEAD_HOLD_US  (30 * US_PER_S)
+enum { LEAD_FALL = 1000 }; /* 1 us in so many */
+
 static int64_t ns(us_t t)
 {
 	return t * NS_PER_US;
@@ -129,4 +138,20 @@ void bucket_restore(struct bucket *b, us_t last)
 bool bucket_idle(const struct bucket *b, us_t now)
 {
 	return !b->step_ns || to_full(b, now) == 0;
+}
+
+us_t lead_now(const struct lead *l, us_t now)
+{
+	us_t fallen = larger(0, now - l->raised_at - LEAD_HOLD_US) / LEAD_FALL;
+
+	return larger(0, l->us - fallen);
+}
+
+void lead_late(struct lead *l, us_t now, us_t late)
+{
+	if (late <= 0 || (l->raised_at && now < l->raised_at + LEAD_RAISE_US))
+		return;
+	l->us =
+	    smaller(LEAD_MOST_US, lead_now(l, now) + smaller(late, LEAD_STEP_US) + LEAD_SPARE_US);
+	l->raised_at = now;
 }

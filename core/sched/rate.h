@@ -36,6 +36,21 @@ struct bucket {
 	int64_t slack_ns[SLACK_SLOTS]; /* least time-to-full before a take, by slot of 8 ms */
 };
 
+/* How long before its time a permit is given. An io thread whose passes take long sees permits when
+ * their 10 ms are over: it would ask for ever and write nothing. So a permit is dated: it holds
+ * from now + lead for PERMIT_LIFE, and whoever has it sooner waits. The lead follows the thread
+ * that is latest, and is one for all, since RCPTs that leave with different delays would meet:
+ * after a grant of 30 ms ago one of now, and a sliding second has three more than promised. For the
+ * same reason it falls slowly: by 1 ms in a second, which is a tenth of an RCPT at 100/s; that it
+ * rises only thins out. */
+struct lead {
+	us_t us;	/* when it was raised last */
+	us_t raised_at; /* 0: never */
+};
+us_t lead_now(const struct lead *l, us_t now);
+/* A permit was seen by so much too late. */
+void lead_late(struct lead *l, us_t now, us_t late);
+
 /* A new rate. What was taken under the old one still counts: the first token comes no sooner than
  * the new rate allows. */
 void bucket_set(struct bucket *b, struct rate rate, us_t now);

@@ -448,6 +448,7 @@ bool sessions_rebind(struct sched *s)
 bool session_serve(struct sched *s, struct session *e)
 {
 	struct flight *f = e->flights[0];
+	us_t from = s->now + lead_now(&s->lead, s->now);
 	uint32_t n;
 
 	if (!f || !e->ask_n)
@@ -469,7 +470,8 @@ bool session_serve(struct sched *s, struct session *e)
 				      .session = e->id,
 				      .number = f->id,
 				      .n = n,
-				      .until = s->now + PERMIT_LIFE_US });
+				      .from = from,
+				      .until = from + PERMIT_LIFE_US });
 	return true;
 }
 
@@ -482,6 +484,7 @@ static void on_ask(struct sched *s, struct session *e, const struct from_io *m)
 		f = e->flights[1] && e->flights[1]->id == m->number ? e->flights[1] : NULL;
 	if (!f)
 		return;
+	lead_late(&s->lead, s->now, m->late);
 	if (f != e->flights[0]) { /* its first one came back out of order */
 		e->flights[1] = e->flights[0];
 		e->flights[0] = f;

@@ -62,6 +62,7 @@ static void unlink_session(struct session *s)
 {
 	struct client *c = s->c;
 
+	timer_stop(c->loop, &s->permit);
 	idmap_del(&c->sessions, s->id);
 	if (s->prev)
 		s->prev->next = s->next;
@@ -179,6 +180,19 @@ void client_work(struct session *s)
 
 /* ---- from the scheduler ---- */
 
+static void permits_hold(struct timer *t, void *arg)
+{
+	struct session *s = arg;
+	struct client *c = s->c;
+
+	(void)t;
+	client_enter_call(c);
+	client_permits_seen(s, &s->slot[0]);
+	client_permits_seen(s, &s->slot[1]);
+	client_work(s);
+	client_leave_call(c);
+}
+
 static struct session *session_new(struct client *c, struct session_spec *spec)
 {
 	struct session *s = calloc(1, sizeof *s);
@@ -187,6 +201,7 @@ static struct session *session_new(struct client *c, struct session_spec *spec)
 		return NULL;
 	*s = (struct session){ .magic = SESSION_MAGIC, .c = c, .id = spec->session, .spec = spec };
 	reply_scan_init(&s->scan);
+	timer_init(&s->permit, permits_hold, s);
 	if (!idmap_put(&c->sessions, s->id, s)) {
 		free(s);
 		return NULL;
@@ -259,7 +274,9 @@ static void to_io_grant(struct session *s, const struct to_io *m)
 		return;
 	k->asking = false;
 	k->t->permits = m->n;
+	k->t->permit_from = m->from;
 	k->t->permit_until = m->until;
+	client_permits_seen(s, k);
 	client_work(s);
 }
 
@@ -412,6 +429,7 @@ void client_free(struct client *c)
 		struct session *s = c->all;
 
 		c->all = s->next;
+		timer_stop(c->loop, &s->permit);
 		if (s->io)
 			io_close(s->io);
 		slot_free(&s->slot[0]);

@@ -99,6 +99,7 @@ struct slot {
 					 result are skipped */
 	uint32_t unreported;	      /* written under permits and not yet told by FROM_IO_USED */
 	bool mail_answered, mail_ok;
+	us_t late;    /* its last permits had run out so long before they were seen */
 	bool asking;  /* FROM_IO_ASK is out */
 	bool stop;    /* no further RCPT: the rest goes back untried */
 	bool loading; /* the body was asked for */
@@ -150,6 +151,7 @@ struct session {
 	bool replied;	     /* a reply was taken since the state was last looked at */
 	bool working, again; /* client_work is on the stack; and has news */
 	uint64_t progress;   /* bytes out when STATE_BODY was last looked at */
+	struct timer permit; /* permits in hand hold from then on */
 	struct session *next, *prev;
 };
 #define SESSION_MAGIC 0x53455353u
@@ -222,6 +224,8 @@ void client_on_helo(struct session *s, struct slot *k, const struct reply *r);
 bool client_txn_advance(struct session *s, struct slot *k);
 /* Begins the other transaction behind the final dot of this one. */
 void client_txn_ahead(struct session *s);
+/* Permits are here, or their time has come: notes if it is already over. */
+void client_permits_seen(struct session *s, struct slot *k);
 /* Takes the transaction into a slot; the body is asked for if it is missing. */
 void client_txn_hold(struct session *s, struct slot *k, struct transaction *t);
 /* FROM_IO_DONE as it stands; the slot is free. */

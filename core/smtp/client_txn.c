@@ -124,9 +124,20 @@ static void refuse_unsafe(struct slot *k)
 		k->phase = PHASE_OVER;
 }
 
+void client_permits_seen(struct session *s, struct slot *k)
+{
+	us_t late;
+
+	if (!k->t || !k->t->permits || k->t->permit_until == US_NEVER)
+		return;
+	late = loop_now_exact(s->c->loop) - k->t->permit_until;
+	k->late = late > 0 ? late : 0;
+}
+
 void client_txn_hold(struct session *s, struct slot *k, struct transaction *t)
 {
 	*k = (struct slot){ .t = t, .bol = true };
+	client_permits_seen(s, k);
 	refuse_unsafe(k);
 	if (k->phase == PHASE_HELD && !t->body)
 		client_body_ready(s, k);
@@ -181,15 +192,31 @@ static bool backlog(struct session *s)
 
 static void ask(struct session *s, struct slot *k)
 {
-	struct from_io m = { .type = FROM_IO_ASK, .n = k->left, .number = k->t->id };
+	struct from_io m = {
+		.type = FROM_IO_ASK, .n = k->left, .number = k->t->id, .late = k->late
+	};
 
 	tell_used(s, k);
 	k->t->permits = 0;
+	k->late = 0;
 	k->asking = true;
 	client_tell(s, &m);
 }
 
-/* How many RCPTs may be written at this moment. */
+/* Permits are in hand, and their time is to come: the session looks again then. */
+static bool early(struct session *s, const struct slot *k)
+{
+	const struct transaction *t = k->t;
+
+	if (t->permit_until == US_NEVER || !t->permits || k->asking ||
+	    loop_now_exact(s->c->loop) >= t->permit_from)
+		return false;
+	if (!timer_set(s->c->loop, &s->permit, t->permit_from))
+		client_fail(s, true, "out of memory");
+	return true;
+}
+
+/* How many RCPTs may be written at this moment, which is not too early. */
 static uint32_t permitted(struct session *s, struct slot *k)
 {
 	struct transaction *t = k->t;
@@ -207,6 +234,8 @@ static uint32_t permitted_or_ask(struct session *s, struct slot *k)
 
 	if (k->t->permit_until != US_NEVER && backlog(s))
 		return 0; /* IO_DRAINED comes */
+	if (early(s, k))
+		return 0;
 	n = permitted(s, k);
 	if (!n && !k->asking)
 		ask(s, k);
@@ -427,7 +456,8 @@ void client_txn_ahead(struct session *s)
 
 	if (!k->t || k->phase != PHASE_HELD || !s->pipelining || s->need_rset || client_used_up(s))
 		return;
-	if (!k->t->body || !body_in_memory(k->t->body) || backlog(s) || permitted(s, k) < k->left)
+	if (!k->t->body || !body_in_memory(k->t->body) || backlog(s) || early(s, k) ||
+	    permitted(s, k) < k->left)
 		return;
 	why = refusal(s, k, &v);
 	rstr_unref(why);

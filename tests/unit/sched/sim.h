@@ -44,6 +44,8 @@ struct sim_world {
 	struct dns_answer *(*dns)(struct sim *m, struct str name, bool host);
 	us_t io_delay;	    /* mailbox and loop, each way */
 	us_t io_jitter;	    /* up to so much more, on the way there */
+	us_t io_late[2];    /* more on the way to one thread, and its timers are as late */
+	us_t late_turns;    /* the two threads change places so often; 0: never */
 	us_t connect_delay; /* to a session that is up */
 	us_t round_trip;    /* RCPT written to the final answer */
 	us_t dns_delay;
@@ -67,6 +69,7 @@ enum sim_event_type {
 	EV_ANSWER,
 	EV_DNS,
 	EV_IDLE,
+	EV_PERMIT,
 	EV_FROM_IO,
 	EV_SYNCED,
 	EV_CALL
@@ -91,7 +94,8 @@ struct sim_session {
 	int ntxn;
 	uint32_t next_rcpt; /* to be written */
 	uint32_t granted;   /* permits left */
-	us_t until;
+	us_t from, until;
+	us_t late; /* when the permits came */
 	uint32_t used_said;
 	bool up, asking, closing, started;
 	int messages;
@@ -186,10 +190,17 @@ static inline us_t sim_io_time(const struct sim *m, us_t at)
 	return at >= m->w.stall_from && at < m->w.stall_to ? m->w.stall_to : at;
 }
 
+static inline us_t sim_loop_late(const struct sim *m, uint32_t io)
+{
+	bool turned = m->w.late_turns && m->now / m->w.late_turns % 2;
+
+	return m->w.io_late[turned ? !io : io];
+}
+
 /* Mailboxes keep their order, however late a pass is. */
 static inline us_t sim_late(struct sim *m, uint32_t io)
 {
-	us_t at = m->now + m->w.io_delay;
+	us_t at = m->now + m->w.io_delay + sim_loop_late(m, io);
 
 	if (m->w.io_jitter)
 		at += (us_t)rng_below(&m->rng, (uint64_t)m->w.io_jitter);
@@ -307,6 +318,14 @@ static inline void sim_write_rcpts(struct sim *m, struct sim_session *e)
 	struct transaction *t = e->txn[0];
 
 	while (e->next_rcpt < t->nrcpts) {
+		if (e->until != US_NEVER && e->granted && m->now < e->from) {
+			struct sim_event *v = sim_event(
+			    m, sim_io_time(m, e->from + sim_loop_late(m, e->io)), EV_PERMIT);
+
+			v->a = e->id;
+			v->b = t->id;
+			return;
+		}
 		if (e->until != US_NEVER && (!e->granted || m->now > e->until)) {
 			e->granted = 0;
 			e->asking = true;
@@ -320,7 +339,9 @@ static inline void sim_write_rcpts(struct sim *m, struct sim_session *e)
 				 &(struct from_io){ .type = FROM_IO_ASK,
 						    .session = e->id,
 						    .number = t->id,
-						    .n = t->nrcpts - e->next_rcpt });
+						    .n = t->nrcpts - e->next_rcpt,
+						    .late = e->late });
+			e->late = 0;
 			return;
 		}
 		if (e->until != US_NEVER)
@@ -343,6 +364,7 @@ static inline void sim_start(struct sim *m, struct sim_session *e)
 	e->next_rcpt = 0;
 	e->used_said = 0;
 	e->granted = t->permits;
+	e->from = t->permit_from;
 	e->until = t->permit_until;
 	e->asking = false;
 	sim_write_rcpts(m, e);
@@ -362,10 +384,16 @@ static inline void sim_answer(struct sim *m, struct sim_session *e)
 	sim_next(m, e);
 }
 
+static inline void sim_permits_came(struct sim *m, struct sim_session *e, uint32_t n, us_t until)
+{
+	e->late = n && until != US_NEVER && m->now > until ? m->now - until : 0;
+}
+
 static inline void sim_take(struct sim *m, struct sim_session *e, struct transaction *t)
 {
 	assert_true(e->ntxn < 2);
 	e->txn[e->ntxn++] = t;
+	sim_permits_came(m, e, t->permits, t->permit_until);
 	e->idle_token = ++m->next_token;
 	if (e->up && e->ntxn == 1)
 		sim_start(m, e);
@@ -427,7 +455,9 @@ static inline void sim_to_io(struct sim *m, uint32_t io, struct to_io *to)
 		if (e && e->asking && e->ntxn && (!to->number || e->txn[0]->id == to->number)) {
 			e->asking = false;
 			e->granted = to->n;
+			e->from = to->from;
 			e->until = to->until;
+			sim_permits_came(m, e, to->n, to->until);
 			sim_write_rcpts(m, e);
 		}
 		break;
@@ -649,6 +679,13 @@ static inline void sim_happen(struct sim *m, struct sim_event *v)
 		e = idmap_get(&m->sessions, v->a);
 		if (e && e->ntxn && e->txn[0]->id == v->b)
 			sim_answer(m, e);
+		break;
+	case EV_PERMIT:
+		e = idmap_get(&m->sessions, v->a);
+		if (e && e->ntxn && e->txn[0]->id == v->b && e->started && !e->asking) {
+			sim_permits_came(m, e, e->granted, e->until);
+			sim_write_rcpts(m, e);
+		}
 		break;
 	case EV_DNS:
 		sched_dns(m->s, m->now, v->a, v->dns);

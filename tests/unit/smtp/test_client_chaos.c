@@ -179,7 +179,8 @@ static struct transaction *some_txn(struct world *w)
 	t->permit_until = US_NEVER;
 	if (x->id[t->id].limited) {
 		t->permits = (uint32_t)rng_below(&w->rng, n + 1);
-		t->permit_until = clock_now_us() + (us_t)rng_below(&w->rng, 10000);
+		t->permit_from = clock_now_us() + (us_t)rng_below(&w->rng, 3000);
+		t->permit_until = t->permit_from + (us_t)rng_below(&w->rng, 10000);
 		x->id[t->id].granted = t->permits;
 	}
 	for (uint32_t i = 0; i < n; i++) {

@@ -106,6 +106,58 @@ static void expired_permits_write_nothing(void **state)
 	world_free(w);
 }
 
+static void permits_wait_for_their_time(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	struct transaction *t = limited(w, "a@x b@x", 1, soon());
+	uint64_t id = t->id, session;
+	us_t from = clock_now_us() + 30 * US_PER_MS;
+
+	(void)state;
+	t->permit_from = from;
+	session = open_session(w, spec_new(w), t);
+	world_wait(w, was_said, "RCPT TO:<a@x>\n|");
+	assert_true(clock_now_us() >= from);
+	assert_int_equal(count_msgs(w, FROM_IO_ASK), 1); /* for b */
+	from = clock_now_us() + 30 * US_PER_MS;
+	send_to_io(w, (struct to_io){ .type = TO_IO_GRANT,
+				      .session = session,
+				      .number = id,
+				      .n = 1,
+				      .from = from,
+				      .until = soon() });
+	assert_null(strstr(said_all(r), "b@x"));
+	assert_int_equal(wait_done(w, id)->rcpts[1].verdict.class, CLASS_OK);
+	assert_true(clock_now_us() >= from);
+	assert_int_equal(used(w), 2);
+	check_ledger(w);
+	world_free(w);
+}
+
+/* The scheduler hears how late its permits come; those that only waited behind another transaction
+ * are not late. */
+static void permits_that_come_late_are_told(void **state)
+{
+	struct world *w = world_new();
+	struct transaction *t;
+	uint64_t id, session;
+
+	(void)state;
+	receiver_new(w);
+	t = limited(w, "a@x", 0, 0);
+	id = t->id;
+	session = open_session(w, spec_new(w), t);
+	world_wait(w, has_asked, &ONE);
+	assert_int_equal(w->log[index_of(w, FROM_IO_ASK, 0)].late, 0);
+	grant(w, session, id, 1, clock_now_us() - 7000);
+	world_wait(w, has_asked, &TWO);
+	assert_in_range(w->log[index_of(w, FROM_IO_ASK, 1)].late, 7000, US_PER_S);
+	grant(w, session, id, 1, soon());
+	wait_done(w, id);
+	world_free(w);
+}
+
 static void what_was_used_is_exactly_what_was_written(void **state)
 {
 	(void)state;
@@ -636,6 +688,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rcpts_beyond_the_permits_are_asked_for),
 		cmocka_unit_test(expired_permits_write_nothing),
+		cmocka_unit_test(permits_wait_for_their_time),
+		cmocka_unit_test(permits_that_come_late_are_told),
 		cmocka_unit_test(what_was_used_is_exactly_what_was_written),
 		cmocka_unit_test(a_session_without_permits_for_the_next_does_not_write_ahead),
 		cmocka_unit_test(permits_that_do_not_come_do_not_hold_up_those_who_have_theirs),
