@@ -80,9 +80,7 @@ static const char *open_regular(const char *path, int *fd, size_t *size)
 				      : "it is larger than 64 MB: it can't be a configuration";
 }
 
-/* malloc'd, so that no descriptor and no arena memory is at stake; r->loading frees it if memory
- * runs out later. */
-static const char *slurp(struct reading *r, const char *path, struct str *text)
+const char *file_slurp(struct conf_mem *m, char **loading, const char *path, struct str *text)
 {
 	const char *why;
 	size_t size = 0;
@@ -92,19 +90,18 @@ static const char *slurp(struct reading *r, const char *path, struct str *text)
 	why = open_regular(path, &fd, &size);
 	if (why)
 		return why;
-	r->loading = malloc(size + 1);
-	n = r->loading ? read_all(fd, r->loading, size) : -1;
-	why = r->loading ? strerror(errno) : "there is no memory";
+	*loading = malloc(size + 1);
+	n = *loading ? read_all(fd, *loading, size) : -1;
+	why = *loading ? strerror(errno) : "there is no memory";
 	close(fd);
 	if (n >= 0 && (size_t)n <= size) {
-		*text = (struct str){ mem_z(&r->mem, (struct str){ r->loading, (size_t)n }),
-				      (size_t)n };
+		*text = (struct str){ mem_z(m, (struct str){ *loading, (size_t)n }), (size_t)n };
 		why = NULL;
 	} else if (n >= 0) {
 		why = "it grows while it is read";
 	}
-	free(r->loading);
-	r->loading = NULL;
+	free(*loading);
+	*loading = NULL;
 	return why;
 }
 
@@ -143,7 +140,7 @@ bool file_load(struct reading *r, struct source_file *f, const struct origin *at
 	else if (r->opts && r->opts->stored && !r->shipped)
 		why = "it is not part of the stored configuration";
 	else
-		why = slurp(r, f->path, &f->text);
+		why = file_slurp(&r->mem, &r->loading, f->path, &f->text);
 	if (!why && is_blank_text(f->text))
 		why = "it is empty";
 	if (why) {

@@ -45,6 +45,10 @@ struct source_file {
 /* Reads the file, or the stored text of that path, into f->text and the snapshot's list. False
  * after reporting, with `at` as the place that named it (NULL: the command line). */
 bool file_load(struct reading *r, struct source_file *f, const struct origin *at);
+/* A whole file into m; NULL, or words for what went wrong. It goes by a malloc'd buffer in
+ * *loading, so that no descriptor and no arena memory is at stake: whoever catches the longjmp of
+ * `m` frees that. */
+const char *file_slurp(struct conf_mem *m, char **loading, const char *path, struct str *text);
 /* The files that an include means, in name order; none after an error. */
 struct include_list {
 	struct source_file *v; /* shown and path */

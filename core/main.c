@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "conf/pmta.h"
 #include "core/base/log.h"
 #include "core/control/cli.h"
 #include "core/manual.h"
@@ -22,7 +23,8 @@
 #endif
 
 struct args {
-	const char *conf, *socket;
+	const char *conf, *socket, *output;
+	const char *file; /* the word after the subcommand, for those that take one */
 	bool headless, read_only, plain;
 	int rest; /* index of the first word that is no global option */
 };
@@ -79,6 +81,51 @@ static int cmd_check(const struct args *a)
 		printf("%s: ok: %d listeners, %d virtual MTAs, %d pools, %d providers\n", a->conf,
 		       c->nlisteners, c->nvmtas, c->npools, c->nproviders);
 	conf_unref(c);
+	return code;
+}
+
+static bool write_output(const char *path, struct str text)
+{
+	FILE *f = path ? fopen(path, "wxe") : stdout;
+	bool ok;
+	if (!f) {
+		fprintf(stderr, "stoker: %s can't be made: %s\n", path, strerror(errno));
+		return false;
+	}
+	ok = fwrite(text.p, 1, text.n, f) == text.n;
+	ok = (path ? fclose(f) : fflush(f)) == 0 && ok;
+	if (!ok)
+		fprintf(stderr, "stoker: %s can't be written: %s\n", path ? path : "the output",
+			strerror(errno));
+	return ok;
+}
+
+/* The configuration goes to -o FILE or standard output, the report to standard error. */
+static int cmd_import_pmta(const struct args *a)
+{
+	struct pmta_count n;
+	struct errbuf e = { "" };
+	struct buf ini, report;
+	char *shipped = share_dir("conf");
+	if (!a->file) {
+		fprintf(stderr, "stoker import-pmta: which file?\n");
+		return EXIT_USAGE;
+	}
+	buf_init(&ini);
+	buf_init(&report);
+	bool ok = pmta_import(a->file, access(shipped, R_OK) == 0 ? shipped : NULL, &ini, &report,
+			      &n, &e);
+	if (!ok)
+		fprintf(stderr, "stoker: %s\n", e.text);
+	else
+		fprintf(stderr, "%s%d taken, %d approximated, %d dropped\n", buf_z(&report),
+			n.taken, n.approximated, n.dropped);
+	int code = !ok					    ? EXIT_USAGE
+		   : write_output(a->output, buf_str(&ini)) ? EXIT_DONE
+							    : EXIT_REFUSED;
+	buf_free(&ini);
+	buf_free(&report);
+	free(shipped);
 	return code;
 }
 
@@ -215,9 +262,10 @@ static int cmd_sim(const struct args *a)
 static const struct {
 	const char *name;
 	int (*run)(const struct args *a);
+	int words; /* that it takes */
 } locals[] = {
-	{ "run", cmd_run }, { "attach", cmd_attach }, { "demo", cmd_demo },
-	{ "sim", cmd_sim }, { "check", cmd_check },
+	{ "run", cmd_run, 0 }, { "attach", cmd_attach, 0 }, { "demo", cmd_demo, 0 },
+	{ "sim", cmd_sim, 0 }, { "check", cmd_check, 0 },   { "import-pmta", cmd_import_pmta, 1 },
 };
 
 static int help_page(const char *name)
@@ -250,7 +298,7 @@ static bool take_option(struct args *a, int argc, char **argv, int *i)
 	const struct {
 		const char *name;
 		const char **to;
-	} valued[] = { { "-c", &a->conf }, { "--socket", &a->socket } };
+	} valued[] = { { "-c", &a->conf }, { "--socket", &a->socket }, { "-o", &a->output } };
 	const struct {
 		const char *name;
 		bool *to;
@@ -298,11 +346,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) {
 		if (strcmp(words[0], locals[i].name) != 0)
 			continue;
-		if (n > 1) {
+		if (n > 1 + locals[i].words) {
 			fprintf(stderr, "stoker %s takes no \"%s\"; see stoker help %s\n", words[0],
-				words[1], words[0]);
+				words[1 + locals[i].words], words[0]);
 			return EXIT_USAGE;
 		}
+		a.file = locals[i].words ? words[1] : NULL;
 		return locals[i].run(&a);
 	}
 	if (!command_find(str_of(words[0])))
