@@ -57,7 +57,7 @@ LINES = [
         e2e("two_domains_keep_their_own_limits_in_one_lane"), e2e("a_pool_keeps_its_limit_at_each_virtual_mta"),
         e2e("never_more_connections_than_allowed")]),
     ("pause", "pause, rate, disable: no MAIL later than 100 ms after the answer in 95 of 100 trials, 300 ms always", [
-        e2e("pause_and_disable_hold_at_once"), e2e("a_lower_rate_holds_at_once"), e2e("overrides_survive_a_restart_and_undo_ends_them")]),
+        e2e("pause_rate_and_disable_hold_at_once"), e2e("a_lower_rate_holds_at_once"), e2e("overrides_survive_a_restart_and_undo_ends_them")]),
     ("fairness", "500,000 wait at 20/s: another sender within 1 s, within two tokens at 1/s; postgrey at the second attempt", [
         e2e("a_small_sender_is_not_starved"), e2e("greylisted_mail_arrives_at_its_second_attempt")]),
     ("reload", "10,000 [domain] sections under 300 ms off the loops, errors change nothing", [

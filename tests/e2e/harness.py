@@ -579,9 +579,10 @@ class Receiver(threading.Thread):
                 self.open_now -= 1
             conn.close()
 
-    def times(self, verb):
+    def times(self, verb, ip=None):
+        """When each such command was read; only those from that source address, if one is given."""
         with self.lock:
-            return [t for t, _, v, _ in self.commands if v == verb]
+            return [t for t, source, v, _ in self.commands if v == verb and ip in (None, source)]
 
 
 class Session:
