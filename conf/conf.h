@@ -91,6 +91,7 @@ struct conf_source { /* [source CIDR or NAME] */
 	int max_rcpt_per_message;
 	struct rate max_msg_rate;
 	int priority; /* 0 to 100 */
+	bool process_x_virtual_mta, process_x_job, process_x_envid, process_x_queue_priority;
 	bool add_date, add_message_id, hide_source;
 	const char **remove_headers;
 	int nremove_headers;

@@ -2,13 +2,17 @@
 
 #include "core/smtp/server_session.h"
 
+const char server_no_memory[] = "451 4.3.0 Out of memory, try again later";
+
 struct header_facts {
 	int received; /* trace lines, also those that are removed */
 	bool date, message_id;
 	bool utf8;	/* a byte over 127 */
 	bool no_header; /* the message begins with something else */
 	bool open;	/* its end was not met */
-	size_t kept;	/* bytes of the block that stay */
+	unsigned fed;	/* bits of the feeding headers that were met */
+	const char *refusal;
+	size_t kept; /* bytes of the block that stay */
 };
 
 /* The name of the field that begins at `line`; n == 0 if the line begins no field (RFC 5322 2.2).
@@ -49,9 +53,36 @@ static void note_field(struct header_facts *f, struct str name, bool removed)
 		f->message_id = true;
 }
 
+/* The end of the field that begins at `at`: behind its folded lines. */
+static size_t field_end(const char *p, size_t n, size_t at)
+{
+	do {
+		const char *lf = memchr(p + at, '\n', n - at);
+		at = lf ? (size_t)(lf + 1 - p) : n;
+	} while (at < n && (p[at] == ' ' || p[at] == '\t'));
+	return at;
+}
+
+/* The first field of a name counts; all of them go. */
+static bool feed_field(struct session *s, struct header_facts *f, struct str name, struct str field)
+{
+	int feed = feed_find(s, name);
+
+	if (feed < 0)
+		return false;
+	if (!(f->fed & 1u << feed) && !f->refusal) {
+		const char *colon = memchr(field.p, ':', field.n);
+		size_t skip = (size_t)(colon + 1 - field.p);
+
+		f->refusal = feed_take(s, feed, str_mem(colon + 1, field.n - skip));
+	}
+	f->fed |= 1u << feed;
+	return true;
+}
+
 /* Walks the fields in p[0…n) and moves those that stay together. Returns the bytes that were looked
  * at: up to the empty line, or to the first line that belongs to no field. */
-static size_t walk_header(const struct session *s, char *p, size_t n, struct header_facts *f)
+static size_t walk_header(struct session *s, char *p, size_t n, struct header_facts *f)
 {
 	size_t at = 0;
 	bool removed = false, any = false;
@@ -66,7 +97,9 @@ static size_t walk_header(const struct session *s, char *p, size_t n, struct hea
 
 			if (!name.n)
 				break;
-			removed = is_removed(s, name);
+			removed =
+			    feed_field(s, f, name, str_mem(p + at, field_end(p, n, at) - at)) ||
+			    is_removed(s, name);
 			note_field(f, name, removed);
 			any = true;
 		}
@@ -150,9 +183,13 @@ const char *header_finish(struct session *s, struct buf *head, bool all)
 	judge_header(s, &f);
 	if (!all && f.open)
 		return "554 5.6.0 The header is too big";
+	if (f.refusal)
+		return f.refusal;
+	if (!s->m->route.n && s->relay)
+		return server_no_route;
 	if (f.received >= s->conf->mta.max_hops)
 		return "554 5.4.6 Too many hops (Received fields): this looks like a mail loop";
 	/* A client that declares SMTPUTF8 always must not make plain mail undeliverable. */
 	s->m->smtputf8 |= f.utf8;
-	return add_head(s, &f, head) ? NULL : "451 4.3.0 Out of memory, try again later";
+	return add_head(s, &f, head) ? NULL : server_no_memory;
 }

@@ -223,6 +223,14 @@ static int choose_route(const struct session *s)
 	return c->mta.default_route;
 }
 
+const char server_no_route[] = "451 4.3.5 No default-virtual-mta is configured for mail from here";
+
+/* X-Virtual-MTA is yet to come. */
+static bool may_name_route(const struct session *s)
+{
+	return s->source >= 0 && s->conf->sources[s->source].process_x_virtual_mta;
+}
+
 /* What holds all new mail back, as a reply; NULL: nothing. */
 static const char *held_back(const struct session *s)
 {
@@ -251,8 +259,8 @@ static const char *judge_mail(struct session *s, const struct command_args *a)
 	}
 	if (a->address.utf8 && !a->utf8)
 		return "553 5.6.7 This sender address needs SMTPUTF8";
-	if (s->relay && choose_route(s) < 0)
-		return "451 4.3.5 No default-virtual-mta is configured for mail from here";
+	if (s->relay && choose_route(s) < 0 && !may_name_route(s))
+		return server_no_route;
 	if (s->relay &&
 	    !s->srv->env.source_rate(s->srv->env.arg, s->conf, s->source, loop_now(s->srv->loop)))
 		return "451 4.4.5 The max-msg-rate of this source is reached, try again later";

@@ -228,6 +228,14 @@ struct buf *data_sink(struct session *s, size_t *max);
 /* The worker's answers; takes over the reference on `body`. */
 void data_large(struct session *s, enum server_large_what what, struct body *body);
 
+/* ---- server_feed.c: X-Virtual-MTA and the like ---- */
+extern const char server_no_route[];
+extern const char server_no_memory[]; /* the reply of who has none for a peer */
+/* Which feeding header this field is, if the session's source processes it; -1: none. */
+int feed_find(const struct session *s, struct str name);
+/* `raw`: the field behind its colon, folds and all. NULL, or the reply that refuses the message. */
+const char *feed_take(struct session *s, int feed, struct str raw);
+
 /* ---- server_header.c ---- */
 /* Judges the header block in s->data, removes what the source says, and writes what goes in front
  * into `head`. `all`: s->data is the whole message, not only its front. NULL, or the reply that

@@ -69,10 +69,11 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 	for (int i = 0; i < c->nsources; i++) {
 		const struct conf_source *s = &c->sources[i];
 
-		buf_addf(b, "source %s %d/%d %d %d %lld %d %d %d %d %d\n", s->name, s->is_cidr,
-			 s->prefix, s->always_allow_relaying, s->default_route,
+		buf_addf(b, "source %s %d/%d %d %d %lld %d %d %d %d %d %d%d%d%d\n", s->name,
+			 s->is_cidr, s->prefix, s->always_allow_relaying, s->default_route,
 			 (long long)s->max_message_size, s->max_rcpt_per_message, s->priority,
-			 s->add_date, s->add_message_id, s->hide_source);
+			 s->add_date, s->add_message_id, s->hide_source, s->process_x_virtual_mta,
+			 s->process_x_job, s->process_x_envid, s->process_x_queue_priority);
 		dump_rate(b, "rate", s->max_msg_rate);
 		dump_list(b, "remove", s->remove_headers, s->nremove_headers);
 	}

@@ -86,6 +86,9 @@ static inline void conf_step(struct world *w, const char *word)
 		w->conf.c.mta.max_hops = atoi(value);
 	else if (str_eqz(k, "postmaster"))
 		w->conf.postmasters[w->conf.c.mta.npostmasters++] = value;
+	else if (str_eqz(k, "feed"))
+		s->process_x_virtual_mta = s->process_x_job = s->process_x_envid =
+		    s->process_x_queue_priority = true;
 	else if (str_eqz(k, "hide-source"))
 		s->hide_source = true;
 	else if (str_eqz(k, "add-nothing"))

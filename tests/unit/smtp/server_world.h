@@ -50,6 +50,14 @@ __attribute__((weak)) int conf_source_for(const struct conf *c, const struct soc
 	return ((const struct test_conf *)(const void *)c)->no_source ? CONF_NONE : 0;
 }
 
+__attribute__((weak)) int conf_route_find(const struct conf *c, struct str name)
+{
+	for (int i = 0; i < c->nroutes; i++)
+		if (str_eqz(name, c->routes[i].name))
+			return i;
+	return CONF_NONE;
+}
+
 static inline void test_conf_init(struct test_conf *t)
 {
 	*t = (struct test_conf){ .refs = 0 };
