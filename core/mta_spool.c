@@ -185,7 +185,6 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 								     : RCPT_DONE,
 			     .as = event_of(r->decision),
 			     .attempts = (uint16_t)r->attempt,
-			     .delayed_dsn_sent = r->delayed_dsn_sent,
 			     .maybe_twice = r->maybe_twice,
 			     .due = r->due,
 			     .reply = reply,
@@ -460,6 +459,8 @@ void spool_post_settle(struct member *to, struct post *p)
 {
 	struct message *m = p->p;
 	for (uint32_t i = 0; i < m->nreports_rcpts; i++) {
+		if (m->reports_rcpts[i] & REPORTS_DELAY)
+			continue;
 		struct outcome o = { .message = m->reports_on,
 				     .rcpt = m->reports_rcpts[i],
 				     .state = RCPT_DONE,

@@ -198,8 +198,8 @@ static bool dsn_about(struct message *m, const struct dsn_job *j)
 		return false;
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < j->nrcpts; i++)
-		if (j->rcpts[i].as != DECIDE_DEFERRED) /* a delay report settles nothing */
-			v[n++] = j->rcpts[i].index;
+		v[n++] =
+		    j->rcpts[i].index | (j->rcpts[i].as == DECIDE_DEFERRED ? REPORTS_DELAY : 0);
 	m->reports_on = j->message;
 	m->reports_rcpts = v;
 	m->nreports_rcpts = n;

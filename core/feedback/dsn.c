@@ -14,16 +14,44 @@ enum {
 	UTF8_BYTES = 700
 };
 
+enum kind { KIND_FAILED, KIND_DELAYED, KIND_RELAYED, KINDS };
+static const struct kind_words {
+	const char *subject, *action, *status;
+	const char *text; /* of the first part */
+} kind_words[KINDS] = {
+	[KIND_FAILED] = { "Undelivered Mail Returned to Sender", "failed", "5.0.0",
+			  "Your message could not be delivered to one or more recipients. What "
+			  "their\r\n"
+			  "mail servers said stands below; nothing further is tried for "
+			  "them.\r\n" },
+	[KIND_DELAYED] = { "Delayed Mail (still being retried)", "delayed", "4.0.0",
+			   "Your message has not been delivered yet. It is still being retried: "
+			   "you\r\n"
+			   "need not send it again.\r\n" },
+	[KIND_RELAYED] = { "Mail Relayed (no further report will follow)", "relayed", "2.0.0",
+			   "Your message was handed to the mail servers named below. They accepted "
+			   "it\r\n"
+			   "but do not report deliveries, so this is the last that you hear of "
+			   "it.\r\n" },
+};
+
 struct dsn {
 	const struct dsn_job *job;
 	const struct conf_mta *mta;
 	struct str original;
 	us_t now;
-	bool failed, delayed; /* what it reports */
-	bool utf8;	      /* message/global-* is needed (RFC 6533) */
+	bool has[KINDS]; /* what it reports */
+	bool utf8;	 /* message/global-* is needed (RFC 6533) */
 	char boundary[BOUNDARY_SIZE];
 	struct buf *out;
 };
+
+static enum kind kind_of(const struct dsn_rcpt *r)
+{
+	if (r->as == DECIDE_DEFERRED)
+		return KIND_DELAYED;
+	return r->as == DECIDE_DELIVERED ? KIND_RELAYED : KIND_FAILED;
+}
 
 /* One header-safe piece of text: no control bytes, one line, of at most 998 bytes with what stands
  * around it (RFC 5322 2.1.1), and ASCII in a report that is not declared as UTF-8. */
@@ -47,6 +75,15 @@ static void add_folded(struct dsn *d, struct str reply)
 	}
 }
 
+/* What matters most gives the subject. */
+static enum kind first_kind(const struct dsn *d)
+{
+	enum kind k = KIND_FAILED;
+	while (k + 1 < KINDS && !d->has[k])
+		k++;
+	return k;
+}
+
 static void head(struct dsn *d, uint64_t id)
 {
 	char date[CLOCK_RFC5322_SIZE];
@@ -60,9 +97,7 @@ static void head(struct dsn *d, uint64_t id)
 	else
 		buf_adds(o, d->job->sender);
 	buf_addz(o, ">\r\n");
-	buf_addf(o, "Subject: %s\r\n",
-		 d->failed ? "Undelivered Mail Returned to Sender"
-			   : "Delayed Mail (still being retried)");
+	buf_addf(o, "Subject: %s\r\n", kind_words[first_kind(d)].subject);
 	buf_addf(o, "Message-ID: <%llx.dsn@%s>\r\n", (unsigned long long)id, d->mta->hostname);
 	buf_addz(o, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
 	buf_addf(o, "Content-Type: multipart/report; report-type=%s;\r\n\tboundary=\"%s\"\r\n",
@@ -80,35 +115,35 @@ static void part(struct dsn *d, const char *type, bool eightbit)
 	buf_addz(d->out, "\r\n");
 }
 
+static void text_rcpt(struct dsn *d, const struct dsn_rcpt *r)
+{
+	struct buf *o = d->out;
+	buf_addz(o, "\r\n<");
+	buf_adds(o, r->address);
+	buf_addz(o, ">:");
+	if (r->mx.n) {
+		buf_addz(o, " host ");
+		add_clean(d, r->mx);
+		buf_addz(o, " said:");
+	}
+	buf_addz(o, "\r\n    ");
+	add_folded(d, r->reply.n ? r->reply
+				 : STR_LIT("the message expired before it could be delivered"));
+	buf_addz(o, "\r\n");
+}
+
 static void text(struct dsn *d)
 {
 	struct buf *o = d->out;
 	part(d, d->utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", d->utf8);
-	buf_addf(o, "This is the mail system at host %s.\r\n\r\n", d->mta->hostname);
-	if (d->failed)
-		buf_addz(
-		    o,
-		    "Your message could not be delivered to one or more recipients. What their\r\n"
-		    "mail servers said stands below; nothing further is tried for them.\r\n");
-	else
-		buf_addz(
-		    o, "Your message has not been delivered yet. It is still being retried: you\r\n"
-		       "need not send it again.\r\n");
-	for (uint32_t i = 0; i < d->job->nrcpts; i++) {
-		const struct dsn_rcpt *r = &d->job->rcpts[i];
-		buf_addz(o, "\r\n<");
-		buf_adds(o, r->address);
-		buf_addz(o, ">:");
-		if (r->mx.n) {
-			buf_addz(o, " host ");
-			add_clean(d, r->mx);
-			buf_addz(o, " said:");
-		}
-		buf_addz(o, "\r\n    ");
-		add_folded(d, r->reply.n
-				  ? r->reply
-				  : STR_LIT("the message expired before it could be delivered"));
-		buf_addz(o, "\r\n");
+	buf_addf(o, "This is the mail system at host %s.\r\n", d->mta->hostname);
+	for (enum kind k = KIND_FAILED; k < KINDS; k++) {
+		if (!d->has[k])
+			continue;
+		buf_addf(o, "\r\n%s", kind_words[k].text);
+		for (uint32_t i = 0; i < d->job->nrcpts; i++)
+			if (kind_of(&d->job->rcpts[i]) == k)
+				text_rcpt(d, &d->job->rcpts[i]);
 	}
 }
 
@@ -134,13 +169,13 @@ static void status_rcpt(struct dsn *d, const struct dsn_rcpt *r)
 {
 	char date[CLOCK_RFC5322_SIZE];
 	struct buf *o = d->out;
-	bool delayed = r->as == DECIDE_DEFERRED;
+	enum kind kind = kind_of(r);
 	buf_addz(o, "\r\n");
 	original_recipient(d, r->orcpt);
 	buf_addf(o, "Final-Recipient: %s; ", d->utf8 ? "utf-8" : "rfc822");
 	buf_adds(o, r->address);
-	buf_addf(o, "\r\nAction: %s\r\nStatus: ", delayed ? "delayed" : "failed");
-	buf_adds(o, r->enhanced.n ? r->enhanced : delayed ? STR_LIT("4.0.0") : STR_LIT("5.0.0"));
+	buf_addf(o, "\r\nAction: %s\r\nStatus: ", kind_words[kind].action);
+	buf_adds(o, r->enhanced.n ? r->enhanced : str_of(kind_words[kind].status));
 	buf_addz(o, "\r\n");
 	if (r->mx.n) {
 		buf_addz(o, "Remote-MTA: dns; ");
@@ -157,7 +192,7 @@ static void status_rcpt(struct dsn *d, const struct dsn_rcpt *r)
 		clock_rfc5322(r->failed_at, date);
 		buf_addf(o, "Last-Attempt-Date: %s\r\n", date);
 	}
-	if (delayed && r->expires_at) {
+	if (kind == KIND_DELAYED && r->expires_at) {
 		clock_rfc5322(r->expires_at, date);
 		buf_addf(o, "Will-Retry-Until: %s\r\n", date);
 	}
@@ -202,13 +237,13 @@ static struct str header_block(struct str m)
 	return m;
 }
 
-/* RFC 3461 4.3: RET decides; without it the setting. A delay report never quotes the body. What was
- * only read in part is quoted as headers. */
+/* RFC 3461 4.3: RET decides; without it the setting. Only what failed is quoted with its body. What
+ * was only read in part is quoted as headers. */
 static void original(struct dsn *d)
 {
 	bool full = d->job->ret == 1 /* RET_FULL */ ||
 		    (d->job->ret == 0 /* RET_NONE */ && d->job->dsn_return == DSN_RETURN_FULL);
-	full = full && d->failed && d->original.n && d->original.n == d->job->size &&
+	full = full && d->has[KIND_FAILED] && d->original.n && d->original.n == d->job->size &&
 	       d->original.n <= QUOTED_MAX;
 	struct str quoted = full ? d->original : header_block(d->original);
 	const char *type = full ? (d->utf8 ? "message/global" : "message/rfc822")
@@ -239,12 +274,8 @@ bool dsn_build(const struct dsn_job *job, const struct conf_mta *mta, struct str
 			 .now = now,
 			 .utf8 = job->smtputf8,
 			 .out = out };
-	for (uint32_t i = 0; i < job->nrcpts; i++) {
-		if (job->rcpts[i].as == DECIDE_DEFERRED)
-			d.delayed = true;
-		else
-			d.failed = true;
-	}
+	for (uint32_t i = 0; i < job->nrcpts; i++)
+		d.has[kind_of(&job->rcpts[i])] = true;
 	choose_boundary(&d, id);
 	head(&d, id);
 	text(&d);

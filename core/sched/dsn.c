@@ -1,5 +1,5 @@
-/* Reports to senders: who gets one, and the failed recipients of one message collected for a
- * minute. */
+/* Reports to senders: who gets one, and what is to be told of one message collected for a
+ * minute: recipients that failed, wait for long, or went to a host that reports no delivery. */
 #include "core/sched/inner.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #define COLLECT_US US_PER_MIN
 
 /* RFC 3461's NOTIFY, as core/spool/message.h has it (a sibling folder). */
-enum { NOTIFY_NEVER = 1, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 
 struct report_rcpt {
 	struct report_rcpt *next;
@@ -42,6 +42,10 @@ bool dsn_wanted(const struct rcpt *r, uint8_t as)
 	const struct msg *m = rcpt_msg(r);
 	uint8_t bit = as == DECIDE_DEFERRED ? NOTIFY_DELAY : NOTIFY_FAILURE;
 
+	/* RFC 3461 4.1: only who asks hears of success; postmasters never asked. */
+	if (as == DECIDE_DELIVERED)
+		return r->notify & NOTIFY_SUCCESS && !(m->flags & MF_DSN) &&
+		       send_dsn(r) == SEND_DSN_YES && m->sender->len > 0;
 	if (m->flags & MF_DSN || r->notify & NOTIFY_NEVER || send_dsn(r) == SEND_DSN_NO)
 		return false;
 	if (r->notify && !(r->notify & bit))
@@ -81,7 +85,8 @@ static struct report *report_get(struct sched *s, struct rcpt *r)
 	return p;
 }
 
-static void report_add(struct sched *s, struct rcpt *r, const struct report_rcpt *what)
+/* False: no memory. */
+static bool report_add(struct sched *s, struct rcpt *r, const struct report_rcpt *what)
 {
 	struct report *p = report_get(s, r);
 	struct report_rcpt *x = p ? malloc(sizeof *x) : NULL;
@@ -89,7 +94,7 @@ static void report_add(struct sched *s, struct rcpt *r, const struct report_rcpt
 	if (!x) {
 		rstr_unref(what->reply);
 		rstr_unref(what->mx);
-		return; /* it stays RCPT_REPORT in the spool: made after the next start */
+		return false; /* it stays RCPT_REPORT in the spool: made after the next start */
 	}
 	*x = *what;
 	x->next = NULL;
@@ -97,9 +102,10 @@ static void report_add(struct sched *s, struct rcpt *r, const struct report_rcpt
 	*p->last = x;
 	p->last = &x->next;
 	p->n++;
+	return true;
 }
 
-void dsn_failed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, const char *mx)
+void dsn_ended(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, const char *mx)
 {
 	struct report_rcpt x = { .reply = rstr_ref(tr->reply),
 				 .mx = rstr_new(str_of(mx)),
@@ -112,9 +118,9 @@ void dsn_failed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, cons
 	report_add(s, r, &x);
 }
 
-/* The sender hears once that a recipient waits for long. Not durable like a failure: after a crash
- * it may be missing. */
-void dsn_delayed(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
+/* The sender hears once that a recipient waits for long. The spool learns that from the report's
+ * own record: if a crash comes before it, the next deferral is reported. */
+void dsn_delayed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr)
 {
 	const struct settings *set = r->queue->set;
 	struct report_rcpt x = { .as = DECIDE_DEFERRED, .at = s->now };
@@ -123,11 +129,10 @@ void dsn_delayed(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
 	    s->now - rcpt_msg(r)->received_at < set->delay_dsn_after ||
 	    !dsn_wanted(r, DECIDE_DEFERRED))
 		return;
-	r->flags |= RF_DELAY_SENT;
-	tr->delayed_dsn_sent = true;
 	x.reply = rstr_ref(tr->reply);
 	memcpy(x.enhanced, tr->verdict.enhanced, sizeof x.enhanced);
-	report_add(s, r, &x);
+	if (report_add(s, r, &x))
+		r->flags |= RF_DELAY_SENT;
 }
 
 /* Its report was not durable when Stoker stopped. */
@@ -141,6 +146,8 @@ void dsn_again(struct sched *s, struct rcpt *r, const struct sched_rcpt *in)
 	memcpy(x.enhanced, in->enhanced.p, n);
 	if (str_eqz(in->enhanced, "4.4.7"))
 		x.as = DECIDE_EXPIRED;
+	else if (n && in->enhanced.p[0] == '2')
+		x.as = DECIDE_DELIVERED;
 	rcpt_msg(r)->reports++;
 	r->flags |= RF_REPORT;
 	report_add(s, r, &x);

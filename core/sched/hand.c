@@ -30,7 +30,6 @@ static bool fill_rcpt(struct arena *a, const struct rcpt *r, struct txn_rcpt *ou
 	out->index = r->index;
 	out->attempt = (uint32_t)r->attempts + 1;
 	out->notify = r->notify;
-	out->delayed_dsn_sent = (r->flags & RF_DELAY_SENT) != 0;
 	out->address = rcpt_address_into(a, r);
 	if (r->flags & RF_ORCPT)
 		out->orcpt = arena_str(a, rcpt_orcpt(r));

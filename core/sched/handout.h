@@ -39,9 +39,8 @@ struct txn_rcpt {
 			       RCPT TO"); one reference */
 	/* by the scheduler, at the end */
 	uint8_t decision;
-	bool report; /* a DSN is to be made: state RCPT_REPORT */
-	bool delayed_dsn_sent;
-	us_t due; /* DECIDE_DEFERRED */
+	bool report; /* a DSN is to be made (failed or relayed): state RCPT_REPORT */
+	us_t due;    /* DECIDE_DEFERRED */
 };
 
 struct transaction {
@@ -66,6 +65,7 @@ struct transaction {
 	us_t permit_from, permit_until;
 	/* by the client */
 	us_t started_at, ended_at; /* MAIL written, last reply */
+	bool dsn_passed; /* the receiver offers DSN and was asked for what the sender asked us */
 	struct rstr *vmta, *source_ip, *mx, *mx_ip,
 	    *tls;		  /* of the session; one reference each; NULL: none */
 	struct transaction *next; /* for lists of the current owner */

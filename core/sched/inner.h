@@ -322,8 +322,8 @@ void hosts_bounce(struct sched *s, struct rcpt *r);
 /* ---- dsn.c ---- */
 uint64_t report_hash(const struct table_link *l);
 bool dsn_wanted(const struct rcpt *r, uint8_t as);
-void dsn_failed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, const char *mx);
-void dsn_delayed(struct sched *s, struct rcpt *r, struct txn_rcpt *tr);
+void dsn_ended(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr, const char *mx);
+void dsn_delayed(struct sched *s, struct rcpt *r, const struct txn_rcpt *tr);
 void dsn_again(struct sched *s, struct rcpt *r, const struct sched_rcpt *in);
 void dsn_message_over(struct sched *s, struct msg *m);
 us_t dsn_tick(struct sched *s);

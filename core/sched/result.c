@@ -61,13 +61,15 @@ static void remember_reply(struct sched *s, struct rcpt *r, const struct rstr *r
 }
 
 /* The recipient is finished, in its queue's and message's books too. */
-static void settle(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const char *mx)
+static void settle(struct sched *s, struct rcpt *r, const struct transaction *t,
+		   struct txn_rcpt *tr)
 {
-	if (tr->decision == DECIDE_BOUNCED || tr->decision == DECIDE_EXPIRED) {
-		tr->report = dsn_wanted(r, tr->decision);
-		if (tr->report)
-			dsn_failed(s, r, tr, mx);
-	}
+	/* RFC 3461 5.2: where DSN is offered, the next host answers for its success. */
+	bool passed = tr->decision == DECIDE_DELIVERED && t->dsn_passed;
+
+	tr->report = tr->decision != DECIDE_REMOVED && !passed && dsn_wanted(r, tr->decision);
+	if (tr->report)
+		dsn_ended(s, r, tr, t->mx ? t->mx->text : "");
 	rcpt_done(s, r);
 }
 
@@ -101,7 +103,7 @@ void result_make(struct sched *s, struct rcpt **v, uint32_t n, enum decision dec
 		memcpy(tr->verdict.enhanced, enhanced, strlen(enhanced) + 1);
 		tr->reply = rstr_ref(reply);
 		count_outcome(s, tr, &c);
-		settle(s, v[i], tr, "");
+		settle(s, v[i], t, tr);
 	}
 	t->started_at = t->ended_at = s->now;
 	if (c.bounced) {
@@ -203,7 +205,7 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 	if (tr->decision == DECIDE_DEFERRED)
 		defer(s, r, tr, k->lane);
 	else
-		settle(s, r, tr, k->t->mx ? k->t->mx->text : "");
+		settle(s, r, k->t, tr);
 }
 
 static void take_body(struct sched *s, struct msg *m, struct transaction *t)

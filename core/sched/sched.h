@@ -112,7 +112,8 @@ struct dsn_rcpt {
 	uint8_t notify;
 	struct str address, orcpt, reply, enhanced;
 	struct str mx;
-	uint8_t as; /* DECIDE_BOUNCED, DECIDE_EXPIRED, or DECIDE_DEFERRED (a delay report) */
+	uint8_t as; /* DECIDE_BOUNCED, DECIDE_EXPIRED, DECIDE_DEFERRED (a delay report) or
+		       DECIDE_DELIVERED (relayed to a host without DSN) */
 	us_t failed_at, expires_at;
 };
 struct dsn_job { /* owned by the taker; one arena; dsn_job_free */

@@ -269,6 +269,7 @@ static void put_mail(struct session *s, struct slot *k, struct buf *out)
 	client_expect(s, EXPECT_MAIL, k, 1, s->queued + out->n);
 	mark(s, k->t);
 	s->started++;
+	k->t->dsn_passed = s->dsn;
 	k->phase = PHASE_ENVELOPE;
 }
 

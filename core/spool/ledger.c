@@ -250,6 +250,18 @@ void ledger_done(struct spool *s, struct entry *e)
 	segment_count(s, e->id, &e->where, -1);
 }
 
+static void reported(struct spool *s, struct entry *e, struct change *c, bool delay)
+{
+	if (delay && c->state == RCPT_QUEUED) {
+		c->delayed_dsn_sent = true;
+		c->dirty = true;
+	} else if (!delay && c->state == RCPT_REPORT) {
+		c->state = RCPT_DONE;
+		c->dirty = true;
+		ledger_done(s, e);
+	}
+}
+
 /* The states of the recipients that a report is about. One that is gone is not: nothing is left to
  * report on. */
 static enum found each_report(struct spool *s, const struct message *m, bool end)
@@ -261,14 +273,11 @@ static enum found each_report(struct spool *s, const struct message *m, bool end
 	if (found != FOUND || !e->left)
 		return found == FOUND_NOT ? FOUND : found;
 	for (uint32_t i = 0; i < m->nreports_rcpts; i++) {
-		found = ledger_change(s, e, m->reports_rcpts[i], &c);
+		found = ledger_change(s, e, m->reports_rcpts[i] & ~REPORTS_DELAY, &c);
 		if (found == FOUND_UNREADABLE || found == FOUND_NO_MEMORY)
 			return found;
-		if (found == FOUND && end && c->state == RCPT_REPORT) {
-			c->state = RCPT_DONE;
-			c->dirty = true;
-			ledger_done(s, e);
-		}
+		if (found == FOUND && end)
+			reported(s, e, c, m->reports_rcpts[i] & REPORTS_DELAY);
 	}
 	return FOUND;
 }

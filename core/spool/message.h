@@ -11,11 +11,13 @@
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 enum dsn_ret { RET_NONE, RET_FULL, RET_HDRS };
 
+#define REPORTS_DELAY 0x80000000u /* beside the recipient's number in reports_rcpts */
+
 /* What the spool remembers of a recipient: every legal state. */
 enum rcpt_state {
 	RCPT_QUEUED, /* to be sent when due */
-	RCPT_REPORT, /* failed for good; counted as bounced or expired; its DSN is still to be made
-		      */
+	RCPT_REPORT, /* at its end, and counted as bounced, expired or delivered (relayed); its DSN
+			is still to be made */
 	RCPT_DONE,   /* delivered, bounced, expired or removed: nothing left to do */
 };
 
@@ -61,7 +63,8 @@ struct message {
 	bool smtputf8, eightbit;
 	bool dsn; /* one of our own reports: never reported on again */
 	/* If dsn: the recipients of another message that it reports on. Their RCPT_REPORT ends with
-	 * this record, also when it is replayed after a crash, so no report is made twice. */
+	 * this record, also when it is replayed after a crash, so no report is made twice. With
+	 * REPORTS_DELAY: it still waits, and delayed_dsn_sent holds from then on. */
 	uint64_t reports_on;
 	const uint32_t *reports_rcpts;
 	uint32_t nreports_rcpts;

@@ -71,7 +71,6 @@ static bool apply(struct spool *s, struct entry *e, struct change *c, const stru
 	c->dirty = true;
 	c->state = (uint8_t)o->state;
 	c->attempts = o->attempts;
-	c->delayed_dsn_sent = o->delayed_dsn_sent;
 	c->due = o->due;
 	if (report)
 		c->failed_at = at;

@@ -153,7 +153,6 @@ struct outcome {
 	enum event_type as;    /* what is counted: DELIVERED, BOUNCED, EXPIRED, REMOVED or DEFERRED;
 				  RECEIVED: nothing (a state change without event) */
 	uint16_t attempts;
-	bool delayed_dsn_sent;
 	bool maybe_twice;
 	us_t due; /* deferred: the next attempt */
 	struct str reply;

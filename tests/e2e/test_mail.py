@@ -188,3 +188,32 @@ def bounces_come_back_as_dsn(full):
             expect(piece in text, f"the report lacks {piece!r}:\n{text}")
         expect("good@test.example" not in text and "body" not in text.split("Subject: three")[1], "the report says too much")
         return "one report for two failures; none for <>, none for NOTIFY=NEVER"
+
+
+@test()
+def success_is_passed_on_or_told_as_relayed(full):
+    with Scene() as s:
+        dns = Nsd(s, {"test.example": zone({"dsn": "127.0.2.1", "plain": "127.0.2.2", "back": "127.0.2.3"})})
+        knows = Receiver(s, "127.0.2.1")
+        plain = Receiver(s, "127.0.2.2", script=lambda session, verb, arg: "250-plain.test.example\r\n250 PIPELINING" if verb == "EHLO" else None)
+        back = Receiver(s, "127.0.2.3")
+        m = Stoker(s, "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n", mta=dns.mta).start()
+        c = Smtp("127.0.0.1", m.port)
+        c.cmd("MAIL FROM:<me@back.test.example> RET=HDRS ENVID=env+2B1")
+        for to in ("a@dsn", "b@plain", "c@plain"):
+            c.cmd(f"RCPT TO:<{to}.test.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;{to}.first.example")
+        c.cmd("DATA")
+        expect(c.cmd("Subject: asked\r\n\r\nbody\r\n.").startswith("250"), "refused")
+        wait_for("the report", lambda: back.messages, 90)
+        m.wait_drained(90)
+        expect(len(back.messages) == 1, f"{len(back.messages)} reports")
+        text = back.messages[0][4].decode()
+        for piece in ("Action: relayed", "Final-Recipient: rfc822; b@plain.test.example", "Final-Recipient: rfc822; c@plain.test.example",
+                      "Original-Recipient: rfc822;b@plain.first.example", "Original-Envelope-Id: env+1", "Status: 2."):
+            expect(piece in text, f"the report lacks {piece!r}:\n{text}")
+        expect("a@dsn" not in text and "\nbody" not in text, f"the report says too much:\n{text}")
+        with knows.lock, plain.lock:
+            said = " ".join(a for r in (knows, plain) for _, _, v, a in r.commands if v in ("MAIL", "RCPT"))
+            expect("RET=HDRS ENVID=env+2B1" in said and said.count("NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a@dsn.first.example") == 1
+                   and said.count("NOTIFY") == 1, said)
+        return "one relayed report for two; none where NOTIFY, ORCPT, RET and ENVID were passed on"

@@ -76,6 +76,32 @@ static void failed_recipients_share_one_report(void **state)
 	buf_free(&out);
 }
 
+static void relayed_mail_is_told_apart_from_failed(void **state)
+{
+	struct dsn_rcpt r[] = { rcpt("a@test.example", "250 2.6.0 queued", "2.6.0",
+				     DECIDE_DELIVERED),
+				rcpt("b@test.example", "550 5.1.1 no", "5.1.1", DECIDE_BOUNCED) };
+	struct dsn_job j = {
+		.message = 1, .sender = STR_LIT("s@x.example"), .rcpts = r, .nrcpts = 1
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out);
+	build(&j, STR_LIT("Subject: s\r\n\r\nbody\r\n"), &out);
+	assert_true(has(&out, "Subject: Mail Relayed"));
+	assert_true(has(&out, "Action: relayed\r\nStatus: 2.6.0\r\n"));
+	assert_false(has(&out, "could not be delivered"));
+	wire_clean(&out);
+	buf_clear(&out);
+	j.nrcpts = 2;
+	build(&j, STR_LIT("Subject: s\r\n\r\nbody\r\n"), &out);
+	assert_true(has(&out, "Subject: Undelivered"));
+	assert_true(has(&out, "Action: relayed\r\n"));
+	assert_true(has(&out, "Action: failed\r\n"));
+	buf_free(&out);
+}
+
 static void the_whole_message_comes_back_only_when_asked_for(void **state)
 {
 	(void)state;
@@ -165,6 +191,7 @@ int main(void)
 	clock_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(failed_recipients_share_one_report),
+		cmocka_unit_test(relayed_mail_is_told_apart_from_failed),
 		cmocka_unit_test(the_whole_message_comes_back_only_when_asked_for),
 		cmocka_unit_test(hostile_replies_cannot_break_the_form),
 		cmocka_unit_test(a_remote_cannot_make_the_report_undeliverable),

@@ -50,7 +50,7 @@ struct sim_world {
 	us_t round_trip;    /* RCPT written to the final answer */
 	us_t dns_delay;
 	us_t stall_from, stall_to; /* io threads do nothing in between */
-	bool pipelining;
+	bool pipelining, dsn;	   /* receivers offer them */
 };
 
 /* ---- what happened ---- */
@@ -378,6 +378,7 @@ static inline void sim_answer(struct sim *m, struct sim_session *e)
 		sim_judge(m, e, &t->rcpts[i]);
 	t->vmta = rstr_ref(e->spec->vmta);
 	t->ended_at = m->now;
+	t->dsn_passed = m->w.dsn;
 	e->messages++;
 	e->started = false;
 	sim_give_back(m, e, 0);

@@ -178,6 +178,36 @@ static void a_delay_is_reported_once(void **state)
 	sim_free(m);
 }
 
+/* RFC 3461 5.2.2: success is asked for, and the next host does not speak DSN. */
+static void what_goes_to_a_host_without_dsn_is_reported_as_relayed(void **state)
+{
+	enum { NEVER = 1, SUCCESS = 2, FAILURE = 4 };
+	struct sim *m = sim_new(SIM_CONF "[domain silent.test]\nsend-dsn = no\n", 10);
+
+	(void)state;
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test" });
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test", .notify = NEVER });
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test", .notify = FAILURE });
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test", .notify = SUCCESS, .sender = "" });
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test", .notify = SUCCESS, .dsn = true });
+	sim_send(m, &(struct sim_mail){ .to = "a@silent.test", .notify = SUCCESS });
+	sim_run(m, 2 * US_PER_MIN);
+	assert_int_equal(m->delivered, 6);
+	assert_int_equal(m->dsns, 0);
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test,b@y.test", .notify = SUCCESS });
+	sim_run(m, 2 * US_PER_MIN);
+	assert_int_equal(m->dsns, 1);
+	assert_int_equal(m->dsn_rcpts, 2);
+	assert_string_equal(m->last_dsn_enhanced, "2.0.0");
+	m->w.dsn = true;
+	sim_send(m, &(struct sim_mail){ .to = "a@x.test", .notify = SUCCESS });
+	sim_run(m, 2 * US_PER_MIN);
+	assert_int_equal(m->delivered, 9);
+	assert_int_equal(m->dsns, 1);
+	sim_check_totals(m);
+	sim_free(m);
+}
+
 static void what_was_to_be_reported_is_reported_after_a_restart(void **state)
 {
 	struct sim *m = sim_new(SIM_CONF, 9);
@@ -363,6 +393,7 @@ int main(void)
 		cmocka_unit_test(failures_of_one_message_make_one_report),
 		cmocka_unit_test(who_gets_no_report),
 		cmocka_unit_test(a_delay_is_reported_once),
+		cmocka_unit_test(what_goes_to_a_host_without_dsn_is_reported_as_relayed),
 		cmocka_unit_test(what_was_to_be_reported_is_reported_after_a_restart),
 		cmocka_unit_test(a_lane_that_gives_no_session_rests_longer_each_time),
 		cmocka_unit_test(one_session_probes_when_the_rest_ends),

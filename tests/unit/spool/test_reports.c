@@ -63,6 +63,41 @@ static void a_message_stays_until_its_failures_are_reported(void **state)
 	kit_done(&k);
 }
 
+/* A delay report that a crash took is made again; one that is there is not. */
+static void a_delay_counts_as_told_with_the_reports_own_record(void **state)
+{
+	struct kit k;
+	struct message *m, *report;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	uint64_t id = kit_accept(&k, 2, 100);
+
+	kit_outcome(&k, id, 0, RCPT_QUEUED, EVENT_DEFERRED);
+	kit_outcome(&k, id, 1, RCPT_REPORT, EVENT_BOUNCED);
+	kit_reopen(&k);
+	m = spool_message(k.s, id);
+	assert_false(m->rcpts[0].delayed_dsn_sent);
+	message_free(m);
+	report = report_on(&k, id, 2);
+	((uint32_t *)(uintptr_t)report->reports_rcpts)[0] |= REPORTS_DELAY;
+	((uint32_t *)(uintptr_t)report->reports_rcpts)[1] |= REPORTS_DELAY;
+	kit_accept_message(&k, report);
+	for (int life = 0; life < 3; life++) {
+		m = spool_message(k.s, id);
+		assert_true(m->rcpts[0].delayed_dsn_sent);
+		assert_int_equal(m->rcpts[0].state, RCPT_QUEUED);
+		/* it failed in the meantime: that is told by another report */
+		assert_int_equal(m->rcpts[1].state, RCPT_REPORT);
+		message_free(m);
+		if (life == 1) /* stays over the next outcome */
+			kit_outcome(&k, id, 0, RCPT_QUEUED, EVENT_DEFERRED);
+		kit_reopen(&k);
+	}
+	kit_done(&k);
+}
+
 static void a_report_on_some_ends_the_state_of_those(void **state)
 {
 	struct kit k;
@@ -170,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_stays_until_its_failures_are_reported),
+		cmocka_unit_test(a_delay_counts_as_told_with_the_reports_own_record),
 		cmocka_unit_test(a_report_on_some_ends_the_state_of_those),
 		cmocka_unit_test(a_report_accepted_just_before_a_crash_is_not_made_again),
 		cmocka_unit_test(a_report_waits_for_its_failures_to_be_recorded),
