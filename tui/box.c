@@ -548,22 +548,20 @@ static void draw_field(struct oper *op, struct canvas *c, int i, struct area lin
 			   f->hint);
 }
 
+/* What r binds, and what Tab makes of it; whose it is stands in the title. */
 static void draw_binding(const struct box *b, struct canvas *c, struct area line)
 {
-	char target[TABLE_NAME];
+	const char *s = b->lanes == 1 ? "" : "s";
 
-	snprintf(target, sizeof target, "%s", b->ntargets ? b->targets[0] : "");
 	if (b->lane)
-		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE, "%s: this lane [%s]", target,
-			   b->rest);
+		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE, "this lane [%s]", b->rest);
 	else if (b->each)
 		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE,
-			   "%s: each of %d lane%s for itself [%s together]   Tab: together", target,
-			   b->lanes, b->lanes == 1 ? "" : "s", b->rest);
+			   "each of %d lane%s for itself [%s together]   Tab: together", b->lanes,
+			   s, b->rest);
 	else
 		canvas_fmt(c, line.y, line.x, line.w, STYLE_BOX_TITLE,
-			   "%s: together over %d lane%s [%s]   Tab: each lane", target, b->lanes,
-			   b->lanes == 1 ? "" : "s", b->rest);
+			   "together over %d lane%s [%s]   Tab: each lane", b->lanes, s, b->rest);
 }
 
 static int text_width(const struct box *b)

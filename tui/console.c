@@ -80,6 +80,28 @@ static void sweep(struct console *c)
 	}
 }
 
+int console_operators(const struct console *c)
+{
+	int n = 0;
+
+	for (int i = 0; i < c->nops; i++)
+		n += !c->ops[i]->leaving && !c->ops[i]->dead;
+	return n;
+}
+
+/* Control's status says how many are here. */
+static void tell_count(struct console *c)
+{
+	int n = console_operators(c);
+	struct link_request *r;
+
+	if (n == c->told || !(r = link_request_make(LINK_COUNT, STR_LIT(""))))
+		return;
+	c->told = n;
+	r->n = n;
+	c->env.request(c->env.arg, r);
+}
+
 void console_attach(struct console *c, int fd, struct str user, enum role role, struct str hello)
 {
 	struct oper *op;
@@ -103,6 +125,7 @@ void console_attach(struct console *c, int fd, struct str user, enum role role, 
 		return;
 	}
 	c->ops[c->nops++] = op;
+	tell_count(c);
 	console_dirty(c);
 	operator_dirty(op, true);
 }
@@ -136,6 +159,7 @@ void console_header(struct console *c, const struct sched_totals *t, struct rstr
 	us_t now = console_now(c);
 
 	sweep(c);
+	tell_count(c);
 	header_totals(&c->header, t, now);
 	if (status_json)
 		header_status(&c->header, rstr_str(status_json), now);
@@ -148,13 +172,4 @@ void console_dirty(struct console *c)
 	for (int i = 0; i < c->nops; i++)
 		if (!c->ops[i]->frozen)
 			operator_dirty(c->ops[i], false);
-}
-
-int console_operators(const struct console *c)
-{
-	int n = 0;
-
-	for (int i = 0; i < c->nops; i++)
-		n += !c->ops[i]->leaving && !c->ops[i]->dead;
-	return n;
 }

@@ -109,7 +109,7 @@ struct console {
 	struct conf *conf;
 	struct themes *themes;
 	struct oper *ops[OPERATORS_MAX];
-	int nops;
+	int nops, told; /* told: how many control knows of */
 	uint64_t next_operator, next_request;
 	struct header header;
 	struct user_prefs *prefs;

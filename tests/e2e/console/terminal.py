@@ -12,17 +12,30 @@ from harness import Failure, binary
 MARK = ">"
 
 
+class Screen(pyte.Screen):
+    """pyte knows no back tab, by which ncurses goes left: without it text lands in the wrong place."""
+
+    def back_tab(self, count=None):
+        for _ in range(count or 1):
+            self.cursor.x = max([stop for stop in self.tabstops if stop < self.cursor.x], default=0)
+
+
+class Stream(pyte.ByteStream):
+    csi = dict(pyte.ByteStream.csi, Z="back_tab")
+    events = pyte.ByteStream.events | {"back_tab"}
+
+
 class Terminal:
-    def __init__(self, scene, socket_path, rows=30, columns=100, term="tmux-256color", args=(), env=None):
+    def __init__(self, scene, socket_path, rows=30, columns=100, term="tmux-256color", args=(), env=None, argv=None):
         self.rows, self.columns = rows, columns
-        self.screen = pyte.Screen(columns, rows)
-        self.stream = pyte.ByteStream(self.screen)
+        self.screen = Screen(columns, rows)
+        self.stream = Stream(self.screen)
         self.raw = bytearray()
         full = dict(os.environ, TERM=term, LC_ALL="C.UTF-8", TZ="UTC", ASAN_OPTIONS="detect_leaks=0")
         full.pop("NO_COLOR", None)
         full.update(env or {})
-        self.child = pexpect.spawn(binary(), ["--socket", socket_path, "attach", *args], dimensions=(rows, columns), env=full,
-                                   timeout=20)
+        argv = argv or [binary(), "--socket", socket_path, "attach", *args]
+        self.child = pexpect.spawn(argv[0], argv[1:], dimensions=(rows, columns), env=full, timeout=20)
         self.child.delaybeforesend = None
         scene.enders.append(self.close)
 
@@ -43,6 +56,14 @@ class Terminal:
         # pyte takes a private CSI of ncurses for text; it is of no matter here.
         self.stream.feed(data)
         return True
+
+    def drain(self):
+        """Reads what is there and looks at none of it: a terminal that costs next to nothing."""
+        try:
+            while self.child.read_nonblocking(65536, timeout=0):
+                pass
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            pass
 
     def settle(self, seconds=0.15):
         """Until nothing came for so long; a console that refreshes four times a second has such gaps."""
