@@ -374,4 +374,5 @@ void check(struct reading *r)
 	check_listeners(r);
 	check_relay(r);
 	check_limits(r);
+	check_tls(r);
 }

@@ -20,6 +20,8 @@ void conf_unref(struct conf *c)
 	OBJ_CHECK(c, CONF_MAGIC);
 	if (__atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;
+	if (c->tls)
+		c->tls_free(c->tls);
 	c->magic = 0;
 	arena = c->priv->arena; /* it holds c itself */
 	arena_free(&arena);

@@ -98,6 +98,9 @@ struct conf_source { /* [source CIDR or NAME] */
 	struct origin origin;
 };
 
+/* [listener] tls */
+enum conf_tls { CONF_TLS_NO, CONF_TLS_STARTTLS, CONF_TLS_REQUIRED, CONF_TLS_IMPLICIT };
+
 struct conf_listener { /* [listener ADDRESS:PORT] */
 	struct endpoint at;
 	const char *name;			     /* as written */
@@ -105,7 +108,9 @@ struct conf_listener { /* [listener ADDRESS:PORT] */
 	int default_route;			     /* CONF_NONE */
 	int max_connections, max_connections_per_ip; /* per_ip: loopback unlimited unless written */
 	const char *banner;			     /* NULL: the default */
-	struct origin origin;
+	enum conf_tls tls;
+	const char *tls_certificate, *tls_key; /* PEM files; set unless tls is no */
+	struct origin origin, origin_tls_certificate, origin_tls_key;
 };
 
 enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
@@ -168,6 +173,12 @@ struct conf {
 	int nroutes;
 	struct conf_provider *providers;
 	int nproviders;
+	bool any_verify; /* somewhere stands smtp-starttls = verify */
+	struct origin origin_verify;
+	/* What is made of the snapshot once, beside it: TLS contexts (core/net/tls.h). It lives as
+	 * long as the snapshot, and whoever holds a reference on that may use it. */
+	void *tls;
+	void (*tls_free)(void *tls);
 	struct conf_private *priv; /* the sections, for settings, diff and dump */
 };
 
@@ -202,6 +213,9 @@ struct conf_problems {
 };
 void conf_problems_init(struct conf_problems *p);
 void conf_problems_free(struct conf_problems *p);
+/* One more, found by who makes something of what was read (keys, certificates). */
+void conf_problem_add(struct conf_problems *p, bool error, const struct origin *at, const char *fmt,
+		      ...) __attribute__((format(printf, 4, 5)));
 /* "FILE:LINE: error: …\n" for each, in file and line order. */
 void conf_problems_print(const struct conf_problems *p, struct buf *out);
 

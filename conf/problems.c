@@ -108,6 +108,16 @@ void problem(struct conf_problems *p, bool error, const char *file, int line, co
 	va_end(ap);
 }
 
+void conf_problem_add(struct conf_problems *p, bool error, const struct origin *at, const char *fmt,
+		      ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(p, error, at->file ? at->file : "", at->line, fmt, ap);
+	va_end(ap);
+}
+
 /* What has no place of its own (a default, [mta] that is not written) is the main file's. */
 static const char *file_of(const struct reading *r, const struct origin *at)
 {

@@ -87,6 +87,7 @@ int sections_of(const struct reading *r, enum section_kind kind);
 void check(struct reading *r);
 void check_relay(struct reading *r);
 void check_limits(struct reading *r);
+void check_tls(struct reading *r);
 
 /* " (did you mean \"x\"?)" or "". */
 const char *did_you_mean(struct reading *r, const struct nearest *n);

@@ -30,6 +30,21 @@ static const struct word return_words[] = { { "headers", DSN_RETURN_HEADERS },
 static const struct word eightbit_words[] = { { "as-is", EIGHTBIT_AS_IS },
 					      { "bounce", EIGHTBIT_BOUNCE },
 					      { NULL, 0 } };
+static const struct word starttls_words[] = { { "no", STARTTLS_NO },
+					      { "opportunistic", STARTTLS_OPPORTUNISTIC },
+					      { "required", STARTTLS_REQUIRED },
+					      { "verify", STARTTLS_VERIFY },
+					      { NULL, 0 } };
+static const struct word tls_min_words[] = { { "1.0", TLS_MIN_1_0 },
+					     { "1.1", TLS_MIN_1_1 },
+					     { "1.2", TLS_MIN_1_2 },
+					     { "1.3", TLS_MIN_1_3 },
+					     { NULL, 0 } };
+static const struct word listener_tls_words[] = { { "no", CONF_TLS_NO },
+						  { "starttls", CONF_TLS_STARTTLS },
+						  { "required", CONF_TLS_REQUIRED },
+						  { "implicit", CONF_TLS_IMPLICIT },
+						  { NULL, 0 } };
 static const struct word colours[] = {
 	{ "red", 0 },  { "green", 0 },	 { "yellow", 0 }, { "blue", 0 },
 	{ "cyan", 0 }, { "magenta", 0 }, { "white", 0 },  { NULL, 0 },
@@ -124,6 +139,16 @@ const struct directive directives[] = {
 	  .help = "Connections at once from one address; loopback is not counted" },
 	{ KIND_LISTENER, "banner", TYPE_TEXT, .field = AT(conf_listener, banner), .hi = 400,
 	  .help = "Words after the host name in the greeting" },
+	{ KIND_LISTENER, "tls", TYPE_WORD, .field = AT(conf_listener, tls), .def = "no",
+	  .words = listener_tls_words,
+	  .help = "starttls offers it, required takes no mail without it, implicit begins with it "
+		  "(port 465)" },
+	{ KIND_LISTENER, "tls-certificate", TYPE_PATH, .field = AT(conf_listener, tls_certificate),
+	  .from = AT(conf_listener, origin_tls_certificate),
+	  .help = "PEM file: the certificate, then those that lead to the authority's" },
+	{ KIND_LISTENER, "tls-key", TYPE_PATH, .field = AT(conf_listener, tls_key),
+	  .from = AT(conf_listener, origin_tls_key),
+	  .help = "PEM file of its private key, without a passphrase; others must not read it" },
 
 	{ KIND_SOURCE, "always-allow-relaying", TYPE_BOOL,
 	  .field = AT(conf_source, always_allow_relaying), .def = "no",
@@ -260,6 +285,17 @@ const struct directive directives[] = {
 	{ KIND_DOMAIN, "allow-private-mx", TYPE_BOOL, SET_ALLOW_PRIVATE_MX,
 	  .field = AT(settings, allow_private_mx), .def = "no",
 	  .help = "May an MX be a loopback or private address? A route always may" },
+	{ KIND_DOMAIN, "smtp-starttls", TYPE_WORD, SET_SMTP_STARTTLS,
+	  .field = AT(settings, smtp_starttls), .def = "opportunistic", .words = starttls_words,
+	  .help =
+	      "required defers mail rather than send it without TLS; verify wants a certificate "
+	      "that is trusted and names the host" },
+	{ KIND_DOMAIN, "use-plaintext", TYPE_BOOL, SET_USE_PLAINTEXT,
+	  .field = AT(settings, use_plaintext), .def = "yes",
+	  .help = "May mail go unencrypted? smtp-starttls = required wins over it" },
+	{ KIND_DOMAIN, "tls-min-version", TYPE_WORD, SET_TLS_MIN_VERSION,
+	  .field = AT(settings, tls_min_version), .def = "1.2", .words = tls_min_words,
+	  .help = "Oldest version of TLS that required and verify take" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

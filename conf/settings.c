@@ -24,7 +24,9 @@ enum { CACHE_MAGIC = 0x53434143, CACHE_ARENA_BYTES = 16 * 1024, LABELS_MAX = 128
 enum { CHAIN_MAX = 3 * (LABELS_MAX + 2) + 1 };
 
 static_assert(sizeof(enum ip_versions) == sizeof(int) && sizeof(enum send_dsn) == sizeof(int) &&
-		  sizeof(enum dsn_return) == sizeof(int) && sizeof(enum eightbit) == sizeof(int),
+		  sizeof(enum dsn_return) == sizeof(int) && sizeof(enum eightbit) == sizeof(int) &&
+		  sizeof(enum starttls) == sizeof(int) && sizeof(enum tls_min) == sizeof(int) &&
+		  sizeof(enum conf_tls) == sizeof(int),
 	      "field_set stores TYPE_WORD as int");
 
 struct link { /* a section that matches, and the row that its limits stand in */
@@ -226,6 +228,9 @@ static uint64_t session_key(const struct settings *s)
 		SET_DATA_DONE_TIMEOUT,
 		SET_IDLE_TIMEOUT,
 		SET_ALLOW_PRIVATE_MX,
+		SET_SMTP_STARTTLS,
+		SET_USE_PLAINTEXT,
+		SET_TLS_MIN_VERSION,
 	};
 	struct buf b;
 	uint64_t key;

@@ -34,6 +34,9 @@ enum setting_id { /* [domain] directives */
 		  SET_DELAY_DSN_AFTER,
 		  SET_EIGHTBIT,
 		  SET_ALLOW_PRIVATE_MX,
+		  SET_SMTP_STARTTLS,
+		  SET_USE_PLAINTEXT,
+		  SET_TLS_MIN_VERSION,
 		  SET_COUNT
 };
 
@@ -41,6 +44,9 @@ enum ip_versions { IPV_BOTH, IPV_4, IPV_6, IPV_PREFER_4, IPV_PREFER_6 };
 enum send_dsn { SEND_DSN_YES, SEND_DSN_NO, SEND_DSN_POSTMASTER };
 enum dsn_return { DSN_RETURN_HEADERS, DSN_RETURN_FULL };
 enum eightbit { EIGHTBIT_AS_IS, EIGHTBIT_BOUNCE };
+
+enum starttls { STARTTLS_NO, STARTTLS_OPPORTUNISTIC, STARTTLS_REQUIRED, STARTTLS_VERIFY };
+enum tls_min { TLS_MIN_1_0, TLS_MIN_1_1, TLS_MIN_1_2, TLS_MIN_1_3 };
 
 enum limit_kind { LIMIT_CONNECTIONS, LIMIT_MSG_RATE, LIMIT_CONNECT_RATE, LIMIT_KINDS };
 /* What a limit counts; the scheduler keeps one counter for each (scope, key). */
@@ -91,6 +97,9 @@ struct settings {
 	enum dsn_return dsn_return;
 	us_t delay_dsn_after; /* US_NEVER */
 	enum eightbit eightbit;
+	enum starttls smtp_starttls;
+	bool use_plaintext;			  /* starttls_needed() looks at both */
+	enum tls_min tls_min_version;		  /* for required and verify */
 	struct limit limits[SETTINGS_LIMITS_MAX]; /* at most one per kind and scope */
 	int nlimits;
 	/* Where each value came from (the limits: the innermost). */
@@ -99,6 +108,12 @@ struct settings {
 	 * both. */
 	uint64_t session_key;
 };
+
+/* Mail with these settings must not go unencrypted. */
+static inline bool starttls_needed(enum starttls how, bool use_plaintext)
+{
+	return how >= STARTTLS_REQUIRED || !use_plaintext;
+}
 
 struct settings_cache;
 /* Holds a reference on the snapshot. NULL without memory. */

@@ -14,6 +14,7 @@
 #include "core/control/cli.h"
 #include "core/manual.h"
 #include "core/mta.h"
+#include "core/net/tls.h"
 #include "core/sim/demo.h"
 #include "core/version.h"
 
@@ -51,7 +52,8 @@ static char *share_dir(const char *what)
 	return dir;
 }
 
-static struct conf *read_conf(const char *path, bool quiet, int *code)
+/* `keys`: also what it names is looked at, as this user (the server does so as its own). */
+static struct conf *read_conf(const char *path, bool quiet, bool keys, int *code)
 {
 	struct conf_problems problems;
 	char *shipped = share_dir("conf");
@@ -60,6 +62,10 @@ static struct conf *read_conf(const char *path, bool quiet, int *code)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	struct conf *c = conf_read(path, &o, &problems);
+	if (c && keys && !tls_attach(c, &problems)) {
+		conf_unref(c);
+		c = NULL;
+	}
 	conf_problems_print(&problems, &out);
 	if (out.n && !quiet)
 		fprintf(stderr, "%s", buf_z(&out));
@@ -76,7 +82,7 @@ static struct conf *read_conf(const char *path, bool quiet, int *code)
 static int cmd_check(const struct args *a)
 {
 	int code = 0;
-	struct conf *c = read_conf(a->conf, false, &code);
+	struct conf *c = read_conf(a->conf, false, true, &code);
 	if (c)
 		printf("%s: ok: %d listeners, %d virtual MTAs, %d pools, %d providers\n", a->conf,
 		       c->nlisteners, c->nvmtas, c->npools, c->nproviders);
@@ -137,7 +143,7 @@ static const char *socket_path(const struct args *a)
 		return a->socket;
 	if (env && *env)
 		return env;
-	struct conf *c = access(a->conf, R_OK) == 0 ? read_conf(a->conf, true, &code) : NULL;
+	struct conf *c = access(a->conf, R_OK) == 0 ? read_conf(a->conf, true, false, &code) : NULL;
 	return c ? c->mta.control_socket : "/run/stoker/stoker.sock"; /* lives until exit */
 }
 
@@ -165,7 +171,7 @@ static void error_log(const struct conf *c, bool behind_console)
 static int run_headless(const struct args *a, int ready_fd)
 {
 	int code = 0;
-	struct conf *c = read_conf(a->conf, false, &code);
+	struct conf *c = read_conf(a->conf, false, false, &code);
 	if (!c)
 		return code;
 	error_log(c, ready_fd >= 0);
@@ -181,7 +187,7 @@ static int run_headless(const struct args *a, int ready_fd)
 static int run_with_console(const struct args *a)
 {
 	int code = 0, ready[2];
-	struct conf *c = read_conf(a->conf, false, &code);
+	struct conf *c = read_conf(a->conf, false, false, &code);
 	if (!c)
 		return code;
 	if (pipe2(ready, O_CLOEXEC))
@@ -229,7 +235,7 @@ static int demo_mta(const char *conf_path, uint16_t smtp_port, const char *name_
 		    int ready_fd)
 {
 	int code = 0;
-	struct conf *c = read_conf(conf_path, false, &code);
+	struct conf *c = read_conf(conf_path, false, false, &code);
 	if (!c)
 		return code;
 	error_log(c, true);

@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 #include "core/notify.h"
+#include "core/net/tls.h"
 
 enum {
 	TO_IO_CAPACITY = 4096,
@@ -232,6 +233,25 @@ static void become_user(const struct mta *m)
 		fatal("%s", e.text);
 }
 
+/* Keys and certificates, as the user that Stoker has become: what that one can't read at the next
+ * reload fails now. */
+static void tls_start(struct mta *m)
+{
+	struct conf_problems problems;
+	struct buf out;
+
+	buf_init(&out);
+	conf_problems_init(&problems);
+	if (!tls_attach(m->conf, &problems)) {
+		conf_problems_print(&problems, &out);
+		fatal("the configuration can't be used:\n%s", buf_z(&out));
+	}
+	for (int i = 0; i < problems.n; i++)
+		log_warn("%s:%d: %s", problems.v[i].file, problems.v[i].line, problems.v[i].text);
+	conf_problems_free(&problems);
+	buf_free(&out);
+}
+
 static void spool_start(struct mta *m)
 {
 	struct errbuf e = { "" };
@@ -321,6 +341,7 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	open_files_limit(conf);
 	bind_all(&m);
 	become_user(&m);
+	tls_start(&m);
 	classifier_start(&m);
 	spool_start(&m);
 	spool_state_each(m.spool, "configurations", last_number, &m);

@@ -540,6 +540,7 @@ void io_post_conf(struct member *to, struct post *p)
 	conf_unref(t->conf);
 	t->conf = c;
 	server_conf(t->server, c);
+	client_conf(t->client, c);
 	if (to->nth != 0)
 		return;
 	doors_conf(t, p->q);
@@ -662,6 +663,7 @@ void mta_io_wire(struct member *me)
 	if (!t->server || !t->client)
 		fatal("no memory for %s", me->name);
 	server_conf(t->server, t->conf);
+	client_conf(t->client, t->conf);
 	wire_boxes(t);
 	loop_add_before_sleep(me->loop, before_sleep, t);
 	timer_init(&t->second, every_second, t);

@@ -9,6 +9,7 @@
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
 #include "core/mta.h"
+#include "core/net/tls.h"
 
 enum {
 	ORIGINAL_MAX = 256 * 1024,
@@ -403,6 +404,10 @@ void worker_post_reload(struct member *to, struct post *p)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
+	if (r->now && !tls_attach(r->now, &problems)) {
+		conf_unref(r->now);
+		r->now = NULL;
+	}
 	conf_problems_print(&problems, &out);
 	if (r->now)
 		reload_diff(r, &out);

@@ -226,6 +226,7 @@ static void on_io(struct io *io, enum io_event ev, void *arg)
 		s->io = NULL;
 		break;
 	case IO_CONNECTED:
+	case IO_TLS:
 		break;
 	}
 	s->dying = false;

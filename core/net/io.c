@@ -8,6 +8,7 @@
 
 #include "core/base/log.h"
 #include "core/net/io_priv.h"
+#include "core/net/tls_priv.h"
 
 enum {
 	INPUT_MAX_DEFAULT = 64 * 1024,
@@ -15,6 +16,7 @@ enum {
 	READ_PER_EVENT =
 	    256 * 1024, /* then the other ios have their turn; epoll reports the rest again */
 	ROUNDS_PER_FLUSH = 4,
+	TLS_STEPS_PER_PASS = 4,		  /* a signature each, half a millisecond */
 	LINGER_DISCARD_MAX = 1024 * 1024, /* a peer that keeps sending after our end */
 };
 
@@ -139,7 +141,8 @@ static size_t read_room(const struct io *io)
 static bool read_wanted(const struct io *io)
 {
 	return !io->closed && !io->dead && !io->eof && !io->connecting &&
-	       (!io->paused || io->linger) && read_room(io) > 0;
+	       (!io->tls || io->tls->phase == TLS_UP) && (!io->paused || io->linger) &&
+	       read_room(io) > 0;
 }
 
 static void in_compact(struct io *io)
@@ -156,6 +159,8 @@ static ssize_t receive(struct io *io, char *p, size_t n)
 {
 	ssize_t got;
 
+	if (io->tls && !io->linger)
+		return tls_read(io, p, n);
 	do
 		got = recv(io->fd, p, n, 0);
 	while (got < 0 && errno == EINTR);
@@ -203,8 +208,11 @@ static ssize_t receive_own(struct io *io, size_t *asked)
 
 static void read_end(struct io *io, ssize_t got)
 {
-	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		if (io->tls && io->tls->read_wants_write)
+			ev_io_start(ev_of(io), &io->w);
 		return;
+	}
 	if (got < 0) {
 		die(io, errno);
 		return;
@@ -233,9 +241,63 @@ static void read_some(struct io *io)
 			tell(io, IO_DATA);
 		else if (io->bytes_in > LINGER_DISCARD_MAX)
 			die(io, ECONNABORTED);
-		if ((size_t)got < asked) /* the socket is empty: a second try would say so */
+		/* The socket is empty: a second try would say so. (TLS gives a record at a time.)
+		 */
+		if ((size_t)got < asked && !io->tls)
 			return;
 	}
+	if (tls_pending(io) && read_wanted(io))
+		io_attend(io, ATTEND_READ);
+}
+
+/* ---- the TLS handshake ---- */
+
+static void handshake(struct io *io)
+{
+	bool write = false;
+	int rc;
+
+	/* Signatures of a hundred clients in one pass would hold the others up: poll reports them
+	 * again. */
+	if (io->hub->tls_steps >= TLS_STEPS_PER_PASS)
+		return;
+	io->hub->tls_steps++;
+	rc = tls_step(io, &write);
+	if (rc < 0) {
+		die(io, errno);
+		return;
+	}
+	ev_io_start(ev_of(io), &io->r);
+	if (write)
+		ev_io_start(ev_of(io), &io->w);
+	else
+		ev_io_stop(ev_of(io), &io->w);
+	if (!rc)
+		return;
+	if (io->out_bytes)
+		io_attend(io, ATTEND_FLUSH);
+	if (tls_pending(io))
+		io_attend(io, ATTEND_READ);
+	tell(io, IO_TLS);
+}
+
+void io_tls_begin(struct io *io)
+{
+	ev_io_stop(ev_of(io), &io->r);
+	io->tls->plain_left = io->out_bytes;
+	io_attend(io, io->out_bytes ? ATTEND_FLUSH : ATTEND_TLS);
+}
+
+static void begin_handshake(struct io *io)
+{
+	if (io->tls->phase != TLS_PLAIN_FIRST)
+		return;
+	io->tls->phase = TLS_HANDSHAKE;
+	handshake(io);
+	if (!io->dead && !io->closed) /* if it was not its turn yet */
+		ev_io_start(ev_of(io), io->tls->client && io->hub->tls_steps >= TLS_STEPS_PER_PASS
+					   ? &io->w
+					   : &io->r);
 }
 
 static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
@@ -243,19 +305,31 @@ static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 	struct io *io = w->data;
 
 	(void)revents;
+	if (io->tls && io->tls->phase == TLS_HANDSHAKE) {
+		io->busy++;
+		handshake(io);
+		leave(io);
+		return;
+	}
 	if (!read_wanted(io)) { /* started again by whoever makes room */
 		ev_io_stop(ev, w);
 		return;
 	}
 	io->busy++;
 	read_some(io);
+	if (io->tls && io->tls->write_wants_read && !io->closed)
+		io_attend(io, ATTEND_FLUSH);
 	leave(io);
 }
 
 void io_want_read(struct io *io)
 {
-	if (!ev_is_active(&io->r) && read_wanted(io))
+	if (!read_wanted(io))
+		return;
+	if (!ev_is_active(&io->r))
 		ev_io_start(ev_of(io), &io->r);
+	if (tls_pending(io))
+		io_attend(io, ATTEND_READ);
 }
 
 struct str io_input(const struct io *io)
@@ -334,10 +408,15 @@ static void on_writable(struct ev_loop *ev, ev_io *w, int revents)
 	(void)ev;
 	(void)revents;
 	io->busy++;
-	if (io->connecting)
+	if (io->connecting) {
 		finish_connect(io);
-	else
+	} else if (io->tls && io->tls->phase == TLS_HANDSHAKE) {
+		handshake(io);
+	} else {
 		io_out_flush(io);
+		if (io->tls && io->tls->read_wants_write && !io->closed)
+			io_attend(io, ATTEND_READ);
+	}
 	leave(io);
 }
 
@@ -373,6 +452,10 @@ static void attend(struct io *io)
 		attend_error(io);
 	if (what & ATTEND_DRAINED && !io->dead)
 		tell(io, IO_DRAINED);
+	if (what & ATTEND_TLS && !io->dead && !io->closed)
+		begin_handshake(io);
+	if (what & ATTEND_READ && !io->dead && read_wanted(io))
+		read_some(io);
 	if (what & ATTEND_FLUSH && !io->dead)
 		io_flush(io);
 	leave(io);
@@ -381,6 +464,7 @@ static void attend(struct io *io)
 bool io_hub_flush(struct io_hub *h)
 {
 	h->called = false;
+	h->tls_steps = 0;
 	for (int round = 0; round < ROUNDS_PER_FLUSH && h->attend_first; round++)
 		for (size_t n = h->attending; n > 0 && h->attend_first; n--)
 			attend(h->attend_first);
@@ -499,6 +583,11 @@ void io_close(struct io *io)
 	timer_stop(io->hub->loop, &io->deadline);
 	unattend(io);
 	io_linger_forget(io);
+	if (io->tls) {
+		if (!io->dead)
+			tls_goodbye(io);
+		tls_free(io);
+	}
 	close(io->fd);
 	io->fd = -1;
 	io_out_drop(io);

@@ -1,5 +1,6 @@
-/* The one socket type. Typed events; protocol code never sees descriptors, partial writes or
- * (later) TLS errors. Nothing else calls read, write or SSL_*. An io belongs to its loop's thread.
+/* The one socket type. Typed events; protocol code never sees descriptors, partial writes or TLS
+ * (core/net/tls.h begins it; the same functions go on). Nothing else calls read, write or SSL_*. An
+ * io belongs to its loop's thread.
  *
  * Writes are tried at once at the end of the pass (or by io_flush) and a write watcher is armed
  * only on EAGAIN, so a message costs no epoll_ctl. One close helper stops the watchers, then
@@ -22,6 +23,7 @@ enum io_event {
 	IO_DRAINED, /* the output fell to or below the low-water mark after having been above it */
 	IO_TIMEOUT, /* the deadline passed; it is cleared */
 	IO_EOF,	    /* the peer closed its side; input may still hold bytes */
+	IO_TLS,	    /* TLS is established (io_start_tls); reads and writes go through it */
 	IO_ERROR, /* the connection is dead; io_error says why. What could still be read came before
 		   * it, as IO_DATA: a receiver's last words are not lost to a broken pipe */
 };

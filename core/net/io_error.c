@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/net/io_priv.h"
+#include "core/net/tls_priv.h"
 
 static const struct {
 	int error;
@@ -28,6 +29,7 @@ static const struct {
 	{ ENFILE, "too many open files on this machine" },
 	{ ENOBUFS, "no buffer space" },
 	{ ENOMEM, "out of memory" },
+	{ EPROTO, "TLS protocol error" },
 };
 
 const char *io_error_words(int error)
@@ -43,5 +45,7 @@ const char *io_error_words(int error)
 
 const char *io_error(const struct io *io)
 {
+	if (io->error == EPROTO && io->tls && io->tls->error[0])
+		return io->tls->error;
 	return io_error_words(io->error);
 }

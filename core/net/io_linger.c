@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/net/io_priv.h"
+#include "core/net/tls_priv.h"
 
 static const us_t LINGER_MAX = US_PER_S;
 /* Nobody counts these connections any more: more of them than this, and the oldest goes. All but
@@ -31,6 +32,8 @@ static void linger_written(struct io *io)
 {
 	us_t at_most = loop_now(io->hub->loop) + LINGER_MAX;
 
+	if (io->tls)
+		tls_goodbye(io);
 	if (io->eof || shutdown(io->fd, SHUT_WR) != 0) {
 		io_close(io);
 		return;
@@ -57,6 +60,7 @@ static void linger_event(struct io *io, enum io_event ev, void *arg)
 		break;
 	case IO_CONNECTED:
 	case IO_DATA:
+	case IO_TLS:
 		break;
 	}
 }
@@ -76,7 +80,7 @@ void io_close_after_flush(struct io *io, us_t within)
 	OBJ_CHECK(io, IO_MAGIC);
 	if (io->closed)
 		return;
-	if (io->dead || io->error || io->connecting ||
+	if (io->dead || io->error || io->connecting || (io->tls && io->tls->phase != TLS_UP) ||
 	    !timer_set(h->loop, &io->deadline, loop_now(h->loop) + within)) {
 		io_close(io);
 		return;

@@ -7,13 +7,15 @@
 #include <sys/uio.h>
 
 #include "core/base/log.h"
+#include "core/net/tls_priv.h"
 
 enum {
 	SEG_BYTES =
 	    4096 - sizeof(struct seg), /* one copied segment: replies and commands of a pass */
 	SPARE_MAX = 256,	       /* empty segments that a loop keeps */
 	IOV_PER_WRITE = 64,
-	WRITE_PER_TURN = 512 * 1024, /* then the other ios have their turn */
+	WRITE_PER_TURN = 512 * 1024,	/* then the other ios have their turn */
+	TLS_RECORD = SCRATCH_BYTES / 4, /* 16 KB, the most that one holds */
 };
 
 static struct seg *seg_new(struct io_hub *h, size_t n)
@@ -187,13 +189,17 @@ static ssize_t send_some(struct io *io, size_t *asked)
 {
 	struct iovec iov[IOV_PER_WRITE];
 	struct msghdr msg = { .msg_iov = iov };
+	size_t in_plain = io->tls ? io->tls->plain_left : SIZE_MAX;
 	ssize_t n;
 
 	*asked = 0;
-	for (struct seg *s = io->out_first; s && msg.msg_iovlen < IOV_PER_WRITE; s = s->next) {
+	for (struct seg *s = io->out_first;
+	     s && msg.msg_iovlen < IOV_PER_WRITE && *asked < in_plain; s = s->next) {
+		size_t part = s->n < in_plain - *asked ? s->n : in_plain - *asked;
+
 		iov[msg.msg_iovlen++] =
-		    (struct iovec){ .iov_base = (void *)(uintptr_t)s->p, .iov_len = s->n };
-		*asked += s->n;
+		    (struct iovec){ .iov_base = (void *)(uintptr_t)s->p, .iov_len = part };
+		*asked += part;
 	}
 	do
 		n = sendmsg(io->fd, &msg, MSG_NOSIGNAL);
@@ -201,27 +207,69 @@ static ssize_t send_some(struct io *io, size_t *asked)
 	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
 }
 
+/* One record. A record that could not leave whole is offered again, at least as long and with the
+ * same bytes: the queue only grows at its end. */
+static ssize_t send_record(struct io *io, size_t *asked)
+{
+	char *room = io->hub->scratch;
+	const struct seg *s = io->out_first;
+	size_t n = 0;
+	ssize_t sent;
+
+	if (s->n >= TLS_RECORD || !s->next) {
+		*asked = s->n < TLS_RECORD ? s->n : TLS_RECORD;
+		sent = tls_write(io, s->p, *asked);
+		return sent < 0 && errno == EAGAIN ? 0 : sent;
+	}
+	for (; s && n < TLS_RECORD; s = s->next) {
+		size_t part = s->n < TLS_RECORD - n ? s->n : TLS_RECORD - n;
+
+		memcpy(room + n, s->p, part);
+		n += part;
+	}
+	*asked = n;
+	sent = tls_write(io, room, n);
+	return sent < 0 && errno == EAGAIN ? 0 : sent;
+}
+
+/* The last byte in plain has left: TLS can begin. False: nothing may be written now. */
+static bool tls_lets_write(struct io *io)
+{
+	if (!io->tls || io->tls->phase == TLS_UP)
+		return true;
+	if (io->tls->phase == TLS_PLAIN_FIRST && !io->tls->plain_left)
+		io_attend(io, ATTEND_TLS);
+	return io->tls->phase == TLS_PLAIN_FIRST && io->tls->plain_left;
+}
+
 void io_out_flush(struct io *io)
 {
+	bool tls = io->tls && io->tls->phase == TLS_UP, may;
 	size_t turn = 0, asked;
 
-	while (io->out_bytes && turn < WRITE_PER_TURN) {
-		ssize_t n = send_some(io, &asked);
+	if (!tls_lets_write(io))
+		return;
+	while (io->out_bytes && turn < WRITE_PER_TURN && (tls || tls_lets_write(io))) {
+		ssize_t n = tls ? send_record(io, &asked) : send_some(io, &asked);
 
 		if (n < 0) {
 			io_fail_later(io, errno);
 			return;
 		}
+		if (io->tls && !tls)
+			io->tls->plain_left -= (size_t)n;
 		out_written(io, (size_t)n);
 		turn += (size_t)n;
 		if ((size_t)n < asked) { /* the socket is full: a second try would say so */
-			ev_io_start(loop_ev(io->hub->loop), &io->w);
+			if (!tls || !io->tls->write_wants_read)
+				ev_io_start(loop_ev(io->hub->loop), &io->w);
 			break;
 		}
 	}
-	if (!io->out_bytes)
+	may = tls || tls_lets_write(io);
+	if (!io->out_bytes || !may)
 		ev_io_stop(loop_ev(io->hub->loop), &io->w);
-	else if (!ev_is_active(&io->w))
+	else if (!ev_is_active(&io->w) && !(tls && io->tls->write_wants_read))
 		io_attend(io, ATTEND_FLUSH);
 	if (io->above_low_water && io->out_bytes <= io->low_water) {
 		io->above_low_water = false;

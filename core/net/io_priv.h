@@ -22,6 +22,8 @@ enum attention {
 	ATTEND_FLUSH = 2,
 	ATTEND_DRAINED = 4,
 	ATTEND_ERROR = 8,
+	ATTEND_READ = 16, /* TLS holds bytes that no poll announces */
+	ATTEND_TLS = 32,  /* the handshake can begin */
 };
 
 struct io {
@@ -47,7 +49,8 @@ struct io {
 	size_t out_bytes; /* not yet written */
 	size_t low_water;
 
-	uint64_t bytes_in, bytes_out;
+	struct tls *tls;	      /* NULL: plain */
+	uint64_t bytes_in, bytes_out; /* of what the protocol reads and writes */
 
 	unsigned attention; /* bits of enum attention; 0: not in the hub's list */
 	struct io *attend_prev, *attend_next;
@@ -62,6 +65,7 @@ struct io_hub {
 	size_t attending;
 	struct io *lingering, *lingering_last; /* the newest first */
 	size_t nlingering;
+	int tls_steps;	   /* handshake steps of this pass */
 	bool called;	   /* a callback ran since io_hub_flush began */
 	struct seg *spare; /* empty segments of SEG_BYTES, for reuse */
 	size_t nspare;
@@ -74,6 +78,8 @@ void io_fail_later(struct io *io, int error);
 
 /* Starts the read watcher again if it had to be stopped and somebody has room. */
 void io_want_read(struct io *io);
+/* TLS was attached: begins as soon as what was written in plain has left. */
+void io_tls_begin(struct io *io);
 /* io_linger.c */
 void io_linger_forget(struct io *io);
 /* io_out.c: writes what it can; arms w on EAGAIN. */

@@ -89,6 +89,9 @@ struct session_spec {
 	bool smtp_pipelining, use_rs;
 	enum ip_versions ip_versions;
 	enum eightbit eightbit;
+	enum starttls starttls;
+	bool tls_needed; /* without TLS nothing is sent */
+	enum tls_min tls_min;
 	int max_msg_per_connection;
 	us_t connect_timeout, greeting_timeout, command_timeout, data_timeout, data_done_timeout,
 	    idle_timeout;

@@ -213,7 +213,8 @@ struct lane *lane_get(struct sched *s, struct site *t, struct source *src);
 void lane_settle(struct sched *s, struct lane *a);
 
 /* ---- rest.c ---- */
-void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason);
+/* `tls`: it gave a connection, but not the TLS that its mail needs. */
+void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason, bool tls);
 void lane_came_up(struct sched *s, struct lane *a);
 void lane_result(struct sched *s, struct lane *a, bool delivered, bool failure, struct rstr *reply);
 void lane_rest_over(struct sched *s, struct lane *a);

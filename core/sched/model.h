@@ -307,7 +307,7 @@ struct site { /* a provider, or the domains with the same best MX hosts */
 	int16_t lower_than;
 };
 
-enum rest_kind { REST_NONE, REST_CONNECT, REST_REPLIES };
+enum rest_kind { REST_NONE, REST_CONNECT, REST_REPLIES, REST_TLS };
 struct lane {
 	struct table_link link;
 	struct row_head row;

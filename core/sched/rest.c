@@ -45,18 +45,25 @@ static void rest(struct sched *s, struct lane *a, enum rest_kind kind, struct rs
 	row_dirty(s, &a->site->row);
 }
 
-void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason)
+static bool no_session(const struct lane *a)
 {
-	rest(s, a, REST_CONNECT, reason);
-	if (reason && a->rest_kind == REST_CONNECT && !a->rest_reason)
+	return a->rest_kind == REST_CONNECT || a->rest_kind == REST_TLS;
+}
+
+void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason, bool tls)
+{
+	rest(s, a, tls ? REST_TLS : REST_CONNECT, reason);
+	if (reason && no_session(a) && !a->rest_reason) {
 		a->rest_reason = rstr_ref(reason);
+		a->rest_kind = tls ? REST_TLS : REST_CONNECT;
+	}
 }
 
 /* An attempt gave a session: what made the lane rest is over; only a delivery makes the next rest
  * short again. */
 void lane_came_up(struct sched *s, struct lane *a)
 {
-	if (a->rest_kind != REST_CONNECT)
+	if (!no_session(a))
 		return;
 	a->rest_kind = REST_NONE;
 	a->resting_since = a->resting_until = 0;

@@ -121,7 +121,8 @@ void result_make(struct sched *s, struct rcpt **v, uint32_t n, enum decision dec
  * can't be sent at all. */
 static bool judged(const struct txn_rcpt *tr)
 {
-	return tr->tried || tr->verdict.permanent || (tr->reply && tr->step >= STEP_RANK_MAIL);
+	return tr->tried || tr->verdict.permanent ||
+	       (tr->reply && (tr->step >= STEP_RANK_MAIL || tr->step == STEP_TLS));
 }
 
 static bool is_failure(const struct txn_rcpt *tr)
@@ -141,7 +142,13 @@ static bool is_failure(const struct txn_rcpt *tr)
 	return false;
 }
 
-static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
+/* For want of TLS: it stays in its place, and the lane's rest says when the next try is. */
+static bool waits_for_lane(const struct txn_rcpt *tr, const struct lane *a)
+{
+	return tr->step == STEP_TLS && a && a->rest_kind == REST_TLS;
+}
+
+static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const struct lane *a)
 {
 	if (tr->verdict.class == CLASS_OK)
 		tr->decision = DECIDE_DELIVERED;
@@ -149,6 +156,8 @@ static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr)
 		tr->decision = DECIDE_BOUNCED;
 	else
 		tr->decision = (uint8_t)retry_decide(s, r, tr);
+	if (tr->decision == DECIDE_DEFERRED && waits_for_lane(tr, a))
+		tr->due = a->resting_until;
 }
 
 static void defer(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, struct lane *a)
@@ -160,7 +169,10 @@ static void defer(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, struct l
 	r->prefer = a ? (uint16_t)(a->source->slot + 1) : 0;
 	remember_reply(s, r, tr->reply);
 	dsn_delayed(s, r, tr);
-	rcpt_wait(s, r, tr->due);
+	if (waits_for_lane(tr, a))
+		rcpt_ready(s, r, true);
+	else
+		rcpt_wait(s, r, tr->due);
 }
 
 /* Untried: due again at once, in its old place; one that keeps coming back waits a moment, so that
@@ -194,12 +206,12 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 		back(s, r, k->recalled);
 		return;
 	}
-	decide(s, r, tr);
+	decide(s, r, tr, k->lane);
 	count_outcome(s, tr, &k->counts);
 	k->any = true;
 	if (tr->reply)
 		k->counts.reply = tr->reply;
-	if (k->lane)
+	if (k->lane && tr->step != STEP_TLS)
 		lane_result(s, k->lane, tr->decision == DECIDE_DELIVERED, is_failure(tr),
 			    tr->reply);
 	if (tr->decision == DECIDE_DEFERRED)
@@ -219,12 +231,23 @@ static void take_body(struct sched *s, struct msg *m, struct transaction *t)
 		action_body_drop(s, body);
 }
 
+/* DOWN is still to come, and what comes back now must not run into the same lane again. */
+static void failed_without_tls(struct sched *s, struct session *e, const struct transaction *t)
+{
+	for (uint32_t i = 0; e && e->state == SESSION_OPENING && i < t->nrcpts; i++)
+		if (t->rcpts[i].step == STEP_TLS && t->rcpts[i].reply) {
+			e->failed = true;
+			lane_connect_failed(s, e->lane, t->rcpts[i].reply, true);
+			return;
+		}
+}
+
 static void untried_opening(struct sched *s, struct session *e)
 {
 	/* The session never came up: what it held must not run into the same lane again before DOWN
 	 * is here. */
 	e->failed = true;
-	lane_connect_failed(s, e->lane, NULL);
+	lane_connect_failed(s, e->lane, NULL, false);
 }
 
 void result_take(struct sched *s, struct session *e, struct flight *f, struct transaction *t)
@@ -235,6 +258,7 @@ void result_take(struct sched *s, struct session *e, struct flight *f, struct tr
 	struct rcpt *r = f->first, *next;
 	uint32_t tried = 0;
 
+	failed_without_tls(s, e, t);
 	m->live++; /* not to be freed on the way */
 	for (uint32_t i = 0; i < t->nrcpts; i++)
 		tried += t->rcpts[i].tried;

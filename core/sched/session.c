@@ -547,7 +547,7 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 
 	/* e->failed: the lane rests already, but only DOWN says why. */
 	if (!m->established && !m->planned)
-		lane_connect_failed(s, a, m->reply);
+		lane_connect_failed(s, a, m->reply, m->step == STEP_TLS);
 	s->io[e->io].slots++;
 	lane_woken(s, a);
 	session_free(s, e);

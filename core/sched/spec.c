@@ -149,6 +149,10 @@ static void copy_settings(const struct settings *set, struct session_spec *spec)
 	spec->use_rs = set->use_rs;
 	spec->ip_versions = set->ip_versions;
 	spec->eightbit = set->eightbit;
+	spec->starttls = set->smtp_starttls;
+	spec->tls_needed = starttls_needed(set->smtp_starttls, set->use_plaintext);
+	spec->tls_min =
+	    set->smtp_starttls >= STARTTLS_REQUIRED ? set->tls_min_version : TLS_MIN_1_0;
 	spec->max_msg_per_connection = set->max_msg_per_connection;
 	spec->connect_timeout = set->connect_timeout;
 	spec->greeting_timeout = set->greeting_timeout;

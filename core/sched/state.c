@@ -166,7 +166,7 @@ void state_lane_restore(struct sched *s, struct lane *a)
 	a->resting_since = (us_t)reader_u64(&r);
 	a->resting_until = (us_t)reader_u64(&r);
 	a->rest_reason = rstr_new(reader_str(&r));
-	if (r.bad || a->rest_kind > REST_REPLIES) {
+	if (r.bad || a->rest_kind > REST_TLS) {
 		a->rest_kind = REST_NONE;
 		a->rest_step = 0;
 	}

@@ -76,15 +76,36 @@ static void say_counter(const struct counter *c, us_t now, struct why *w)
 	w->origin = counter_origin(c);
 }
 
-static void say_rest(const struct lane *a, struct why *w)
+/* What makes TLS needed: the directive's place. */
+static struct rstr *tls_origin(const struct settings *set)
 {
+	const struct origin *at =
+	    &set->origin[set->smtp_starttls >= STARTTLS_REQUIRED ? SET_SMTP_STARTTLS
+								 : SET_USE_PLAINTEXT];
+
+	return at->file ? rstr_newf("%s:%d", at->file, at->line) : rstr_newf("default");
+}
+
+/* `set`: of the mail that is asked about; NULL: of none in particular. */
+static void say_rest(const struct lane *a, const struct settings *set, struct why *w)
+{
+	static const struct {
+		enum why_code code;
+		const char *words;
+	} kinds[] = {
+		[REST_NONE] = { WHY_RESTING, "" },
+		[REST_CONNECT] = { WHY_CONNECT, "no connection" },
+		[REST_REPLIES] = { WHY_RESTING, "deferred in a row" },
+		[REST_TLS] = { WHY_TLS, "no TLS" },
+	};
 	struct str reason = rstr_str(a->rest_reason);
 
-	say(w, a->rest_kind == REST_CONNECT ? WHY_CONNECT : WHY_RESTING,
-	    reason.n
-		? rstr_newf("%.*s", (int)reason.n, reason.p)
-		: rstr_newf(a->rest_kind == REST_CONNECT ? "no connection" : "deferred in a row"));
+	say(w, kinds[a->rest_kind].code,
+	    reason.n ? rstr_newf("%.*s", (int)reason.n, reason.p)
+		     : rstr_newf("%s", kinds[a->rest_kind].words));
 	w->until = a->resting_until;
+	if (a->rest_kind == REST_TLS && set)
+		w->origin = tls_origin(set);
 }
 
 /* ---- paths ---- */
@@ -157,7 +178,7 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 		if (c)
 			say_counter(c, s->now, &v->why);
 		else
-			say_rest(a, &v->why);
+			say_rest(a, p->set, &v->why);
 		v->when = c ? bucket_when(&c->bucket, s->now, 1) : a->resting_until;
 		return;
 	}
@@ -426,7 +447,7 @@ void why_lane(struct sched *s, struct lane *a, struct why *w)
 	*w = (struct why){ .counts = SCOPE_COUNT };
 	if (list_empty(&a->paths)) {
 		if (a->rest_kind != REST_NONE)
-			say_rest(a, w);
+			say_rest(a, NULL, w);
 		else
 			say_plain(w, a->in_flight ? WHY_IN_FLIGHT : WHY_IDLE);
 		return;

@@ -14,6 +14,7 @@ static void session_free(struct session *s)
 	rstr_unref(s->mx);
 	rstr_unref(s->mx_ip);
 	rstr_unref(s->failed_reply);
+	rstr_unref(s->tls);
 	reply_scan_free(&s->scan);
 	s->magic = 0;
 	free(s);
@@ -410,6 +411,19 @@ struct client *client_new(struct loop *l, uint32_t io_index, const struct client
 	return c;
 }
 
+void client_conf(struct client *c, struct conf *conf)
+{
+	struct conf *was = c->conf;
+
+	OBJ_CHECK(c, CLIENT_MAGIC);
+	c->conf = conf_ref(conf);
+	conf_unref(was);
+	if (!c->tls_cache)
+		c->tls_cache = tls_cache_new(); /* without it: no resumption */
+	else
+		tls_cache_clear(c->tls_cache);
+}
+
 static void slot_free(struct slot *k)
 {
 	if (!k->t)
@@ -438,6 +452,8 @@ void client_free(struct client *c)
 	}
 	idmap_free(&c->sessions);
 	buf_free(&c->out);
+	tls_cache_free(c->tls_cache);
+	conf_unref(c->conf);
 	c->magic = 0;
 	free(c);
 }

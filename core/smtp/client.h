@@ -25,6 +25,9 @@ struct client;
 struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env,
 			  const struct classifier *classifier);
 void client_free(struct client *c);
+/* The newest snapshot (a reference is taken): its TLS contexts serve the sessions that begin TLS
+ * from now on. */
+void client_conf(struct client *c, struct conf *conf);
 /* A message from the scheduler; takes over spec and txn. */
 void client_to_io(struct client *c, struct to_io *m);
 /* Answers; dropped if session or transaction are gone. They may come from inside load_body or

@@ -94,6 +94,21 @@ static void none_left(struct session *s)
 	client_end(s, &e);
 }
 
+/* Of several addresses the last one's words stand for all; but that one had no TLS says more than
+ * that another did not answer. */
+static void remember_failed(struct session *s, enum smtp_step step, const struct reply_verdict *v,
+			    struct rstr *reply)
+{
+	if (s->failed_reply && s->failed_step == STEP_TLS && step != STEP_TLS) {
+		rstr_unref(reply);
+		return;
+	}
+	rstr_unref(s->failed_reply);
+	s->failed_reply = reply;
+	s->failed = *v;
+	s->failed_step = step;
+}
+
 static void tell_failed(struct session *s, enum smtp_step step, const struct reply_verdict *v,
 			struct rstr *reply)
 {
@@ -105,10 +120,7 @@ static void tell_failed(struct session *s, enum smtp_step step, const struct rep
 			     .reply = rstr_ref(reply) };
 
 	s->c->stats.connect_failures++;
-	rstr_unref(s->failed_reply);
-	s->failed_reply = reply;
-	s->failed = *v;
-	s->failed_step = step;
+	remember_failed(s, step, v, reply);
 	client_tell(s, &m);
 }
 
@@ -125,26 +137,43 @@ static const char *connect_error(int error)
 	}
 }
 
+static bool open_connection(struct session *s)
+{
+	struct reply_verdict v = client_verdict_lost("4.4.1");
+	int error = 0;
+
+	reply_scan_clear(&s->scan);
+	client_forget_offers(s);
+	client_tls_reset(s);
+	s->expect_n = 0;
+	s->queued = 0;
+	s->c->stats.connects++;
+	s->io = io_connect(s->c->loop, local_for(s, &s->remote), &s->remote, client_io_event, s,
+			   &error);
+	if (s->io) {
+		client_enter_state(s, STATE_CONNECT);
+		return true;
+	}
+	tell_failed(s, STEP_CONNECT, &v, rstr_new(str_of(connect_error(error))));
+	return false;
+}
+
 void client_connect_next(struct session *s)
 {
 	while (next_address(s)) {
-		int error = 0;
-
 		name_address(s);
-		reply_scan_clear(&s->scan);
-		s->expect_n = 0;
-		s->queued = 0;
-		s->c->stats.connects++;
-		s->io = io_connect(s->c->loop, local_for(s, &s->remote), &s->remote,
-				   client_io_event, s, &error);
-		if (s->io) {
-			client_enter_state(s, STATE_CONNECT);
+		if (open_connection(s))
 			return;
-		}
-		struct reply_verdict v = client_verdict_lost("4.4.1");
-		tell_failed(s, STEP_CONNECT, &v, rstr_new(str_of(connect_error(error))));
 	}
 	none_left(s);
+}
+
+void client_connect_again(struct session *s)
+{
+	io_close(s->io);
+	s->io = NULL;
+	if (!open_connection(s))
+		client_connect_next(s);
 }
 
 void client_address_failed(struct session *s, const struct reply_verdict *v, struct rstr *reply)
@@ -152,6 +181,15 @@ void client_address_failed(struct session *s, const struct reply_verdict *v, str
 	tell_failed(s, client_state_words[s->state].step, v, reply);
 	if (s->io)
 		io_close(s->io);
+	s->io = NULL;
+	client_connect_next(s);
+}
+
+static void leave_address(struct session *s, bool quit)
+{
+	if (quit)
+		io_writez(s->io, "QUIT\r\n");
+	io_close_after_flush(s->io, US_PER_S);
 	s->io = NULL;
 	client_connect_next(s);
 }
@@ -164,11 +202,13 @@ static void refused(struct session *s, const struct reply *r)
 
 	classify(s->c->classifier, step, r->text, &v);
 	tell_failed(s, step, &v, rstr_new(r->text));
-	if (r->code != 421)
-		io_writez(s->io, "QUIT\r\n");
-	io_close_after_flush(s->io, US_PER_S);
-	s->io = NULL;
-	client_connect_next(s);
+	leave_address(s, r->code != 421);
+}
+
+void client_address_refused(struct session *s, const struct reply_verdict *v, struct rstr *reply)
+{
+	tell_failed(s, client_state_words[s->state].step, v, reply);
+	leave_address(s, true);
 }
 
 /* ---- greeting and EHLO ---- */
@@ -203,12 +243,17 @@ void client_on_greeting(struct session *s, struct slot *k, const struct reply *r
 	} else if (!reply_positive(r)) {
 		client_protocol_error(s, "wrong code", r->text);
 	} else {
-		client_enter_state(s, STATE_EHLO);
-		say_hello(s, "EHLO", EXPECT_EHLO);
+		client_say_ehlo(s);
 	}
 }
 
-static void up(struct session *s)
+void client_say_ehlo(struct session *s)
+{
+	client_enter_state(s, STATE_EHLO);
+	say_hello(s, "EHLO", EXPECT_EHLO);
+}
+
+void client_up(struct session *s)
 {
 	bool ahead = s->pipelining && s->spec->use_rs && s->spec->max_msg_per_connection != 1;
 	struct from_io m = { .type = FROM_IO_UP,
@@ -247,6 +292,8 @@ static void offer(struct session *s, struct str line)
 		s->smtputf8 = true;
 	else if (str_ieqz(word, "DSN"))
 		s->dsn = true;
+	else if (str_ieqz(word, "STARTTLS"))
+		s->starttls = true;
 	else if (str_ieqz(word, "SIZE"))
 		offer_size(s, str_trim(line));
 }
@@ -263,16 +310,16 @@ static void read_offers(struct session *s, struct str text)
 	}
 }
 
-static void forget_offers(struct session *s)
+void client_forget_offers(struct session *s)
 {
-	s->pipelining = s->eightbitmime = s->smtputf8 = s->dsn = s->size = false;
+	s->pipelining = s->eightbitmime = s->smtputf8 = s->dsn = s->size = s->starttls = false;
 	s->size_max = 0;
 }
 
 void client_on_ehlo(struct session *s, struct slot *k, const struct reply *r)
 {
 	(void)k;
-	forget_offers(s);
+	client_forget_offers(s);
 	if (r->code >= 500) {
 		client_enter_state(s, STATE_HELO);
 		say_hello(s, "HELO", EXPECT_HELO);
@@ -282,7 +329,7 @@ void client_on_ehlo(struct session *s, struct slot *k, const struct reply *r)
 		client_protocol_error(s, "wrong code", r->text);
 	} else {
 		read_offers(s, r->text);
-		up(s);
+		client_tls_or_up(s);
 	}
 }
 
@@ -294,5 +341,5 @@ void client_on_helo(struct session *s, struct slot *k, const struct reply *r)
 	else if (!reply_positive(r))
 		client_protocol_error(s, "wrong code", r->text);
 	else
-		up(s);
+		client_tls_or_up(s);
 }

@@ -18,6 +18,11 @@ const struct state_words client_state_words[STATES] = {
 			 ALLOWED(command_timeout) },
 	[STATE_HELO] = { "HELO", "waiting for the reply to HELO", "after HELO", STEP_EHLO,
 			 ALLOWED(command_timeout) },
+	[STATE_STARTTLS] = { "STARTTLS", "waiting for the reply to STARTTLS", "after STARTTLS",
+			     STEP_TLS, ALLOWED(command_timeout) },
+	/* Some boxes swallow the handshake: the wait is that for a connection. */
+	[STATE_TLS] = { "TLS", "in the TLS handshake", "in the TLS handshake", STEP_TLS,
+			ALLOWED(connect_timeout) },
 	[STATE_IDLE] = { "idle", "between messages", "between messages", STEP_RSET,
 			 ALLOWED(idle_timeout) },
 	/* no limit: we wait for ourselves, and the receiver says when it has waited enough */
@@ -49,6 +54,7 @@ static const struct {
 	[EXPECT_GREETING] = { STATE_GREETING, client_on_greeting },
 	[EXPECT_EHLO] = { STATE_EHLO, client_on_ehlo },
 	[EXPECT_HELO] = { STATE_HELO, client_on_helo },
+	[EXPECT_STARTTLS] = { STATE_STARTTLS, client_on_starttls },
 	[EXPECT_RSET] = { STATE_RSET, client_on_rset },
 	[EXPECT_MAIL] = { STATE_MAIL, client_on_mail },
 	[EXPECT_RCPT] = { STATE_RCPT, client_on_rcpt },
@@ -361,6 +367,13 @@ static bool take_lines(struct session *s, struct io *io)
 		take_line(s, line);
 		if (s->state == STATE_GONE || s->io != io)
 			return false;
+		if (s->start_tls) {
+			bool more = used < in.n;
+
+			io_consume(io, used);
+			client_tls_begin(s, more);
+			return false;
+		}
 	}
 	io_consume(io, used);
 	return true;
@@ -378,6 +391,10 @@ static void lost(struct session *s, const char *error)
 
 	if (s->state == STATE_QUIT) {
 		client_on_quit(s, NULL, NULL);
+		return;
+	}
+	if (where == STATE_TLS) {
+		client_tls_failed(s, error);
 		return;
 	}
 	if (!s->up) {
@@ -408,6 +425,10 @@ static void too_slow(struct session *s, enum state where)
 	if (s->up) {
 		e.reply = rstr_new(str_of(words));
 		client_end(s, &e);
+		return;
+	}
+	if (where == STATE_TLS) {
+		client_tls_failed(s, words);
 		return;
 	}
 	if (where == STATE_CONNECT)
@@ -454,6 +475,8 @@ static void timed_out(struct session *s)
 	case STATE_GREETING:
 	case STATE_EHLO:
 	case STATE_HELO:
+	case STATE_STARTTLS:
+	case STATE_TLS:
 	case STATE_HOLD:
 	case STATE_MAIL:
 	case STATE_RCPT:
@@ -481,6 +504,9 @@ void client_io_event(struct io *io, enum io_event ev, void *arg)
 	case IO_DATA:
 		if (take_lines(s, io))
 			client_work(s);
+		break;
+	case IO_TLS:
+		client_tls_established(s);
 		break;
 	case IO_DRAINED:
 		client_work(s);

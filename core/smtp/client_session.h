@@ -11,6 +11,7 @@
 #define STOKER_SMTP_CLIENT_SESSION_H
 
 #include "core/base/hash.h"
+#include "core/net/tls.h"
 #include "core/smtp/client.h"
 #include "core/smtp/framing.h"
 
@@ -24,11 +25,13 @@ enum {
 	    32, /* tried for one session: an MX set made to hold a slot for hours must not */
 	CLIENT_BACKLOG_MAX =
 	    64 << 10, /* unsent bytes beyond which an RCPT would not leave while its permit holds */
-	CLIENT_CHUNKS = 2, /* of a file body, read ahead */
+	CLIENT_BROKEN_TLS = 512, /* addresses remembered; a power of two */
+	CLIENT_CHUNKS = 2,	 /* of a file body, read ahead */
 	CLIENT_DATA_BYTES_PER_S =
 	    512, /* a receiver that takes less, over a whole data-timeout, is given up */
 };
-#define CLIENT_QUIT_WAIT (2 * US_PER_S) /* for the 221: a courtesy that holds a slot */
+#define CLIENT_QUIT_WAIT      (2 * US_PER_S)	/* for the 221: a courtesy that holds a slot */
+#define CLIENT_BROKEN_TLS_FOR (30 * US_PER_MIN) /* then it is tried again */
 #define CLIENT_MORE_PERMITS_WAIT                                                                   \
 	(10 * US_PER_S) /* with recipients accepted: then what there is gets delivered */
 
@@ -37,6 +40,8 @@ enum state {
 	STATE_GREETING,
 	STATE_EHLO,
 	STATE_HELO,
+	STATE_STARTTLS,
+	STATE_TLS,  /* the handshake */
 	STATE_IDLE, /* up, nothing held */
 	STATE_HOLD, /* up, MAIL not written: waits for permits or for the body */
 	STATE_MAIL,
@@ -64,6 +69,7 @@ enum expect_kind {
 	EXPECT_GREETING,
 	EXPECT_EHLO,
 	EXPECT_HELO,
+	EXPECT_STARTTLS,
 	EXPECT_RSET,
 	EXPECT_MAIL,
 	EXPECT_RCPT,
@@ -132,8 +138,12 @@ struct session {
 	enum smtp_step failed_step;
 
 	/* what EHLO offered */
-	bool pipelining, eightbitmime, smtputf8, dsn, size;
+	bool pipelining, eightbitmime, smtputf8, dsn, size, starttls;
 	uint64_t size_max; /* 0: no limit was told */
+
+	bool start_tls;	  /* 220 is here: nothing may stand behind it */
+	bool in_plain;	  /* its TLS is broken, and this mail may go without */
+	struct rstr *tls; /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL: plain */
 
 	bool up;	/* greeting and EHLO are done */
 	bool closing;	/* TO_IO_CLOSE */
@@ -156,6 +166,11 @@ struct session {
 };
 #define SESSION_MAGIC 0x53455353u
 
+struct broken_tls {
+	uint64_t address;
+	us_t until;
+};
+
 struct client {
 	uint32_t magic;
 	struct loop *loop;
@@ -166,7 +181,10 @@ struct client {
 	struct session *all, *gone;
 	int depth; /* calls into the client on the stack: sessions are freed when the last returns
 		    */
-	struct buf out; /* commands being put together */
+	struct conf *conf; /* NULL: no TLS can be had */
+	struct tls_cache *tls_cache;
+	struct broken_tls broken[CLIENT_BROKEN_TLS]; /* by the address's hash */
+	struct buf out;				     /* commands being put together */
 	struct client_stats stats;
 };
 #define CLIENT_MAGIC 0x434C4E54u
@@ -215,9 +233,29 @@ void client_connect_next(struct session *s);
 void client_connected(struct session *s);
 /* This address did not give a session; the next one is tried. `reply` is taken over. */
 void client_address_failed(struct session *s, const struct reply_verdict *v, struct rstr *reply);
+/* It is told goodbye first. */
+void client_address_refused(struct session *s, const struct reply_verdict *v, struct rstr *reply);
+/* The same address once more, from the beginning. */
+void client_connect_again(struct session *s);
+void client_say_ehlo(struct session *s);
+/* What EHLO said before TLS means nothing any more. */
+void client_forget_offers(struct session *s);
+void client_up(struct session *s);
 void client_on_greeting(struct session *s, struct slot *k, const struct reply *r);
 void client_on_ehlo(struct session *s, struct slot *k, const struct reply *r);
 void client_on_helo(struct session *s, struct slot *k, const struct reply *r);
+
+/* ---- client_tls.c ---- */
+/* A new connection to s->remote: nothing of the last one holds. */
+void client_tls_reset(struct session *s);
+/* EHLO or HELO is answered: STARTTLS, or up in plain, or this address can't be used. */
+void client_tls_or_up(struct session *s);
+void client_on_starttls(struct session *s, struct slot *k, const struct reply *r);
+/* The reply to STARTTLS is consumed; `more`: something stood behind it. */
+void client_tls_begin(struct session *s, bool more);
+void client_tls_established(struct session *s);
+/* The handshake gave nothing. */
+void client_tls_failed(struct session *s, const char *error);
 
 /* ---- client_txn.c ---- */
 /* Takes a step for the current transaction; true: something ended, look again. */

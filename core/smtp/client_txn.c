@@ -40,6 +40,7 @@ static void mark(struct session *s, struct transaction *t)
 	t->source_ip = rstr_ref(s->source_ip);
 	t->mx = rstr_ref(s->mx);
 	t->mx_ip = rstr_ref(s->mx_ip);
+	t->tls = rstr_ref(s->tls);
 }
 
 static void tell_used(struct session *s, struct slot *k)
@@ -86,6 +87,11 @@ void client_txn_lost(struct session *s, struct slot *k, bool current, const stru
 	struct transaction *t = k->t;
 	bool twice;
 
+	if (!s->up && e->step == STEP_TLS) { /* this mail can't go there now, whoever asks */
+		mark(s, t);
+		client_txn_settle(k, 0, t->nrcpts, e->step, &e->verdict, e->reply);
+		return;
+	}
 	if (k->phase == PHASE_HELD || !current || e->polite)
 		return;
 	twice = k->phase == PHASE_DOT && !k->empty && !e->answered && client_dot_left(s);

@@ -139,7 +139,7 @@ void server_refuse(int fd, const char *text)
 	close(fd);
 }
 
-static void greet(struct session *s)
+void greet(struct session *s)
 {
 	const char *host = s->conf->mta.hostname;
 	const char *banner = s->conf->listeners[s->listener].banner;
@@ -171,7 +171,8 @@ void server_accept(struct server *srv, int fd, const struct endpoint *peer, cons
 	}
 	s->door = door;
 	srv->stats.connections++;
-	greet(s);
+	if (s->wait != WAIT_TLS)
+		greet(s);
 	session_drive(s);
 }
 

@@ -51,8 +51,8 @@ static void do_ehlo(struct session *s, struct command_args *a)
 	enter_state(s, SV_READY);
 	sayf(s,
 	     "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE %" PRId64
-	     "\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n250 CHUNKING",
-	     s->conf->mta.hostname, s->size_limit);
+	     "\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n%s250 CHUNKING",
+	     s->conf->mta.hostname, s->size_limit, starttls_offer(s));
 }
 
 static const char *check_no_argument(struct session *s, struct command_args *a)
@@ -86,7 +86,7 @@ static void do_noop(struct session *s, struct command_args *a)
 static void do_help(struct session *s, struct command_args *a)
 {
 	(void)a;
-	say(s, "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	say(s, "214 2.0.0 EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 }
 
 static void do_vrfy(struct session *s, struct command_args *a)
@@ -116,6 +116,17 @@ enum {
 	ANY = IDLE | OPEN | CHUNKS
 };
 
+/* What a listener with tls = required still answers in plain (RFC 3207 4). */
+static bool needs_no_tls(struct str verb)
+{
+	static const char *const verbs[] = { "EHLO", "HELO", "STARTTLS", "NOOP", "RSET", "QUIT" };
+
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (str_ieqz(verb, verbs[i]))
+			return true;
+	return false;
+}
+
 /* check: judges the arguments and changes nothing; NULL, or the reply that refuses. proceed: acts
  * and answers, or calls wait_for: then the command is run again later. */
 static const struct command {
@@ -136,7 +147,7 @@ static const struct command {
 	{ "HELP", ANY, check_nothing, do_help },
 	{ "VRFY", ANY, check_nothing, do_vrfy },
 	{ "EXPN", ANY, check_nothing, not_implemented },
-	{ "STARTTLS", ANY, check_nothing, not_implemented },
+	{ "STARTTLS", IDLE, check_starttls, do_starttls },
 	{ "AUTH", ANY, check_nothing, not_implemented },
 	{ "ETRN", ANY, check_nothing, not_implemented },
 	{ "TURN", ANY, check_nothing, not_implemented },
@@ -210,6 +221,11 @@ static void run_command(struct session *s, struct str line)
 		say_error(s, "500 5.5.2 Command not recognised");
 		return;
 	}
+	no = needs_no_tls(verb) ? NULL : tls_missing(s);
+	if (no) {
+		say_error(s, no);
+		return;
+	}
 	if (!(c->states & IN(s->state))) {
 		say_error(s, s->state == SV_MAIL && c->check == check_mail ? wrong_state(SV_RCPT)
 									   : wrong_state(s->state));
@@ -266,5 +282,7 @@ bool command_step(struct session *s)
 	s->waited_out = false;
 	s->line_since = loop_now(s->srv->loop);
 	session_consume(s, used);
+	if (s->start_tls)
+		starttls_begin(s);
 	return true;
 }

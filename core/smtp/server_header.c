@@ -144,6 +144,7 @@ static void judge_header(struct session *s, struct header_facts *f)
 static void add_received(struct session *s, struct buf *head, bool hide_source, const char *date)
 {
 	const char *with = s->utf8 ? "UTF8SMTP" : s->esmtp ? "ESMTP" : "SMTP";
+	bool tls = io_tls(s->io);
 
 	buf_addz(head, "Received: ");
 	if (!hide_source) {
@@ -153,8 +154,10 @@ static void add_received(struct session *s, struct buf *head, bool hide_source, 
 		buf_addz(head, s->ip);
 		buf_addz(head, "])\r\n\t");
 	}
-	buf_addf(head, "by %s with %s id %" PRIx64 ";\r\n\t%s\r\n", s->conf->mta.hostname, with,
-		 s->m->id, date);
+	buf_addf(head, "by %s with %s%s", s->conf->mta.hostname, with, tls && s->esmtp ? "S" : "");
+	if (tls)
+		buf_addf(head, " (%s %s)", io_tls_version(s->io), io_tls_cipher(s->io));
+	buf_addf(head, " id %" PRIx64 ";\r\n\t%s\r\n", s->m->id, date);
 }
 
 static bool add_head(struct session *s, const struct header_facts *f, struct buf *head)

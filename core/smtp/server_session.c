@@ -112,7 +112,7 @@ void say_error(struct session *s, const char *line)
 }
 
 /* A stranger can earn a line with each connection or refusal: the logs are not his to fill. */
-static bool may_tell(const struct server *srv, struct per_second *p)
+bool may_tell(const struct server *srv, struct per_second *p)
 {
 	us_t now = loop_now(srv->loop);
 
@@ -297,6 +297,7 @@ static us_t next_deadline(const struct session *s)
 	case WAIT_MEMORY:
 		return s->wait_since + t->memory;
 	case WAIT_OUTPUT:
+	case WAIT_TLS:
 		return s->wait_since + t->command;
 	case WAIT_LARGE:
 	case WAIT_COMMIT:
@@ -417,6 +418,7 @@ static void timed_out(struct session *s)
 		s->waited_out = true;
 		break;
 	case WAIT_OUTPUT:
+	case WAIT_TLS:
 		say_and_close(s, NULL);
 		break;
 	case WAIT_LARGE:
@@ -430,7 +432,6 @@ static void session_event(struct io *io, enum io_event ev, void *arg)
 {
 	struct session *s = arg;
 
-	(void)io;
 	OBJ_CHECK(s, SESSION_MAGIC);
 	switch (ev) {
 	case IO_DATA:
@@ -446,7 +447,12 @@ static void session_event(struct io *io, enum io_event ev, void *arg)
 	case IO_EOF:
 		s->eof = true;
 		break;
+	case IO_TLS:
+		tls_established(s);
+		break;
 	case IO_ERROR:
+		if (io_tls_failed(io))
+			tls_broken(s);
 		say_and_close(s, NULL);
 		break;
 	}
@@ -486,5 +492,7 @@ struct session *server_session_open(struct server *srv, int fd, const struct end
 			 OUTPUT_LOW); /* not 0: that would announce every reply that is written */
 	use_conf(s, conf_ref(srv->conf), listener);
 	list_add(&srv->all, s, offsetof(struct session, in_all));
+	if (s->conf->listeners[listener].tls == CONF_TLS_IMPLICIT)
+		implicit_begin(s);
 	return s;
 }

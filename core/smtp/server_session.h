@@ -9,6 +9,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/pool.h"
+#include "core/net/tls.h"
 #include "core/smtp/address.h"
 #include "core/smtp/framing.h"
 #include "core/smtp/server.h"
@@ -47,6 +48,7 @@ enum server_wait {
 	WAIT_COMMIT, /* for the spool */
 	WAIT_OUTPUT, /* for the peer to read its replies */
 	WAIT_TURN,   /* for the other sessions of this loop */
+	WAIT_TLS,    /* for the TLS handshake */
 };
 
 struct session_list {
@@ -127,6 +129,7 @@ struct session {
 
 	char helo[HELO_MAX + 1]; /* sanitised */
 	bool esmtp;
+	bool start_tls; /* STARTTLS was said: nothing may stand behind it */
 
 	uint64_t queued_id; /* SV_COMMIT: of the message that the spool has */
 	uint32_t queued_rcpts;
@@ -185,6 +188,10 @@ void sayf(struct session *s, const char *fmt, ...) __attribute__((format(printf,
 void say_error(struct session *s, const char *line);
 /* Says `line` (NULL: nothing) and ends the session. */
 void say_and_close(struct session *s, const char *line);
+/* The first line. */
+void greet(struct session *s);
+/* True at most so many times a second: what strangers cause in the logs. */
+bool may_tell(const struct server *srv, struct per_second *p);
 /* Ends the session because of bytes that could smuggle a second message or command. */
 void close_for_bytes(struct session *s, const char *what);
 /* Holds the session, and the command that runs. False if it has waited long enough: refuse. */
@@ -206,6 +213,21 @@ void session_consume(struct session *s, size_t n);
 /* ---- server_command.c ---- */
 /* Runs one command; false when there is none to run now. */
 bool command_step(struct session *s);
+
+/* ---- server_tls.c ---- */
+const char *check_starttls(struct session *s, struct command_args *a);
+void do_starttls(struct session *s, struct command_args *a);
+/* The STARTTLS command is consumed: 220, and the handshake. */
+void starttls_begin(struct session *s);
+/* A listener whose TLS begins with the first byte. */
+void implicit_begin(struct session *s);
+/* The handshake is done, or has failed. */
+void tls_established(struct session *s);
+void tls_broken(struct session *s);
+/* What EHLO offers of it: "250-STARTTLS\r\n" or "". */
+const char *starttls_offer(const struct session *s);
+/* The reply that refuses mail before TLS; NULL: it may come. */
+const char *tls_missing(const struct session *s);
 
 /* ---- server_mail.c: MAIL and RCPT ---- */
 /* Checks return NULL or the reply that refuses. */

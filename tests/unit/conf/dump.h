@@ -62,8 +62,11 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 	for (int i = 0; i < c->nlisteners; i++) {
 		const struct conf_listener *l = &c->listeners[i];
 
-		buf_addf(b, "listener %s %d %d %d %d %s\n", l->name, l->source, l->default_route,
-			 l->max_connections, l->max_connections_per_ip, l->banner ? l->banner : "");
+		buf_addf(b, "listener %s %d %d %d %d %s %d %s %s\n", l->name, l->source,
+			 l->default_route, l->max_connections, l->max_connections_per_ip,
+			 l->banner ? l->banner : "", (int)l->tls,
+			 l->tls_certificate ? l->tls_certificate : "",
+			 l->tls_key ? l->tls_key : "");
 		dump_ip(b, &l->at);
 	}
 	for (int i = 0; i < c->nsources; i++) {
@@ -107,12 +110,13 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 	struct settings_cache *sc = settings_cache_new(c);
 	const struct settings *s = settings_get(sc, str_of(domain), provider, pool, vmta);
 
-	buf_addf(b, "%d %d %d %d %d %d %lld %lld %lld %g %d %d %d %lld %d\n",
+	buf_addf(b, "%d %d %d %d %d %d %lld %lld %lld %g %d %d %d %lld %d %d %d %d\n",
 		 s->max_msg_per_connection, s->max_rcpt_per_message, s->smtp_pipelining, s->use_rs,
 		 s->allow_private_mx, (int)s->ip_versions, (long long)s->bounce_after,
 		 (long long)s->min_backoff, (long long)s->max_backoff, s->backoff_scale_factor,
 		 s->queue_priority, (int)s->send_dsn, (int)s->dsn_return,
-		 (long long)s->delay_dsn_after, (int)s->eightbit);
+		 (long long)s->delay_dsn_after, (int)s->eightbit, (int)s->smtp_starttls,
+		 s->use_plaintext, (int)s->tls_min_version);
 	buf_addf(b, "%lld %lld %lld %lld %lld %lld\n", (long long)s->connect_timeout,
 		 (long long)s->greeting_timeout, (long long)s->command_timeout,
 		 (long long)s->data_timeout, (long long)s->data_done_timeout,

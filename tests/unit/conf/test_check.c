@@ -357,6 +357,37 @@ static void shipped_limits_are_not_below_those_of_the_old_text(void **state)
 	settings_cache_free(sc);
 }
 
+static void tls_that_cannot_be_is_named(void **state)
+{
+	static const struct check_case bad[] = {
+		{ OUT "[listener 127.0.0.1:25]\ntls = starttls\n",
+		  "a.ini:5: error: tls needs tls-certificate and tls-key, PEM files" },
+		{ OUT "[listener 127.0.0.1:25]\ntls-certificate = c\ntls = required\n",
+		  "a.ini:6: error: tls needs tls-key" },
+		{ OUT "[listener 127.0.0.1:25]\ntls = implicit\ntls-key = c\n",
+		  "a.ini:5: error: tls needs tls-certificate" },
+	};
+	static const struct check_case odd[] = {
+		{ OUT "[listener 127.0.0.1:25]\ntls-certificate = c\ntls-key = k\n",
+		  "a.ini:5: warning: tls-certificate is not used here" },
+		{ TWO "[domain x.example]\nsmtp-starttls = required\nuse-plaintext = yes\n",
+		  "a.ini:16: warning: use-plaintext = yes has no effect: smtp-starttls = required "
+		  "(line 15) wins" },
+		{ TWO "[domain x.example]\nuse-plaintext = yes\nsmtp-starttls = verify\n",
+		  "a.ini:15: warning: use-plaintext = yes has no effect: smtp-starttls = verify" },
+		{ TWO "[domain x.example]\nsmtp-starttls = no\nuse-plaintext = no\n",
+		  "a.ini:16: warning: use-plaintext = no wins over smtp-starttls = no" },
+		{ TWO "[domain x.example]\nsmtp-starttls = no\ntls-min-version = 1.3\n",
+		  "a.ini:16: warning: tls-min-version has no effect" },
+		{ TWO "[domain x.example]\nsmtp-starttls = verify\nuse-plaintext = no\n", NULL },
+		{ TWO "[domain x.example]\nuse-plaintext = no\n", NULL },
+	};
+
+	(void)state;
+	RUN(bad, true);
+	RUN(odd, false);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -367,6 +398,7 @@ int main(void)
 		T(who_may_relay_is_looked_at_from_outside),
 		T(limits_that_another_makes_unreachable_are_named),
 		T(contradictions_between_lines_are_named),
+		T(tls_that_cannot_be_is_named),
 		T(a_missing_include_is_not_followed_by_errors_about_what_it_may_define),
 		T(the_example_and_the_shipped_providers_are_clean),
 		T(shipped_limits_are_not_below_those_of_the_old_text),

@@ -15,7 +15,7 @@ static struct loop *l;
 struct end {
 	struct io *io;
 	int events[IO_ERROR + 1];
-	char order[64]; /* the first events: C D L T E X */
+	char order[64]; /* the first events: C D L T E S X */
 	struct buf got;
 	bool keep;		/* don't consume */
 	enum io_event close_at; /* with `closes` */
@@ -26,7 +26,7 @@ struct end {
 
 static void on_event(struct io *io, enum io_event ev, void *arg)
 {
-	static const char letters[] = "CDLTEX";
+	static const char letters[] = "CDLTESX";
 	struct end *e = arg;
 	size_t n = strlen(e->order);
 
