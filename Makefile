@@ -77,6 +77,16 @@ unit-bins: $(UNITBINS)
 unit: $(if $(T),$(BUILD)/tests/unit/$(T),$(UNITBINS))
 	@set -e; for t in $^; do echo "== $$t"; $$t; done
 
+# The same programs with a reader that leaves the directive named by STOKER_MUTANT at its default: each directive's test must fail.
+WRAP := tests/mutant.c -Wl,--wrap=section_add -Wl,--start-group $(ARCHIVES) -Wl,--end-group
+build/mutant/stoker: $(BUILD)/stoker tests/mutant.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LINK) -o $@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c)) $(WRAP) $(LIBS)
+build/mutant/tests/unit/%: $(BUILD)/tests/unit/% tests/mutant.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LINK) -o $@ $(BUILD)/tests/unit/$*.o $(WRAP) $(TESTLIBS)
+mutants: build/mutant/stoker $(UNIT:%.c=build/mutant/%)
+
 asan:
 	$(MAKE) FLAVOUR=asan all
 tsan:
@@ -113,7 +123,7 @@ test: test-deps
 
 # Each "Done when" line at its full count, with what was found; T=name runs one.
 accept: test-deps
-	@$(MAKE) --no-print-directory all unit-bins
+	@$(MAKE) --no-print-directory all unit-bins mutants
 	@$(MAKE) --no-print-directory FLAVOUR=tsan all
 	@$(MAKE) --no-print-directory FLAVOUR=asan all
 	$(PYTHON) tests/accept/accept.py $(T)

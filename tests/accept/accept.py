@@ -46,6 +46,11 @@ def bench():
     return text
 
 
+def every_directive():
+    import directives
+    return directives.line()
+
+
 LINES = [
     ("mail", "10,000 messages arrive byte for byte, each once, through Postfix and NSD", [
         e2e("smtp_source_and_swaks_mail_arrives_once"), e2e("varied_mail_arrives_byte_for_byte"), e2e("bounces_come_back_as_dsn")]),
@@ -74,6 +79,10 @@ LINES = [
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
     ("install", "make install into a root of its own; by its unit's words as user stoker on port 25, no way back to root", [
         e2e("installed_it_runs_as_its_unit_says")]),
+    ("directives", "a table of every directive with its test, none empty; all mutations caught", [every_directive]),
+    ("import", "the text this project started from: pasted, imported, checked, run under exactly its limits", [
+        e2e("the_text_this_project_started_from"), unit("conf/test_pmta"), unit("conf/test_pmta", "asan")]),
+    ("path", "import, check, run, pause a domain, edit, reload --dry-run, reload, go on", [e2e("an_operators_path")]),
     ("throughput", "at least 8 times Postfix, durable before 250, five interleaved rounds", [bench]),
 ]
 

@@ -29,7 +29,7 @@ SLOW = 1  # sanitizers: deadlines are this many times longer
 def use_flavour(name):
     global FLAVOUR, SLOW
     FLAVOUR = name
-    SLOW = 1 if name == "plain" else 4
+    SLOW = 1 if name in ("plain", "mutant") else 4
 
 
 def binary():
@@ -55,7 +55,7 @@ def collect(names):
     for name, f in _tests:
         if names and not any(n in name for n in names):
             continue
-        if FLAVOUR in f.flavours:
+        if (FLAVOUR if FLAVOUR != "mutant" else "plain") in f.flavours:
             yield name, f
 
 

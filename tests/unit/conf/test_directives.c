@@ -222,6 +222,7 @@ static void every_directive_changes_the_snapshot(void **state)
 		if (same)
 			print_error("[%s] %s is ignored\n", section_infos[d->kind].word, d->name);
 		assert_false(same);
+		print_message("directive: %s %s\n", section_infos[d->kind].word, d->name);
 	}
 	assert_int_equal(SAMPLES, directives_n);
 	buf_free(&without);
