@@ -3,6 +3,7 @@ import ctypes
 import queue
 
 from harness import *
+from test_tls import Authority, starttls
 
 FIXTURES = os.path.join(ROOT, "tests/fixtures/pmta")
 CLONE_NEWNET = 0x40000000
@@ -76,12 +77,14 @@ def check(s, text):
     """(exit code, the warnings and errors without file and line); the machine's own name is none of ours."""
     p = subprocess.run([binary(), "check", "-c", s.write("checked.ini", text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
-    found = [m[1] for m in re.finditer(r"^\S+?: ((?:warning|error): .*)$", p.stderr.decode(), re.M)]
+    found = [re.sub(r"line \d+", "line N", m[1]) for m in re.finditer(r"^\S+?: ((?:warning|error): .*)$", p.stderr.decode(), re.M)]
     return p.returncode, [f for f in found if not f.startswith("warning: hostname ")]
 
 
 # What `check` says of the imported text: all of it.
-WARNINGS = []
+WARNINGS = [
+    "warning: use-plaintext = yes has no effect: smtp-starttls = required (line N) wins, and without TLS this mail is deferred",
+]
 # Receiver, the text's max-smtp-out and max-msg-rate. It has two addresses that send in turn, so each gets the half, and an odd
 # number loses one.
 HOT = {"hotmail.com": (10, 20), "gmail.com": (14, 30), "yahoo.com": (8, 15)}
@@ -91,10 +94,10 @@ def hot_world(s):
     for ip in ("1.2.3.4", "1.2.3.5"):
         Elsewhere.ip("addr", "add", f"{ip}/32", "dev", "lo")
         s.enders.append(lambda ip=ip: Elsewhere.ip("addr", "del", f"{ip}/32", "dev", "lo"))
-    there, slow = Elsewhere(s), threading.Event()
+    there, slow, ca = Elsewhere(s), threading.Event(), Authority(s)
 
-    def make(ip):
-        at_once = set()
+    def make(domain, ip):
+        at_once, tls = set(), starttls(ca.server("good", f"mx.{domain}"))
 
         def script(session, verb, arg):
             # From EHLO to QUIT: the connection's end is seen here a moment after the sender opened the next one.
@@ -103,11 +106,11 @@ def hot_world(s):
                 session.r.most = max(session.r.most, len(at_once))
             if verb == "DATA" and slow.is_set():
                 threading.Event().wait(1.0)
-            return None
+            return tls(session, verb, arg)
         r = there.receiver(s, ip, script=script)
         r.most = 0
         return r
-    receivers = {d: make(f"198.51.100.{i + 1}") for i, d in enumerate(HOT)}
+    receivers = {d: make(d, f"198.51.100.{i + 1}") for i, d in enumerate(HOT)}
     dns = Nsd(s, {d: f"@ IN MX 10 mx\nmx IN A 198.51.100.{i + 1}" for i, d in enumerate(HOT)})
     return receivers, dns, slow
 
@@ -155,6 +158,8 @@ def the_text_this_project_started_from(full):
         expect(sources == {"1.2.3.4", "1.2.3.5"}, f"sent from {sources}")
         names = {(ip, arg) for r in receivers.values() for _, ip, v, arg in r.commands if v == "EHLO"}
         expect(names == {("1.2.3.4", "mail1.yourdomain.com"), ("1.2.3.5", "yourdomain.com")}, f"EHLO {names}")
+        for d, r in receivers.items():
+            expect(not r.plain and set(r.tls), f"{d}: {len(r.plain)} of its messages went in plain")
         slow.clear()
         m.do("delete", "all", "--yes")
         n = collections.Counter(r[1] for r in rows)
