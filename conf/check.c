@@ -372,6 +372,7 @@ void check(struct reading *r)
 	check_providers(r);
 	check_sections(r);
 	check_listeners(r);
+	check_mx(r);
 	check_relay(r);
 	check_limits(r);
 	check_tls(r);

@@ -86,6 +86,7 @@ int sections_of(const struct reading *r, enum section_kind kind);
 /* check.c, check_relay.c, check_limits.c: what no single line shows */
 void check(struct reading *r);
 void check_relay(struct reading *r);
+void check_mx(struct reading *r);
 void check_limits(struct reading *r);
 void check_tls(struct reading *r);
 

@@ -278,6 +278,11 @@ static void contradictions_between_lines_are_named(void **state)
 		  "a.ini:14: warning: virtual MTAs u and w send from the same address 192.0.2.2" },
 		{ TWO "[virtual-mta w]\nsmtp-source-host = 192.0.2.3 mailhost\n",
 		  "a.ini:14: warning: virtual MTA w: host name mailhost has no domain" },
+		{ TWO "[provider g]\nmx = *.g.example., h.example\n",
+		  "a.ini:15: warning: mx: *.g.example. is read without the dot at its end" },
+		{ TWO
+		  "[provider g]\nmx = *.g.example\n[provider h]\nmx = mx.h.example, *.G.example\n",
+		  "a.ini:16: warning: provider h: mx *.g.example is in provider g too (a.ini:14)" },
 		{ TWO "[provider google]\nmx = *.g.example\n[provider gogle]\nmax-smtp-out = 3\n",
 		  "a.ini:16: warning: provider gogle has neither mx nor domains: no site belongs "
 		  "to "
@@ -300,6 +305,21 @@ static void a_missing_include_is_not_followed_by_errors_about_what_it_may_define
 		       "default-virtual-mta = p\n" IN "[domain * via q]\nmax-smtp-out = 2\n");
 	expect_text(&w, "a.ini:3: error: gone.ini can't be read");
 	assert_int_equal(w.problems.errors, 1);
+}
+
+static void a_pattern_of_a_shipped_provider_is_said(void **state)
+{
+	struct conf_read_opts o = { .shipped_dir = "shipped" };
+
+	(void)state;
+	assert_int_equal(mkdir("shipped", 0700), 0);
+	world_file("shipped/providers.ini",
+		   "[provider big]\nmx = *.big.example\ndomains = big.example\n");
+	world_file("a.ini", BASE "[provider own]\nmx = *.big.example\n");
+	assert_non_null(world_read_with(&w, "a.ini", &o));
+	expect_text(&w, "a.ini:7: warning: provider own: mx *.big.example is the pattern of "
+			"provider big that comes with "
+			"Stoker, which keeps big.example");
 }
 
 static void the_example_and_the_shipped_providers_are_clean(void **state)
@@ -400,6 +420,7 @@ int main(void)
 		T(contradictions_between_lines_are_named),
 		T(tls_that_cannot_be_is_named),
 		T(a_missing_include_is_not_followed_by_errors_about_what_it_may_define),
+		T(a_pattern_of_a_shipped_provider_is_said),
 		T(the_example_and_the_shipped_providers_are_clean),
 		T(shipped_limits_are_not_below_those_of_the_old_text),
 	};
