@@ -96,8 +96,16 @@ def table(words=(), jobs=2):
             yield (*d, test)
 
 
+def not_in_the_example():
+    """conf/stoker.ini shows every directive, at least in a comment."""
+    with open(os.path.join(ROOT, "conf/stoker.ini"), encoding="utf-8") as f:
+        text = f.read()
+    return [f"[{k}] {n}" for k, n in directives() if not re.search(rf"^(# )?{re.escape(n)} =", text, re.M)]
+
+
 def line():
     """For accept.py."""
+    harness.expect(not not_in_the_example(), f"conf/stoker.ini does not show {', '.join(not_in_the_example())}")
     rows = list(table())
     missed = [f"[{k}] {n}" for k, n, t in rows if not t]
     snapshot = [f"[{k}] {n}" for k, n, t in rows if t == SNAPSHOT]
