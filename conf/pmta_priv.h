@@ -146,6 +146,9 @@ struct pmta_entry *pmta_get(const struct pmta_section *s, const char *name);
 const char *pmta_name(struct pmta *im, struct pmta_stmt *s, struct str name);
 const char *pmta_path(struct pmta *im, struct str path);
 
+/* The report shows no passwords. */
+bool pmta_is_secret(struct str name);
+
 void pmta_walk(struct pmta *im);
 /* pmta_names.c: what is used and not defined, and what PowerMTA has without a word. */
 void pmta_names(struct pmta *im);

@@ -120,6 +120,19 @@ static bool replaces(struct pmta *im, struct pmta_stmt *s, struct pmta_entry *be
 	return true;
 }
 
+bool pmta_is_secret(struct str name)
+{
+	static const char *const words[] = { "password", "token", "api-key", "access-token" };
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		size_t n = strlen(words[i]);
+
+		if (name.n >= n && str_ieqz((struct str){ name.p + name.n - n, n }, words[i]))
+			return true;
+	}
+	return false;
+}
+
 static void became(struct pmta *im, struct pmta_stmt *s, const struct pmta_section *to,
 		   const char *name, const char *value)
 {
@@ -127,7 +140,8 @@ static void became(struct pmta *im, struct pmta_stmt *s, const struct pmta_secti
 		return;
 	if (!s->nbecame++)
 		s->became = mem_fmt(&im->mem, "[%s%s%s] %s = %.*s", to->word, *to->name ? " " : "",
-				    to->name, name, SHOWN_MAX, value);
+				    to->name, name, SHOWN_MAX,
+				    pmta_is_secret(str_of(name)) ? "***" : value);
 }
 
 bool pmta_set(struct pmta *im, struct pmta_stmt *s, struct pmta_section *to, const char *name,

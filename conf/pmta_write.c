@@ -134,6 +134,8 @@ static void report_one(const struct pmta_stmt *s, struct buf *out)
 		buf_addf(out, ":%d", s->line);
 	buf_addf(out, ": %s: ", words[s->verdict]);
 	clean_add(out, s->name.n < 200 ? s->name : (struct str){ s->name.p, 200 }, false);
+	if (pmta_is_secret(s->name))
+		value = STR_LIT("***");
 	if (value.n)
 		buf_addc(out, ' ');
 	clean_add(out, value, false);

@@ -92,7 +92,9 @@ static int cmd_check(const struct args *a)
 
 static bool write_output(const char *path, struct str text)
 {
-	FILE *f = path ? fopen(path, "wxe") : stdout;
+	/* Passwords may stand in it. */
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+	FILE *f = !path ? stdout : fd >= 0 ? fdopen(fd, "w") : NULL;
 	bool ok;
 	if (!f) {
 		fprintf(stderr, "stoker: %s can't be made: %s\n", path, strerror(errno));

@@ -38,7 +38,7 @@ static const struct command commands[] = {
 	{ "sim", "[-c FILE]", "only the simulated receivers", NULL, ROLE_NONE, COMMAND_LOCAL },
 	{ "check", "[-c FILE]", "all errors and warnings of a configuration", "Exits 2 on errors.\n", ROLE_NONE, COMMAND_LOCAL },
 	{ "import-pmta", "FILE [-o FILE]", "PowerMTA's configuration to Stoker's",
-	  "The configuration goes to -o FILE (a new one) or standard output. Standard error gets a line for each directive\n"
+	  "The configuration goes to -o FILE (a new one, for its owner only) or standard output. Standard error gets a line for each directive\n"
 	  "and section: FILE:LINE: taken, approximated or dropped, and why. `stoker check -c FILE` accepts what it writes.\n", ROLE_NONE, COMMAND_LOCAL },
 	{ "help", "[COMMAND] [--page NAME]", "this, or one command in full",
 	  "--page writes what is made from the tables of commands and directives: the manual pages stoker.1 and\n"

