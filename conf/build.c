@@ -228,6 +228,7 @@ static void resolve(struct reading *r)
 void build(struct reading *r)
 {
 	build_mta(r);
+	build_patterns_lists(r);
 	build_routes(r);
 	build_sources(r);
 	build_listeners(r);

@@ -108,8 +108,16 @@ static bool same_value(const struct directive *d, const struct value *a, const s
 
 /* One lane has one limit and one rest, by whichever pool its mail comes. */
 static const enum setting_id of_lane[] = {
-	SET_MAX_SMTP_OUT, SET_MAX_MSG_RATE, SET_MAX_CONNECT_RATE,
-	SET_MIN_BACKOFF,  SET_MAX_BACKOFF,  SET_BACKOFF_SCALE_FACTOR,
+	SET_MAX_SMTP_OUT,
+	SET_MAX_MSG_RATE,
+	SET_MAX_CONNECT_RATE,
+	SET_BACKOFF_MAX_SMTP_OUT,
+	SET_BACKOFF_MAX_MSG_RATE,
+	SET_MIN_BACKOFF,
+	SET_MAX_BACKOFF,
+	SET_BACKOFF_SCALE_FACTOR,
+	SET_BACKOFF_TO_NORMAL_AFTER,
+	SET_BACKOFF_TO_NORMAL_AFTER_DELIVERY,
 };
 enum { OF_LANE = sizeof of_lane / sizeof of_lane[0] };
 
@@ -266,12 +274,34 @@ static void check_route_loop(struct reading *r, const struct conf_section *s)
 	}
 }
 
+/* In backoff mode both hold: a twin that is not smaller changes nothing. */
+static void check_twins(struct reading *r, const struct conf_section *s)
+{
+	const struct conf_entry *out = s->set[SET_BACKOFF_MAX_SMTP_OUT];
+	const struct conf_entry *rate = s->set[SET_BACKOFF_MAX_MSG_RATE];
+	const struct value *most = effective(r, s, SET_MAX_MSG_RATE);
+
+	if (out && !out->clear && !out->shipped && out->v.i > effective(r, s, SET_MAX_SMTP_OUT)->i)
+		warn_at(
+		    r, &out->at,
+		    "%s: backoff-max-smtp-out = %lld is more than max-smtp-out: in backoff mode "
+		    "there would be as many connections as before",
+		    s->shown, (long long)out->v.i);
+	if (rate && !rate->clear && !rate->shipped && !rate_unlimited(most->rate) &&
+	    (rate_unlimited(rate->v.rate) || rate_per_s(rate->v.rate) > rate_per_s(most->rate)))
+		warn_at(r, &rate->at,
+			"%s: backoff-max-msg-rate = %.*s is more than max-msg-rate: backoff mode "
+			"would not be slower",
+			s->shown, (int)rate->text.n, rate->text.p);
+}
+
 static void check_sections(struct reading *r)
 {
 	for (const struct conf_section *s = r->priv->first; s; s = s->next) {
 		if (!s->set)
 			continue;
 		check_times(r, s);
+		check_twins(r, s);
 		check_route_loop(r, s);
 	}
 }
@@ -376,4 +406,5 @@ void check(struct reading *r)
 	check_relay(r);
 	check_limits(r);
 	check_tls(r);
+	check_patterns(r);
 }

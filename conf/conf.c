@@ -23,6 +23,7 @@ void conf_unref(struct conf *c)
 	if (c->tls)
 		c->tls_free(c->tls);
 	c->magic = 0;
+	patterns_unref(c->patterns);
 	arena = c->priv->arena; /* it holds c itself */
 	arena_free(&arena);
 }

@@ -146,6 +146,8 @@ struct conf_console {
 	int nread, noperate, nadmin;
 };
 
+struct patterns; /* conf/patterns.h */
+
 struct conf_file { /* a source text, kept for the history and for going back */
 	const char *path;
 	struct str text;
@@ -179,6 +181,7 @@ struct conf {
 	 * long as the snapshot, and whoever holds a reference on that may use it. */
 	void *tls;
 	void (*tls_free)(void *tls);
+	struct patterns *patterns; /* compiled [pattern-list]s */
 	struct conf_private *priv; /* the sections, for settings, diff and dump */
 };
 

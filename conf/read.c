@@ -16,13 +16,11 @@ static bool wants_shipped(const struct reading *r)
 	return !e || e->clear || e->bad || e->v.b;
 }
 
-static void read_shipped(struct reading *r)
+static void read_shipped_file(struct reading *r, const char *name)
 {
 	struct source_file f = { .shown = NULL };
 
-	if (!r->opts || !r->opts->shipped_dir || !wants_shipped(r))
-		return;
-	f.path = mem_fmt(&r->mem, "%s/providers.ini", path_absolute(&r->mem, r->opts->shipped_dir));
+	f.path = mem_fmt(&r->mem, "%s/%s", path_absolute(&r->mem, r->opts->shipped_dir), name);
 	f.shown = f.path;
 	if (!stored_has(r->opts, f.path) && access(f.path, F_OK))
 		return; /* an installation may come without */
@@ -32,6 +30,16 @@ static void read_shipped(struct reading *r)
 	r->shipped = true;
 	read_source(r, &f, NULL);
 	r->shipped = false;
+}
+
+static void read_shipped(struct reading *r)
+{
+	static const char *const names[] = { "providers.ini", "patterns.ini" };
+
+	if (!r->opts || !r->opts->shipped_dir || !wants_shipped(r))
+		return;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		read_shipped_file(r, names[i]);
 }
 
 static void read_all(struct reading *r, const char *path)
@@ -82,8 +90,14 @@ struct conf *conf_read(const char *path, const struct conf_read_opts *opts,
 	r->opts = opts;
 	r->hints = HINTS_MAX;
 	if (read_guarded(r, path) && problems->errors == errors) {
+		r->c->priv->arena = r->mem.arena;
+		r->c->patterns = patterns_make(r->c->priv);
 		c = r->c;
-		c->priv->arena = r->mem.arena;
+		if (!c->patterns) {
+			conf_unref(c);
+			c = NULL;
+			problem(problems, true, path, 0, "there is no memory to read it");
+		}
 	} else {
 		arena_free(&r->mem.arena);
 	}

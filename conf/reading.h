@@ -89,6 +89,11 @@ void check_relay(struct reading *r);
 void check_mx(struct reading *r);
 void check_limits(struct reading *r);
 void check_tls(struct reading *r);
+/* patterns.c */
+void build_patterns_lists(struct reading *r);
+void check_patterns(struct reading *r);
+/* Compiles them all; NULL without memory. One reference is the caller's. */
+struct patterns *patterns_make(const struct conf_private *c);
 
 /* " (did you mean \"x\"?)" or "". */
 const char *did_you_mean(struct reading *r, const struct nearest *n);

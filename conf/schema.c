@@ -13,6 +13,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 			    "A receiver that many domains share, known by its MX hosts" },
 	[KIND_DOMAIN] = { "domain", "PATTERN [via VIRTUAL-MTA or POOL]", true,
 			  "What holds for mail to these domains" },
+	[KIND_PATTERN_LIST] = { "pattern-list", "NAME", false,
+				"What receivers' replies mean; the first line that matches rules" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -124,7 +126,7 @@ const struct directive directives[] = {
 	{ KIND_MTA, "error-log", TYPE_PATH, .field = AT(conf_mta, error_log), .def = "stderr",
 	  .flags = STDERR_OK, .help = "What goes wrong in Stoker itself" },
 	{ KIND_MTA, "shipped", TYPE_BOOL, .def = "yes",
-	  .help = "Use the providers that come with Stoker, below yours" },
+	  .help = "Use the providers and patterns that come with Stoker, below yours" },
 	{ KIND_MTA, "include", TYPE_INCLUDE, .flags = REPEATS,
 	  .help = "Further files, in name order, relative to this one" },
 
@@ -248,6 +250,20 @@ const struct directive directives[] = {
 	{ KIND_DOMAIN, "backoff-scale-factor", TYPE_FACTOR, SET_BACKOFF_SCALE_FACTOR,
 	  .field = AT(settings, backoff_scale_factor), .lo = 1, .hi = 10, .def = "1.5",
 	  .help = "Each further rest is longer by this" },
+	{ KIND_DOMAIN, "backoff-max-smtp-out", TYPE_INT, SET_BACKOFF_MAX_SMTP_OUT, INT_RANGE,
+	  .def = "1", .help = "Connections at once in backoff mode" },
+	{ KIND_DOMAIN, "backoff-max-msg-rate", TYPE_RATE, SET_BACKOFF_MAX_MSG_RATE, .def = "1/min",
+	  .help = "Recipients attempted in backoff mode" },
+	{ KIND_DOMAIN, "backoff-to-normal-after", TYPE_DURATION, SET_BACKOFF_TO_NORMAL_AFTER,
+	  .field = AT(settings, backoff_to_normal_after), .lo = US_PER_S, .hi = 30 * US_PER_DAY,
+	  .def = "1h", .flags = NEVER_OK, .help = "How long backoff mode lasts" },
+	{ KIND_DOMAIN, "backoff-to-normal-after-delivery", TYPE_BOOL,
+	  SET_BACKOFF_TO_NORMAL_AFTER_DELIVERY,
+	  .field = AT(settings, backoff_to_normal_after_delivery), .def = "no",
+	  .help = "Does one delivery end backoff mode?" },
+	{ KIND_DOMAIN, "smtp-pattern-list", TYPE_NAME, SET_SMTP_PATTERN_LIST,
+	  .field = AT(settings, smtp_pattern_list), .def = "default",
+	  .help = "The [pattern-list] that judges its replies" },
 	{ KIND_DOMAIN, "route", TYPE_ROUTE_HOSTS, SET_ROUTE, .field = AT(settings, route),
 	  .count = AT(settings, nroute), .flags = REPEATS,
 	  .help = "host, host:port, [ip]:port or mx:domain, in order, instead of MX" },
@@ -296,6 +312,12 @@ const struct directive directives[] = {
 	{ KIND_DOMAIN, "tls-min-version", TYPE_WORD, SET_TLS_MIN_VERSION,
 	  .field = AT(settings, tls_min_version), .def = "1.2", .words = tls_min_words,
 	  .help = "Oldest version of TLS that required and verify take" },
+
+	{ KIND_PATTERN_LIST, "reply", TYPE_REPLY, .flags = REPEATS,
+	  .help =
+	      "/regex/ action, action: mode=backoff (for=2h), mode=normal, skip-mx, bounce-queue, "
+	      "bounce-rcpt, disable-source-ip (for=1h), slower, greylist, retry-in=15m, ignore; or "
+	      "include LIST" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

@@ -15,6 +15,7 @@ enum section_kind {
 	KIND_POOL,
 	KIND_PROVIDER,
 	KIND_DOMAIN,
+	KIND_PATTERN_LIST,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -51,6 +52,7 @@ enum value_type {
 	TYPE_SOURCE_NAME, /* int: index of a source */
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
+	TYPE_REPLY,	  /* no field */
 	TYPE_ROUTE_HOSTS, /* const struct route_host *, int */
 	TYPE_ADDRESSES,	  /* from here on: const char **, int */
 	TYPE_NAME_SERVERS,

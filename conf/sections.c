@@ -130,6 +130,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_VMTA:
 	case KIND_POOL:
 	case KIND_PROVIDER:
+	case KIND_PATTERN_LIST:
 		return plain_name(r, kind, s, at, h);
 	case KIND_MTA:
 	case KIND_CONSOLE:
@@ -258,8 +259,9 @@ void section_add(struct reading *r, struct conf_section *s, struct conf_entry *e
 	const struct directive *d = e->d;
 	const struct conf_entry *before = section_entry(s, d);
 
-	if (before && e->shipped && !before->shipped)
-		return; /* yours replaces the shipped one */
+	if (before && e->shipped && !before->shipped && d->type != TYPE_REPLY)
+		return; /* yours replaces the shipped one; reply lines come before the shipped ones
+			 */
 	if (before && !(d->flags & REPEATS)) {
 		error_at(r, &e->at, "%s is given twice in %s: first at %s:%d", d->name, s->shown,
 			 before->at.file, before->at.line);

@@ -131,10 +131,12 @@ static const struct conf_entry *first_that_sets(const struct chain *ch, enum set
 
 /* ---- limits ---- */
 
-static const enum setting_id limit_ids[LIMIT_KINDS] = {
+static const enum setting_id limit_ids[LIMIT_DIRECTIVES] = {
 	[LIMIT_CONNECTIONS] = SET_MAX_SMTP_OUT,
 	[LIMIT_MSG_RATE] = SET_MAX_MSG_RATE,
 	[LIMIT_CONNECT_RATE] = SET_MAX_CONNECT_RATE,
+	[LIMIT_BACKOFF_CONNECTIONS] = SET_BACKOFF_MAX_SMTP_OUT,
+	[LIMIT_BACKOFF_MSG_RATE] = SET_BACKOFF_MAX_MSG_RATE,
 };
 
 static void limit_add(struct settings *s, enum limit_kind kind, enum limit_scope scope,
@@ -144,11 +146,11 @@ static void limit_add(struct settings *s, enum limit_kind kind, enum limit_scope
 		.kind = kind, .scope = scope, .by_domain = by_domain, .pool = CONF_NONE
 	};
 
-	if (kind == LIMIT_CONNECTIONS)
+	if (limit_is_connections(kind))
 		l.n = (int)v->i;
 	else
 		l.rate = v->rate;
-	if (kind != LIMIT_CONNECTIONS && rate_unlimited(l.rate))
+	if (!limit_is_connections(kind) && rate_unlimited(l.rate))
 		return;
 	if (scope == SCOPE_POOL)
 		l.pool = s->pool;
@@ -187,7 +189,7 @@ static bool outer_row_sets(const struct conf *c, const struct settings *s, enum 
 
 static void resolve_limits(const struct conf *c, struct settings *s, const struct chain *ch)
 {
-	for (int k = 0; k < LIMIT_KINDS; k++) {
+	for (int k = 0; k < LIMIT_DIRECTIVES; k++) {
 		enum limit_kind kind = (enum limit_kind)k;
 		const struct conf_entry *e = first_that_sets(ch, limit_ids[k]);
 		bool set = outer_row_sets(c, s, kind);
@@ -231,6 +233,7 @@ static uint64_t session_key(const struct settings *s)
 		SET_SMTP_STARTTLS,
 		SET_USE_PLAINTEXT,
 		SET_TLS_MIN_VERSION,
+		SET_SMTP_PATTERN_LIST,
 	};
 	struct buf b;
 	uint64_t key;

@@ -21,6 +21,11 @@ enum setting_id { /* [domain] directives */
 		  SET_MIN_BACKOFF,
 		  SET_MAX_BACKOFF,
 		  SET_BACKOFF_SCALE_FACTOR,
+		  SET_BACKOFF_MAX_SMTP_OUT,
+		  SET_BACKOFF_MAX_MSG_RATE,
+		  SET_BACKOFF_TO_NORMAL_AFTER,
+		  SET_BACKOFF_TO_NORMAL_AFTER_DELIVERY,
+		  SET_SMTP_PATTERN_LIST,
 		  SET_ROUTE,
 		  SET_CONNECT_TIMEOUT,
 		  SET_SMTP_GREETING_TIMEOUT,
@@ -48,7 +53,15 @@ enum eightbit { EIGHTBIT_AS_IS, EIGHTBIT_BOUNCE };
 enum starttls { STARTTLS_NO, STARTTLS_OPPORTUNISTIC, STARTTLS_REQUIRED, STARTTLS_VERIFY };
 enum tls_min { TLS_MIN_1_0, TLS_MIN_1_1, TLS_MIN_1_2, TLS_MIN_1_3 };
 
-enum limit_kind { LIMIT_CONNECTIONS, LIMIT_MSG_RATE, LIMIT_CONNECT_RATE, LIMIT_KINDS };
+enum limit_kind {
+	LIMIT_CONNECTIONS,
+	LIMIT_MSG_RATE,
+	LIMIT_CONNECT_RATE,
+	LIMIT_KINDS, /* what is counted; and their twins that hold in backoff mode: */
+	LIMIT_BACKOFF_CONNECTIONS = LIMIT_KINDS,
+	LIMIT_BACKOFF_MSG_RATE,
+	LIMIT_DIRECTIVES
+};
 /* What a limit counts; the scheduler keeps one counter for each (scope, key). */
 enum limit_scope {
 	SCOPE_LANE,   /* provider or site at one virtual MTA */
@@ -60,16 +73,20 @@ enum limit_scope {
 	SCOPE_TOTAL,	/* everything (from struct conf_mta) */
 	SCOPE_COUNT
 };
+static inline bool limit_is_connections(enum limit_kind k)
+{
+	return k == LIMIT_CONNECTIONS || k == LIMIT_BACKOFF_CONNECTIONS;
+}
 struct limit {
 	enum limit_kind kind;
 	enum limit_scope scope; /* SCOPE_LANE, SCOPE_DOMAIN or SCOPE_POOL here */
 	bool by_domain;		/* SCOPE_POOL: counts the domain's mail, not the lane's */
 	int pool;		/* SCOPE_POOL */
-	int n;			/* LIMIT_CONNECTIONS */
+	int n;			/* LIMIT_CONNECTIONS and its twin */
 	struct rate rate;	/* the others; never unlimited */
 	struct origin origin;
 };
-enum { SETTINGS_LIMITS_MAX = 9, RETRY_STEPS_MAX = 32, ROUTE_HOSTS_MAX = 16 };
+enum { SETTINGS_LIMITS_MAX = 15, RETRY_STEPS_MAX = 32, ROUTE_HOSTS_MAX = 16 };
 
 struct route_host { /* one element of `route`, instead of MX */
 	enum { ROUTE_HOST, ROUTE_IP, ROUTE_MX } type;
@@ -88,6 +105,9 @@ struct settings {
 	us_t bounce_after;
 	us_t min_backoff, max_backoff;
 	double backoff_scale_factor;
+	us_t backoff_to_normal_after; /* US_NEVER */
+	bool backoff_to_normal_after_delivery;
+	const char *smtp_pattern_list;
 	const struct route_host *route; /* the snapshot's; in order, instead of MX */
 	int nroute;			/* 0 to ROUTE_HOSTS_MAX */
 	us_t connect_timeout, greeting_timeout, command_timeout, data_timeout, data_done_timeout,

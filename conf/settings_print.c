@@ -66,7 +66,7 @@ static void limit_line(const struct out *o, enum limit_kind kind, const char *na
 
 	buf_init(&line.value);
 	buf_init(&line.counts);
-	if (kind == LIMIT_CONNECTIONS) {
+	if (limit_is_connections(kind)) {
 		buf_addf(&line.value, "%d", l->n);
 	} else {
 		fmt_rate(l->rate, z);
@@ -87,7 +87,7 @@ static void outer_limits(const struct out *o, enum limit_kind kind)
 	bool out = kind == LIMIT_CONNECTIONS;
 	struct limit l;
 
-	if (kind == LIMIT_CONNECT_RATE)
+	if (kind != LIMIT_CONNECTIONS && kind != LIMIT_MSG_RATE)
 		return;
 	if (p && (out ? p->max_smtp_out > 0 : !rate_unlimited(p->max_msg_rate))) {
 		l = (struct limit){ .scope = SCOPE_PROVIDER,
@@ -146,6 +146,8 @@ static void each_line(const struct conf *c, const struct settings *s, line_fn *f
 	limit_lines(&o, LIMIT_CONNECTIONS, SET_MAX_SMTP_OUT);
 	limit_lines(&o, LIMIT_MSG_RATE, SET_MAX_MSG_RATE);
 	limit_lines(&o, LIMIT_CONNECT_RATE, SET_MAX_CONNECT_RATE);
+	limit_lines(&o, LIMIT_BACKOFF_CONNECTIONS, SET_BACKOFF_MAX_SMTP_OUT);
+	limit_lines(&o, LIMIT_BACKOFF_MSG_RATE, SET_BACKOFF_MAX_MSG_RATE);
 	for (size_t i = 0; i < directives_n; i++) {
 		const struct directive *d = &directives[i];
 		struct line line = { .name = d->name };

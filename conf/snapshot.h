@@ -3,6 +3,7 @@
 #ifndef STOKER_CONF_SNAPSHOT_H
 #define STOKER_CONF_SNAPSHOT_H
 
+#include "conf/patterns.h"
 #include "conf/schema.h"
 #include "core/base/arena.h"
 #include "core/base/log.h"
@@ -18,6 +19,13 @@ struct source_host { /* smtp-source-host */
 struct member_word { /* one element of `members`, not looked up yet */
 	const char *name;
 	int weight;
+};
+
+struct reply_line {	     /* one of [pattern-list] */
+	const char *regex;   /* NULL: an include */
+	const char *include; /* the list's name */
+	struct pattern_acts does;
+	int index; /* among all */
 };
 
 struct value {
@@ -48,6 +56,7 @@ struct value {
 			int n;
 		} names;
 		const struct source_host *source_host;
+		struct reply_line *reply;
 	};
 };
 
@@ -101,6 +110,14 @@ struct include_seen { /* an include as it was expanded, to tell when the disk di
 	struct include_seen *next;
 };
 
+struct conf_patterns { /* a [pattern-list], with its includes spelled out */
+	const char *name;
+	const struct conf_section *section;
+	const struct conf_entry **v;
+	int n, cap;
+	bool expanding, done, used;
+};
+
 struct conf_private {
 	struct arena arena; /* holds everything, the struct conf too */
 	struct conf_section *first, *last;
@@ -112,6 +129,9 @@ struct conf_private {
 	const struct conf_section *all; /* [domain *] or NULL */
 	struct value defaults[SET_COUNT];
 	struct include_seen *includes;
+	struct conf_patterns *patterns;
+	const struct conf_entry **replies; /* those with a regex, by their index */
+	int npatterns, nreplies;
 };
 
 /* The first entry of the directive in the section, also a bad or empty one; NULL. */

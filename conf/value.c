@@ -354,6 +354,7 @@ static const struct {
 	[TYPE_SOURCE_NAME] = { "source", parse_name },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },
 	[TYPE_MEMBERS] = { "names with weights", value_parse_members },
+	[TYPE_REPLY] = { "/regex/ actions", value_parse_reply },
 	[TYPE_ROUTE_HOSTS] = { "hosts", value_parse_route },
 	[TYPE_ADDRESSES] = { "mail addresses", value_parse_names },
 	[TYPE_NAME_SERVERS] = { "addresses", value_parse_names },

@@ -27,6 +27,9 @@ void field_set(const struct directive *d, void *base, const struct value *v);
 struct value field_get(const struct directive *d, const void *base);
 void field_set_origin(const struct directive *d, void *base, const struct origin *at);
 
+/* Does it compile? */
+const struct err *pattern_check(const char *regex, struct errbuf *e);
+
 /* True for types of `const char **, int`. */
 static inline bool type_is_names(enum value_type t)
 {

@@ -208,6 +208,9 @@ struct value field_get(const struct directive *d, const void *base)
 		v.spans.v = *(const us_t *const *)p;
 		v.spans.n = *(const int *)second;
 		break;
+	case TYPE_NAME:
+		v.z = *(const char *const *)p;
+		break;
 	case TYPE_ROUTE_HOSTS:
 		v.hosts.v = *(const struct route_host *const *)p;
 		v.hosts.n = *(const int *)second;

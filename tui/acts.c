@@ -59,6 +59,8 @@ static const struct verb verbs[] = {
 	{ LIST_COUNT, ACT_PAUSE, "pause", "paused", true },
 	{ LIST_COUNT, ACT_RESUME, "resume", "resumed", false },
 	{ LIST_COUNT, ACT_RETRY, "retry", "retried", false },
+	{ LIST_COUNT, ACT_BACKOFF, "backoff", "in backoff", true },
+	{ LIST_COUNT, ACT_NORMAL, "normal", "back to normal", false },
 };
 
 static const struct verb *verb_of(enum list_id list, int which)
@@ -197,7 +199,7 @@ static void name_one(struct box *b, const struct table *t, const struct row *r)
 static void open_confirm(struct oper *op, struct table *t, const struct row *r,
 			 const struct verb *v)
 {
-	bool forever = t->list == LIST_SOURCES || t->list == LIST_JOBS;
+	bool forever = v->which == ACT_PAUSE && (t->list == LIST_SOURCES || t->list == LIST_JOBS);
 	struct box *b;
 
 	if (t->ntags)
@@ -210,7 +212,10 @@ static void open_confirm(struct oper *op, struct table *t, const struct row *r,
 	else
 		name_one(b, t, r);
 	if (v->expires) {
-		box_field(b, "for", forever ? "until ended; or 2h, 30m" : "4h; or 30m, 1d, ever",
+		box_field(b, "for",
+			  forever		    ? "until ended; or 2h, 30m"
+			  : v->which == ACT_BACKOFF ? "1h; or 30m, 1d, ever"
+						    : "4h; or 30m, 1d, ever",
 			  "");
 		box_field(b, "because", "a reason for those who come after you", "");
 	}

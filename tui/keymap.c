@@ -222,6 +222,8 @@ static const struct binding bindings[] = {
 	{ 'P', IN_ACTS, "resume", 6, "resume; a source: enable", act_simple, ACT_RESUME },
 	{ 'P', IN_OVERRIDES, "end", 1, "end this override", act_simple, ACT_RESUME },
 	{ 'r', IN_QUEUES | IN_SITE | IN_SOURCES | IN_SOURCE, "rate", 2, "rate and connections", act_rate, 0 },
+	{ 'b', IN_QUEUES | IN_SITE | IN_SOURCES | IN_SOURCE, NULL, 0, "backoff mode: backoff-max- limits hold", act_simple, ACT_BACKOFF },
+	{ 'B', IN_QUEUES | IN_SITE | IN_SOURCES | IN_SOURCE, NULL, 0, "back to normal, whoever began it", act_simple, ACT_NORMAL },
 	{ 'R', IN_QUEUES | IN_SITE | IN_SOURCE | IN_JOBS | IN_MESSAGES, "retry", 7, "retry now: ends waits, never a limit or a pause", act_simple, ACT_RETRY },
 	{ 'v', IN_QUEUES | IN_SITE | IN_JOBS, NULL, 0, "move what is queued to another route", act_move, 0 },
 	{ 'D', IN_QUEUES | IN_SITE | IN_JOBS | IN_MESSAGES, NULL, 0, "delete or bounce what is queued", act_remove, 0 },

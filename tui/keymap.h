@@ -23,7 +23,7 @@ void keymap_bar(struct oper *op, struct canvas *c, int y);
 
 /* ---- acts.c: keys that act on rows ---- */
 void act_simple(struct oper *op, int which); /* enum simple_act */
-enum simple_act { ACT_PAUSE, ACT_RESUME, ACT_RETRY };
+enum simple_act { ACT_PAUSE, ACT_RESUME, ACT_RETRY, ACT_BACKOFF, ACT_NORMAL };
 void act_rate(struct oper *op, int arg);
 void act_undo_key(struct oper *op, int arg);
 void act_amend(struct oper *op, int arg);

@@ -183,10 +183,17 @@ static const struct row_act {
 	const char *word, *verb;
 	bool asks; /* for a rate */
 } row_acts[] = {
-	{ LIST_SOURCES, "disable", "disable", false }, { LIST_SOURCES, "enable", "enable", false },
-	{ LIST_OVERRIDES, "end it", "end", false },    { LIST_ALARMS, "acknowledge", "ack", false },
-	{ LIST_COUNT, "pause", "pause", false },       { LIST_COUNT, "resume", "resume", false },
+	{ LIST_SOURCES, "disable", "disable", false },
+	{ LIST_SOURCES, "enable", "enable", false },
+	{ LIST_OVERRIDES, "end it", "end", false },
+	{ LIST_ALARMS, "acknowledge", "ack", false },
+	{ LIST_COUNT, "pause", "pause", false },
+	{ LIST_COUNT, "resume", "resume", false },
 	{ LIST_COUNT, "retry now", "retry", false },
+	{ LIST_SITES, "backoff", "backoff", false },
+	{ LIST_SITES, "back to normal", "normal", false },
+	{ LIST_LANES, "backoff", "backoff", false },
+	{ LIST_LANES, "back to normal", "normal", false },
 };
 
 static bool act_fits(const struct row_act *a, enum list_id list)

@@ -291,9 +291,68 @@ static struct str look_at(struct str reply, char mem[LOOK_AT])
 	return str_mem(mem, LOOK_AT);
 }
 
-void classify(const struct classifier *c, enum smtp_step step, struct str reply,
-	      struct reply_verdict *out)
+/* ---- the configuration's patterns ---- */
+
+static const struct pattern *first_match(const struct classifier *c,
+					 const struct pattern_list *list, int n, struct str text)
 {
+	pcre2_match_data *data = n ? pcre2_match_data_create(1, NULL) : NULL;
+	const struct pattern *found = NULL;
+
+	for (int i = 0; data && i < n && !found; i++)
+		if (pcre2_match(list->v[i]->code, (PCRE2_SPTR)text.p, text.n, 0, 0, data,
+				c->limits) >= 0)
+			found = list->v[i];
+	pcre2_match_data_free(data);
+	return found;
+}
+
+static void set_permanent(struct reply_verdict *out, bool permanent)
+{
+	out->permanent = permanent;
+	out->enhanced[0] = permanent ? '5' : '4';
+}
+
+/* What the actions make of the class. The scheduler does the rest of them. */
+static void apply(const struct pattern *p, struct reply_verdict *out)
+{
+	unsigned acts = p->does.acts;
+
+	out->pattern = p;
+	out->rule = p->rule;
+	if (acts & (DO_BOUNCE_RCPT | DO_BOUNCE_QUEUE))
+		set_permanent(out, true);
+	else if (acts & (DO_GREYLIST | DO_RETRY_IN | DO_SKIP_MX))
+		set_permanent(out, false);
+	if (acts & DO_GREYLIST)
+		out->class = CLASS_GREYLIST;
+	else if (acts & (DO_SLOWER | DO_BACKOFF))
+		out->class = out->permanent ? CLASS_POLICY : CLASS_THROTTLE;
+	else if (acts & DO_IGNORE)
+		out->class = out->permanent ? CLASS_PERMANENT : CLASS_MAILBOX;
+	else if (out->permanent && out->class != CLASS_POLICY)
+		out->class = CLASS_PERMANENT;
+	else if (!out->permanent && (out->class == CLASS_PERMANENT || out->class == CLASS_POLICY))
+		out->class = CLASS_TRANSIENT;
+}
+
+void classify_success(const struct classifier *c, const struct pattern_list *list, struct str reply,
+		      struct reply_verdict *out)
+{
+	char mem[LOOK_AT];
+	const struct pattern *p;
+
+	if (!list || !list->n_success)
+		return;
+	p = first_match(c, list, list->n_success, look_at(reply, mem));
+	if (p && (p->does.acts & DO_NORMAL))
+		out->pattern = p;
+}
+
+void classify(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
+	      struct str reply, struct reply_verdict *out)
+{
+	const struct pattern *p;
 	struct view v = { .code = basic_code(reply), .subject = -1, .detail = -1 };
 	char mem[LOOK_AT];
 
@@ -315,6 +374,7 @@ void classify(const struct classifier *c, enum smtp_step step, struct str reply,
 	}
 	if (v.code < 400) {
 		conclude(out, CLASS_OK, v.code < 300 ? "code 2xx" : "code 3xx");
+		classify_success(c, list, reply, out);
 		return;
 	}
 	if (v.code == 552 && step == STEP_RCPT) {
@@ -325,4 +385,7 @@ void classify(const struct classifier *c, enum smtp_step step, struct str reply,
 	v.when = v.code == 421 ? WHEN_421 : v.code < 500 ? WHEN_4XX : WHEN_5XX;
 	out->permanent = v.code >= 500;
 	judge(c, step, &v, out);
+	p = list ? first_match(c, list, list->n, v.text) : NULL;
+	if (p)
+		apply(p, out);
 }

@@ -1,9 +1,11 @@
-/* The class of a receiver's reply, from its basic code, its enhanced code and a first small pattern
- * list. Runs on io threads; the compiled rules are immutable and shared. PCRE2 with JIT and match
- * limits, so hostile text costs bounded time. */
+/* The class of a receiver's reply: from the configuration's pattern list, else from a small
+ * built-in list of texts, its enhanced code and its basic code. Runs on io threads; the compiled
+ * rules are immutable and shared. PCRE2 with JIT and match limits, so hostile text costs bounded
+ * time. */
 #ifndef STOKER_CLASSIFY_CLASSIFY_H
 #define STOKER_CLASSIFY_CLASSIFY_H
 
+#include "conf/patterns.h"
 #include "core/base/err.h"
 #include "core/base/str.h"
 
@@ -27,7 +29,9 @@ struct reply_verdict {
 	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0");
 			    * "4.4.2" for no reply, "4.5.0" for what is no reply line. At RCPT a
 			    * 552's 5 becomes 4 */
-	const char *rule;  /* why: "code 4xx", "enhanced x.2.2", "text greylisting"; static text */
+	const char *rule;  /* why: "patterns.ini:40", "code 4xx", "text greylisting"; lives as long
+			    * as  the pattern lists, or for ever */
+	const struct pattern *pattern; /* what else the configuration wants done; NULL: nothing */
 };
 
 /* Which step of the dialogue got the reply: 421 before MAIL on a used connection is no throttling.
@@ -53,9 +57,13 @@ void classifier_free(struct classifier *c);
 /* reply: all its lines, joined by \n, each with its code ("421-4.7.0 text\n421 4.7.0 more"). An
  * empty reply is CLASS_CONNECTION; one that does not begin with a code is CLASS_TRANSIENT. 552 at
  * RCPT counts as 452 (RFC 5321 4.5.3.1.10). Of a reply over 2 KB the first 1.5 KB and the end are
- * looked at. The basic code alone says whether the recipient bounces; code, enhanced code, text and
- * step say what it means for the lane. Any number of threads. */
-void classify(const struct classifier *c, enum smtp_step step, struct str reply,
-	      struct reply_verdict *out);
+ * looked at. The pattern list (NULL: none) comes first; where no line of it matches, the basic code
+ * alone says whether the recipient bounces, and code, enhanced code, text and step say what it
+ * means for the lane. Any number of threads. */
+void classify(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
+	      struct str reply, struct reply_verdict *out);
+/* Only mode=normal concerns a reply that is no refusal: sets out->pattern if a line says so. */
+void classify_success(const struct classifier *c, const struct pattern_list *list, struct str reply,
+		      struct reply_verdict *out);
 
 #endif

@@ -326,35 +326,48 @@ void get_connection_limit(const struct row *r, us_t now, struct value *out)
 		out->type = V_NONE;
 }
 
-void get_rest_since(const struct row *r, us_t now, struct value *out)
+/* Backoff mode; without it, the lane's rest. */
+void get_backoff_since(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	put_time(out, r->lane.resting_until ? r->lane.resting_since : 0);
+	if (r->lane.backoff_since)
+		put_time(out, r->lane.backoff_since);
+	else
+		put_time(out, r->lane.resting_until ? r->lane.resting_since : 0);
 }
 
-void get_rest_until(const struct row *r, us_t now, struct value *out)
+void get_backoff_until(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	put_time(out, r->lane.resting_until);
+	if (r->lane.backoff_since)
+		put_time(out, r->lane.backoff_until == US_NEVER ? 0 : r->lane.backoff_until);
+	else
+		put_time(out, r->lane.resting_until);
 }
 
-void get_rest_reason(const struct row *r, us_t now, struct value *out)
+void get_backoff_reason(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	put_text(out, r->lane.resting_until ? r->lane.rest_reason : NULL);
+	if (r->lane.backoff_since)
+		put_text(out, r->lane.backoff_rule);
+	else
+		put_text(out, r->lane.resting_until ? r->lane.rest_reason : NULL);
 }
 
-void get_rest_reply(const struct row *r, us_t now, struct value *out)
+void get_backoff_reply(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	put_text(out, r->lane.resting_until ? r->lane.last_reply : NULL);
+	if (r->lane.backoff_since)
+		put_text(out, r->lane.backoff_reply);
+	else
+		put_text(out, r->lane.resting_until ? r->lane.last_reply : NULL);
 }
 
-void get_rest_step(const struct row *r, us_t now, struct value *out)
+void get_backoff_step(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	if (r->lane.resting_until)
-		put_int(out, r->lane.rest_step);
+	if (r->lane.backoff_since ? r->lane.backoff_step : r->lane.resting_until != 0)
+		put_int(out, r->lane.backoff_since ? r->lane.backoff_step : r->lane.rest_step);
 	else
 		out->type = V_NONE;
 }

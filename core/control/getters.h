@@ -20,7 +20,8 @@ getter get_domain, get_route, get_site, get_provider, get_due, get_in_flight, ge
 getter get_domains, get_lanes;
 /* lanes */
 getter get_vmta, get_source_ip, get_rate_limit, get_connection_limit;
-getter get_rest_since, get_rest_until, get_rest_reason, get_rest_reply, get_rest_step;
+getter get_backoff_since, get_backoff_until, get_backoff_reason, get_backoff_reply,
+    get_backoff_step;
 /* sources */
 getter get_hostname, get_pools, get_bytes_rate, get_transient_percent, get_permanent_percent,
     get_provider_count, get_ptr_ok;

@@ -457,6 +457,8 @@ static const struct shape {
 	{ "resume", args_target, CMD_RESUME },
 	{ "rate", args_rate, CMD_RATE },
 	{ "connections", args_connections, CMD_CONNECTIONS },
+	{ "backoff", args_target, CMD_BACKOFF },
+	{ "normal", args_target, CMD_NORMAL },
 	{ "retry", args_target, CMD_RETRY },
 	{ "disable", args_source, CMD_DISABLE },
 	{ "enable", args_source, CMD_ENABLE },

@@ -31,6 +31,8 @@ static const struct {
 	{ "resume", act_sched },
 	{ "rate", act_sched },
 	{ "connections", act_sched },
+	{ "backoff", act_sched },
+	{ "normal", act_sched },
 	{ "retry", act_sched },
 	{ "disable", act_sched },
 	{ "enable", act_sched },

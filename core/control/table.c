@@ -21,7 +21,10 @@ static const char pause_help[] =
 	"`end NUMBER` ends it.\n";
 static const char limit_help[] =
 	"The limit counts over all that T names together; with `each`, for each lane of it. Without `for` it\n"
-	"lasts 1h. The smallest of several limits binds: this one can't lift what resting or another limit sets.\n";
+	"lasts 1h. The smallest of several limits binds: this one can't lift what backoff or another limit sets.\n";
+static const char backoff_help[] =
+	"T is @google, google@vmta1, vmta:NAME or all: a lane is in backoff, with all mail that goes through it. The limits\n"
+	"backoff-max-smtp-out and backoff-max-msg-rate then hold too. Without `for` it lasts 1h; `normal T` or `end NUMBER` ends it.\n";
 static const char irreversible_help[] =
 	"This can't be undone. It takes what is queued now; the number of recipients is printed first and has\n"
 	"to be typed on a terminal, elsewhere --yes is needed. Later arrivals stay; what is in a transaction is\n"
@@ -73,7 +76,10 @@ static const struct command commands[] = {
 	{ "resume", "T", "end the pauses made on T", "Names a wider pause that still holds. `resume all` ends drain, too.\n", ROLE_OPERATE, ACT },
 	{ "rate", "T R [each]", "limit recipients attempted: 10/s, 600/min, 50/hour", limit_help, ROLE_OPERATE, OVERRIDE },
 	{ "connections", "T N [each]", "limit connections", limit_help, ROLE_OPERATE, OVERRIDE },
-	{ "retry", "T", "end waits now", "Never lifts a limit or a pause.\n", ROLE_OPERATE, ACT },
+	{ "backoff", "T", "put lanes into backoff mode", backoff_help, ROLE_OPERATE, OVERRIDE },
+	{ "normal", "T", "end backoff mode", "Whoever began it: a rule, or `backoff` on the same T. Names a wider one that still holds.\n",
+	  ROLE_OPERATE, ACT },
+	{ "retry", "T", "end waits now", "Never lifts a limit, a pause or backoff.\n", ROLE_OPERATE, ACT },
 	{ "disable", "vmta:NAME [at @PROVIDER]", "take a source out", "Lasts until `enable` or `end`, unless `for` says how long.\n",
 	  ROLE_OPERATE, OVERRIDE },
 	{ "enable", "vmta:NAME [at @PROVIDER]", "take a source back in", NULL, ROLE_OPERATE, ACT },

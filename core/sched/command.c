@@ -12,7 +12,7 @@ static us_t default_until(const struct sched *s, const struct sched_cmd *c)
 {
 	if (c->until)
 		return c->until;
-	if (c->type == CMD_RATE || c->type == CMD_CONNECTIONS)
+	if (c->type == CMD_RATE || c->type == CMD_CONNECTIONS || c->type == CMD_BACKOFF)
 		return s->now + DEFAULT_LIMIT_US;
 	switch (c->target.kind) {
 	case TARGET_DOMAIN:
@@ -257,6 +257,121 @@ static void do_resume(struct sched *s, const struct sched_cmd *c)
 	buf_free(&b);
 }
 
+/* ---- backoff mode ---- */
+
+static bool refuse_mode(struct sched *s, const struct sched_cmd *c)
+{
+	switch (c->target.kind) {
+	case TARGET_ALL:
+	case TARGET_SITE:
+	case TARGET_LANE:
+	case TARGET_VMTA:
+		return refuse_unknown(s, c);
+	case TARGET_DOMAIN:
+	case TARGET_QUEUE:
+	case TARGET_POOL:
+	case TARGET_JOB:
+	case TARGET_USER:
+	case TARGET_MESSAGE:
+		break;
+	}
+	refuse(s, c,
+	       rstr_newf("a lane is in backoff mode, with all mail that goes through it: name "
+			 "@SITE, SITE@VMTA, vmta:NAME or all"));
+	return true;
+}
+
+static void do_backoff(struct sched *s, const struct sched_cmd *c)
+{
+	struct override *o;
+	char span[64];
+
+	if (refuse_mode(s, c) || refuse_same(s, c, OVER_BACKOFF, "in backoff"))
+		return;
+	o = override_make(s, c, OVER_BACKOFF, default_until(s, c));
+	if (!o) {
+		refuse(s, c, rstr_newf("no memory"));
+		return;
+	}
+	for_text(s->now, o->until, span);
+	echo(s, c, "put into backoff", o->text_target->text);
+	finish_override(s, c, o,
+			rstr_newf("backoff %s %s (override %llu)", o->text_target->text, span,
+				  (unsigned long long)o->number));
+}
+
+/* Lanes that rules put into backoff. */
+static int end_modes(struct sched *s, const struct target *t)
+{
+	struct link *next;
+	int n = 0;
+
+	for (struct link *l = s->modes.next; l != &s->modes; l = next) {
+		struct lane *a = LIST_OF(l, struct mode, link)->lane;
+
+		next = l->next;
+		if (target_has_lane(t, a->site, a->source))
+			n += mode_end(s, a);
+	}
+	return n;
+}
+
+static bool covers_lane(const struct target *wide, const struct target *t)
+{
+	if (t->kind != TARGET_LANE)
+		return false;
+	return (wide->kind == TARGET_SITE && str_glob(wide->a, t->a)) ||
+	       (wide->kind == TARGET_VMTA && str_glob(wide->a, t->b));
+}
+
+static const struct override *wider_backoff(struct sched *s, const struct target *t)
+{
+	for (struct link *l = s->live.next; l != &s->live; l = l->next) {
+		const struct override *o = LIST_OF(l, const struct override, live);
+
+		if (o->kind == OVER_BACKOFF &&
+		    (target_covers(s, &o->target, t) || covers_lane(&o->target, t)))
+			return o;
+	}
+	return NULL;
+}
+
+static void do_normal(struct sched *s, const struct sched_cmd *c)
+{
+	const struct override *w;
+	struct buf name, b;
+	uint64_t number = 0;
+	int lanes, ended;
+
+	if (refuse_mode(s, c))
+		return;
+	buf_init(&name);
+	buf_init(&b);
+	target_print(&c->target, &name);
+	ended = end_all_on(s, c, OVER_BACKOFF, &number);
+	lanes = end_modes(s, &c->target);
+	w = wider_backoff(s, &c->target);
+	if (!ended && !lanes)
+		buf_addf(&b, "%s is not in backoff%s", buf_z(&name), w ? " by itself" : "");
+	else if (ended)
+		buf_addf(&b, "normal %s (override %llu ended)", buf_z(&name),
+			 (unsigned long long)number);
+	else
+		buf_addf(&b, "normal %s: %d lanes", buf_z(&name), lanes);
+	if (w)
+		buf_addf(&b, "; %s is (override %llu, by %s)", w->text_target->text,
+			 (unsigned long long)w->number, w->who->text);
+	if (!ended && !lanes) {
+		refuse(s, c, rstr_new(buf_str(&b)));
+	} else {
+		override_act(s, c, "normal", "backoff ended");
+		echo(s, c, "back to normal:", buf_z(&name));
+		finish_override(s, c, NULL, rstr_new(buf_str(&b)));
+	}
+	buf_free(&name);
+	buf_free(&b);
+}
+
 /* ---- ending and amending ---- */
 
 static void end_one(struct sched *s, const struct sched_cmd *c, struct override *o)
@@ -440,6 +555,12 @@ void sched_command(struct sched *s, us_t now, const struct sched_cmd *c)
 		return;
 	case CMD_DISABLE:
 		do_disable(s, c);
+		return;
+	case CMD_BACKOFF:
+		do_backoff(s, c);
+		return;
+	case CMD_NORMAL:
+		do_normal(s, c);
 		return;
 	case CMD_RETRY:
 		do_retry(s, c);

@@ -35,6 +35,8 @@ enum sched_cmd_type {
 	CMD_CONNECTIONS,
 	CMD_DISABLE, /* vmta:NAME [at @PROVIDER] */
 	CMD_ENABLE,
+	CMD_BACKOFF, /* a receiver, a lane, a virtual MTA or all */
+	CMD_NORMAL,
 	CMD_RETRY,
 	CMD_MOVE,
 	CMD_BOUNCE,
@@ -63,6 +65,7 @@ struct sched_cmd {
 			   those received before `shown_at` */
 	us_t shown_at;
 	bool dry_run; /* count only */
+	bool silent;  /* nobody waits for a reply */
 };
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_NO_STOKER = 3 };
 struct sched_reply {

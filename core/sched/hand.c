@@ -270,6 +270,7 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c)
 	session_take(s, session, f, c->path, q, &all.l);
 	limits_clear(s, &all.l);
 	t->session = session->id;
+	t->patterns = patterns_ref(session->patterns);
 	t->body = body_for_txn(s, m, m->live == n);
 	set_permits(s, f, t, spec != NULL);
 	send_txn(s, session, spec, t);

@@ -41,6 +41,7 @@ void transaction_free(struct transaction *t)
 	rstr_unref(t->mx);
 	rstr_unref(t->mx_ip);
 	rstr_unref(t->tls);
+	patterns_unref(t->patterns);
 	arena = t->arena;
 	arena_free(&arena);
 }
@@ -59,6 +60,7 @@ void session_spec_free(struct session_spec *s)
 	rstr_unref(s->vmta);
 	rstr_unref(s->ehlo4);
 	rstr_unref(s->ehlo6);
+	patterns_unref(s->patterns);
 	free(s);
 }
 

@@ -67,8 +67,9 @@ struct transaction {
 	us_t started_at, ended_at; /* MAIL written, last reply */
 	bool dsn_passed; /* the receiver offers DSN and was asked for what the sender asked us */
 	struct rstr *vmta, *source_ip, *mx, *mx_ip,
-	    *tls;		  /* of the session; one reference each; NULL: none */
-	struct transaction *next; /* for lists of the current owner */
+	    *tls;		   /* of the session; one reference each; NULL: none */
+	struct patterns *patterns; /* what the verdicts point into; one reference; NULL: none */
+	struct transaction *next;  /* for lists of the current owner */
 };
 /* NULL without memory. Arena first block sized for nrcpts. */
 struct transaction *transaction_new(uint32_t nrcpts);
@@ -87,6 +88,8 @@ struct session_spec {
 	int nhosts;
 	uint16_t port; /* default 25; a host's address with a port of its own wins */
 	bool smtp_pipelining, use_rs;
+	struct patterns *patterns;		  /* one reference; NULL: none */
+	const struct pattern_list *patterns_list; /* of them; NULL: none */
 	enum ip_versions ip_versions;
 	enum eightbit eightbit;
 	enum starttls starttls;

@@ -221,6 +221,23 @@ void lane_rest_over(struct sched *s, struct lane *a);
 void lane_probe_ended(struct sched *s, struct lane *a);
 void lane_woken(struct sched *s, struct lane *a);
 
+const struct settings *lane_settings(const struct lane *a); /* of some mail; NULL: none known */
+
+/* ---- mode.c ---- */
+struct mode *mode_get(struct sched *s, struct lane *a); /* NULL without memory */
+void mode_free(struct sched *s, struct lane *a);
+void mode_restored(struct sched *s, struct lane *a);
+bool mode_end(struct sched *s, struct lane *a); /* false: it is in no backoff by a rule */
+void mode_reply(struct sched *s, struct lane *a, struct queue *q, const struct reply_verdict *v,
+		struct rstr *reply);
+void mode_delivered(struct sched *s, struct lane *a);
+void mode_skip_mx(struct sched *s, struct session *e, const struct transaction *t);
+void modes_second(struct sched *s);
+bool lane_in_backoff(struct sched *s, const struct lane *a);
+const struct override *override_backoff(struct sched *s, const struct lane *a);
+struct rstr *mode_origin(const struct mode *m); /* "patterns.ini:40: 421 4.7.0 [TSS04] …" */
+void lane_relimit(struct sched *s, struct lane *a);
+
 /* ---- queue.c ---- */
 uint64_t domain_hash(const struct table_link *l);
 struct domain *domain_find(struct sched *s, struct str name);
@@ -303,12 +320,14 @@ void session_close(struct sched *s, struct session *e);
 bool session_make_room(struct sched *s, struct counter *c);
 bool session_serve(struct sched *s, struct session *e);
 
+void sessions_rebind_lane(struct sched *s, struct lane *a);
 void sessions_rebind_start(struct sched *s);
 bool sessions_rebind(struct sched *s); /* false: more to do */
 
 /* ---- spec.c ---- */
 void address_text(const struct endpoint *e, struct buf *out);
 void address_failed(struct sched *s, const struct endpoint *e, us_t until);
+bool hosts_has_other(struct sched *s, const struct mxset *mx); /* one that did not fail lately */
 struct session_spec *spec_make(struct sched *s, const struct session *e, const struct path *p,
 			       const struct queue *q);
 
@@ -365,6 +384,7 @@ void alarm_queue(struct sched *s, struct queue *q);
 void command_fenced(struct sched *s, uint32_t io, uint64_t number);
 void commands_work(struct sched *s);
 bool commands_busy(const struct sched *s);
+bool command_bounces(const struct sched *s, const struct target *t); /* under way */
 void commands_free(struct sched *s);
 void cursors_leave(struct sched *s, struct rcpt *r);
 void conf_recall(struct sched *s);
@@ -374,6 +394,8 @@ void state_rate_save(struct sched *s, struct counter *c);
 void state_rate_restore(struct sched *s, struct counter *c);
 void state_lane_save(struct sched *s, struct lane *a);
 void state_lane_restore(struct sched *s, struct lane *a);
+void state_mode_save(struct sched *s, struct lane *a);
+void state_mode_restore(struct sched *s, struct lane *a);
 void state_move_save(struct sched *s, struct rcpt *r);
 void state_move_forget(struct sched *s, const struct rcpt *r);
 struct route *state_moved_to(struct sched *s, const struct rcpt *r);

@@ -227,6 +227,8 @@ enum counter_flavour {		       /* what tells counters of one kind and scope apar
 		       COUNT_ALL,      /* everything in the scope */
 		       COUNT_DEFAULT,  /* only mail for which no row sets that limit */
 		       COUNT_OVERRIDE, /* what one override's target comprises */
+		       COUNT_BACKOFF,  /* everything in the scope, while its lane is in backoff */
+		       COUNT_BACKOFF_DEFAULT, /* the built-in ones of these */
 };
 struct counter { /* a limit: what it is, and what is used of it */
 	struct table_link link;
@@ -307,6 +309,15 @@ struct site { /* a provider, or the domains with the same best MX hosts */
 	int16_t lower_than;
 };
 
+/* What a lane has learned from replies; only lanes that have. */
+struct mode {
+	struct link link; /* in sched.modes */
+	struct lane *lane;
+	us_t since, until; /* backoff by a rule; since 0: not in it; until US_NEVER: no end */
+	us_t last;	   /* when it last began */
+	uint32_t step;	   /* how often, with less than a day between */
+	struct rstr *rule, *reply; /* "patterns.ini:40", and what was said */
+};
 enum rest_kind { REST_NONE, REST_CONNECT, REST_REPLIES, REST_TLS };
 struct lane {
 	struct table_link link;
@@ -321,6 +332,7 @@ struct lane {
 	struct gate rest;
 	struct tally *tally;
 	struct rstr *rest_reason;
+	struct mode *mode; /* NULL: nothing learned */
 	us_t resting_since, resting_until, deferring_since;
 	uint32_t in_flight, rest_step, deferred_in_row;
 	uint8_t rest_kind; /* enum rest_kind */
@@ -431,6 +443,7 @@ struct session {
 	    *charged[LIMITS_MAX]; /* connections, besides lane's, site's, source's and total */
 	uint64_t flow, epoch;	  /* of what `charged` is */
 	struct queue *queue;
+	struct patterns *patterns; /* what its verdicts point into; one reference */
 	uint32_t io, ask_n;
 	struct counter *closing_for; /* for whose room it was told to close */
 	uint8_t state, ncharged;
@@ -529,6 +542,7 @@ struct sched {
 	uint32_t message_pauses;
 	bool queue_limits; /* some override limits a single queue, domain or job */
 	struct link alarms;
+	struct link modes;    /* of lanes */
 	struct link commands; /* being carried out */
 	struct link cursors;  /* recipients that a command stands at */
 	struct link *rebind;  /* the session whose counters are found anew next; NULL: none */

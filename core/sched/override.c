@@ -225,7 +225,7 @@ bool override_restore_row(struct sched *s, struct str key, struct str value)
 
 /* ---- making ---- */
 
-static const char *const whats[] = { "pause", "rate", "connections", "disable", "" };
+static const char *const whats[] = { "pause", "rate", "connections", "disable", "backoff", "" };
 
 static struct rstr *now_text(const struct override *o)
 {
@@ -242,6 +242,8 @@ static struct rstr *now_text(const struct override *o)
 	case OVER_DISABLE:
 		return o->text_at->len ? rstr_newf("out at %s", o->text_at->text)
 				       : rstr_newf("out");
+	case OVER_BACKOFF:
+		return rstr_newf("backoff");
 	case OVER_ACT:
 		break;
 	}
@@ -286,6 +288,8 @@ struct override *override_make(struct sched *s, const struct sched_cmd *c, enum 
 		o->was = rstr_newf("running");
 	else if (kind == OVER_DISABLE)
 		o->was = rstr_newf("in");
+	else if (kind == OVER_BACKOFF)
+		o->was = rstr_newf("normal");
 	else
 		o->was = was_limit(s, c);
 	o->now = now_text(o);

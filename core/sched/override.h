@@ -9,7 +9,14 @@
 
 #include "core/sched/inner.h"
 
-enum override_kind { OVER_PAUSE, OVER_RATE, OVER_CONNECTIONS, OVER_DISABLE, OVER_ACT };
+enum override_kind {
+	OVER_PAUSE,
+	OVER_RATE,
+	OVER_CONNECTIONS,
+	OVER_DISABLE,
+	OVER_BACKOFF,
+	OVER_ACT
+};
 
 struct override {
 	struct link all;  /* in sched.overrides, oldest first; live, ended and acts */

@@ -160,6 +160,10 @@ static void answer(struct sched *s, struct pend *p)
 		return;
 	}
 	p->in_flight = count_out(s, &p->target, p->cmd.type == CMD_DISABLE ? &p->cmd.at : NULL);
+	if (p->cmd.silent) {
+		pend_free(p);
+		return;
+	}
 	a = action_add(s, ACT_REPLY);
 	a->a.reply = (struct sched_reply){ .id = p->cmd.id,
 					   .exit = EXIT_DONE,
@@ -238,6 +242,17 @@ bool commands_busy(const struct sched *s)
 	for (const struct link *l = s->commands.next; l != &s->commands; l = l->next)
 		if (LIST_OF(l, const struct pend, all)->phase != PEND_CONFIRM)
 			return true;
+	return false;
+}
+
+bool command_bounces(const struct sched *s, const struct target *t)
+{
+	for (const struct link *l = s->commands.next; l != &s->commands; l = l->next) {
+		const struct pend *p = LIST_OF(l, const struct pend, all);
+
+		if (p->cmd.type == CMD_BOUNCE && target_same(&p->target, t))
+			return true;
+	}
 	return false;
 }
 

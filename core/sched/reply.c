@@ -10,7 +10,10 @@ void reply_text(struct sched *s, uint64_t id, int exit, struct rstr *text)
 
 void refuse(struct sched *s, const struct sched_cmd *c, struct rstr *text)
 {
-	reply_text(s, c->id, EXIT_REFUSED, text);
+	if (c->silent)
+		rstr_unref(text);
+	else
+		reply_text(s, c->id, EXIT_REFUSED, text);
 }
 
 void for_text(us_t from, us_t until, char out[64])
@@ -61,6 +64,8 @@ const char *done_words(enum sched_cmd_type type)
 	case CMD_CONNECTIONS:
 	case CMD_DISABLE:
 	case CMD_ENABLE:
+	case CMD_BACKOFF:
+	case CMD_NORMAL:
 	case CMD_END:
 	case CMD_UNDO:
 	case CMD_AMEND:

@@ -5,7 +5,7 @@ enum { DEFERRED_IN_ROW = 10, JITTER_PERCENT = 10 };
 #define DEFERRING_US (10 * US_PER_S)
 #define MIN_REST_US  (30 * US_PER_S)
 
-static const struct settings *lane_settings(const struct lane *a)
+const struct settings *lane_settings(const struct lane *a)
 {
 	const struct link *l = a->paths.next;
 

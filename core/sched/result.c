@@ -148,6 +148,11 @@ static bool waits_for_lane(const struct txn_rcpt *tr, const struct lane *a)
 	return tr->step == STEP_TLS && a && a->rest_kind == REST_TLS;
 }
 
+static bool skips_mx(const struct txn_rcpt *tr)
+{
+	return tr->verdict.pattern && (tr->verdict.pattern->does.acts & DO_SKIP_MX);
+}
+
 static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const struct lane *a)
 {
 	if (tr->verdict.class == CLASS_OK)
@@ -199,6 +204,15 @@ struct taking { /* one transaction's results, while they are gone through */
 	bool any, failure, recalled;
 };
 
+static void tell_lane(struct sched *s, struct taking *k, struct queue *q, const struct txn_rcpt *tr)
+{
+	lane_result(s, k->lane, tr->decision == DECIDE_DELIVERED, is_failure(tr), tr->reply);
+	if (tr->verdict.pattern)
+		mode_reply(s, k->lane, q, &tr->verdict, tr->reply);
+	if (tr->decision == DECIDE_DELIVERED)
+		mode_delivered(s, k->lane);
+}
+
 static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct txn_rcpt *tr)
 {
 	if (!judged(tr)) {
@@ -206,14 +220,15 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 		back(s, r, k->recalled);
 		return;
 	}
+	if (skips_mx(tr))
+		mode_skip_mx(s, k->e, k->t);
 	decide(s, r, tr, k->lane);
 	count_outcome(s, tr, &k->counts);
 	k->any = true;
 	if (tr->reply)
 		k->counts.reply = tr->reply;
 	if (k->lane && tr->step != STEP_TLS)
-		lane_result(s, k->lane, tr->decision == DECIDE_DELIVERED, is_failure(tr),
-			    tr->reply);
+		tell_lane(s, k, r->queue, tr);
 	if (tr->decision == DECIDE_DEFERRED)
 		defer(s, r, tr, k->lane);
 	else

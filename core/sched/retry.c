@@ -2,7 +2,6 @@
 #include "core/sched/inner.h"
 
 enum { JITTER_PERCENT = 10, GREYLIST_TIMES = 5 };
-#define GREYLIST_US (6 * US_PER_MIN)
 
 /* ±10 %, the same for all recipients of a message at the same attempt, so that they stay in one
  * transaction. */
@@ -23,16 +22,23 @@ static us_t step(const struct settings *set, uint32_t n)
 	return set->retry[n < last ? n : last - 1];
 }
 
-static us_t wait_of(const struct sched *s, const struct rcpt *r, const struct txn_rcpt *tr)
+static us_t wait_of(struct sched *s, const struct rcpt *r, const struct txn_rcpt *tr)
 {
 	const struct settings *set = r->queue->set;
+	const struct pattern *p = tr->verdict.pattern;
 	us_t wait = set ? step(set, r->attempts) : US_PER_HOUR;
+
+	if (p && (p->does.acts & DO_RETRY_IN))
+		return p->does.retry_in;
+	if (p && (p->does.acts & DO_SKIP_MX) && r->queue->hosts && r->queue->hosts->mx &&
+	    hosts_has_other(s, r->queue->hosts->mx))
+		return 0; /* at another MX, at once */
 
 	if (tr->verdict.class != CLASS_GREYLIST || r->attempts >= GREYLIST_TIMES)
 		return jitter(s, r, wait);
 	/* A greylist opens at a fixed time: six minutes are past the usual five, and jitter would
 	 * only be early or late. */
-	return wait < GREYLIST_US ? jitter(s, r, wait) : GREYLIST_US;
+	return wait < PATTERN_GREYLIST ? jitter(s, r, wait) : PATTERN_GREYLIST;
 }
 
 /* Deferred with a time, or expired because no further attempt lies before its end. */

@@ -1,5 +1,5 @@
 /* The mirror's rows: filled when they are taken, from what is true then. */
-#include "core/sched/inner.h"
+#include "core/sched/override.h"
 
 #define ROW_ID_MASK (((uint64_t)1 << 56) - 1)
 
@@ -102,6 +102,8 @@ static int refs_of(struct row *r, struct rstr **out[ROW_REFS])
 		out[n++] = &r->lane.source_ip;
 		out[n++] = &r->lane.last_reply;
 		out[n++] = &r->lane.rest_reason;
+		out[n++] = &r->lane.backoff_rule;
+		out[n++] = &r->lane.backoff_reply;
 		break;
 	case ROW_SOURCE:
 		out[n++] = &r->source.source_ip;
@@ -295,6 +297,25 @@ static uint32_t count_links(const struct link *head)
 	return n;
 }
 
+/* What holds besides the answer to "why": the first of down, paused, disabled, backoff, resting. */
+static uint8_t with_backoff(uint8_t state)
+{
+	return state == STATE_DOWN || state == STATE_PAUSED || state == STATE_DISABLED
+		   ? state
+		   : STATE_BACKOFF;
+}
+
+/* Is one of a site's lanes in backoff? */
+static bool in_backoff(struct sched *s, const struct link *lanes)
+{
+	if (list_empty(&s->modes) && list_empty(&s->live))
+		return false;
+	for (const struct link *l = lanes->next; l != lanes; l = l->next)
+		if (lane_in_backoff(s, LIST_OF(l, const struct lane, on_site)))
+			return true;
+	return false;
+}
+
 static void fill_site(struct sched *s, struct site *t, struct row *r)
 {
 	struct row_queue *x = &r->site;
@@ -302,6 +323,8 @@ static void fill_site(struct sched *s, struct site *t, struct row *r)
 	r->name = rstr_ref(t->name);
 	why_site(s, t, &r->why);
 	r->state = state_of_why(&r->why, t->queued);
+	if (in_backoff(s, &t->lanes))
+		r->state = with_backoff(r->state);
 	x->queued = t->queued;
 	x->due = t->due;
 	x->in_flight = t->in_flight;
@@ -340,6 +363,24 @@ static void lane_limits(const struct lane *a, struct row_lane *x)
 	}
 }
 
+static void fill_mode(struct sched *s, const struct lane *a, struct row_lane *x)
+{
+	const struct override *o = override_backoff(s, a);
+	const struct mode *m = a->mode;
+
+	if (m && m->since) {
+		x->backoff_since = m->since;
+		x->backoff_until = m->until;
+		x->backoff_step = m->step;
+		x->backoff_rule = rstr_ref(m->rule);
+		x->backoff_reply = rstr_ref(m->reply);
+	} else if (o) {
+		x->backoff_since = o->made_at;
+		x->backoff_until = o->until;
+		x->backoff_rule = rstr_newf("override %llu", (unsigned long long)o->number);
+	}
+}
+
 static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 {
 	struct row_lane *x = &r->lane;
@@ -350,6 +391,9 @@ static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 	fill_traffic(a->tally, s->now, &x->t);
 	x->t.connections = (uint32_t)a->conn->used;
 	lane_limits(a, x);
+	fill_mode(s, a, x);
+	if (x->backoff_since)
+		r->state = with_backoff(r->state);
 	if (a->rest_kind != REST_NONE) {
 		x->resting_since = a->resting_since;
 		x->resting_until = a->resting_until;
@@ -373,6 +417,12 @@ static uint8_t state_of_source(struct sched *s, const struct source *src)
 		return STATE_DOWN;
 	if (override_disables(s, src))
 		return STATE_DISABLED;
+	for (const struct link *l = s->modes.next; l != &s->modes; l = l->next) {
+		const struct mode *m = LIST_OF(l, const struct mode, link);
+
+		if (m->since && m->lane->source == src)
+			return STATE_BACKOFF;
+	}
 	return src->conn->used || (src->tally && tally_rate(src->tally, s->now) > 0) ? STATE_OK
 										     : STATE_IDLE;
 }

@@ -104,8 +104,12 @@ struct row_lane {
 	us_t resting_since, resting_until; /* 0: not resting */
 	us_t last_reply_at;
 	uint32_t rest_step;
+	us_t backoff_since,
+	    backoff_until; /* since 0: no backoff by a rule; until US_NEVER: no end */
+	uint32_t backoff_step;
 	uint64_t site;
 	struct rstr *site_name, *provider, *vmta, *source_ip, *last_reply, *rest_reason;
+	struct rstr *backoff_rule, *backoff_reply;
 };
 struct row_source { /* a virtual MTA */
 	struct row_traffic t;

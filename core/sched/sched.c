@@ -35,12 +35,12 @@ static void init_tables(struct sched *s)
 
 static void init_lists(struct sched *s)
 {
-	struct link *heads[] = { &s->kept,	  &s->overrides,   &s->live,	 &s->alarms,
-				 &s->commands,	  &s->cursors,	   &s->opened,	 &s->squeeze,
-				 &s->run,	  &s->work,	   &s->line,	 &s->failed,
-				 &s->host_routes, &s->later,	   &s->sessions, &s->idle,
-				 &s->bodies,	  &s->report_line, &s->active,	 &s->dirty,
-				 &s->gone };
+	struct link *heads[] = { &s->kept,    &s->modes,       &s->overrides,	&s->live,
+				 &s->alarms,  &s->commands,    &s->cursors,	&s->opened,
+				 &s->squeeze, &s->run,	       &s->work,	&s->line,
+				 &s->failed,  &s->host_routes, &s->later,	&s->sessions,
+				 &s->idle,    &s->bodies,      &s->report_line, &s->active,
+				 &s->dirty,   &s->gone };
 
 	for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
 		list_init(heads[i]);
@@ -286,6 +286,7 @@ static void each_second(struct sched *s)
 	hosts_second(s);
 	traffic_second(s, TRAFFIC_STEP);
 	overrides_second(s);
+	modes_second(s);
 	upkeep(s);
 }
 

@@ -233,6 +233,7 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 		return NULL;
 	}
 	e->bundle->sessions++;
+	e->patterns = patterns_ref((*spec)->patterns);
 	e->io = freest_io(s);
 	s->io[e->io].slots--;
 	s->nsessions++;
@@ -273,6 +274,7 @@ static void session_free(struct sched *s, struct session *e)
 	list_del(&e->on_source);
 	bundle_put(s, e->bundle);
 	idmap_del(&s->by_session, e->id);
+	patterns_unref(e->patterns);
 	s->nsessions--;
 	pool_put(&s->session_pool, e);
 	row_dirty(s, &a->row);
@@ -422,6 +424,15 @@ static void enforce(struct sched *s, struct session *e)
 		session_close(s, e);
 }
 
+/* The limits of one lane have changed: its sessions, at once. */
+void sessions_rebind_lane(struct sched *s, struct lane *a)
+{
+	for (struct link *l = a->sessions.next; l != &a->sessions; l = l->next)
+		rebind(s, LIST_OF(l, struct session, on_lane));
+	for (struct link *l = a->sessions.next; l != &a->sessions; l = l->next)
+		enforce(s, LIST_OF(l, struct session, on_lane));
+}
+
 bool sessions_rebind(struct sched *s)
 {
 	while (s->rebind && s->budget > 0) {
@@ -548,6 +559,8 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 	/* e->failed: the lane rests already, but only DOWN says why. */
 	if (!m->established && !m->planned)
 		lane_connect_failed(s, a, m->reply, m->step == STEP_TLS);
+	else
+		mode_reply(s, a, NULL, &m->verdict, m->reply);
 	s->io[e->io].slots++;
 	lane_woken(s, a);
 	session_free(s, e);
@@ -556,9 +569,11 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 	gate_open(s, &s->slots);
 }
 
-static void on_address_failed(struct sched *s, const struct from_io *m)
+static void on_address_failed(struct sched *s, struct session *e, const struct from_io *m)
 {
 	address_failed(s, &m->address, s->now + BAD_ADDRESS_US);
+	if (e)
+		mode_reply(s, e->lane, NULL, &m->verdict, m->reply);
 }
 
 static void on_done(struct sched *s, struct session *e, struct transaction *t)
@@ -628,7 +643,7 @@ void sched_from_io(struct sched *s, us_t now, struct from_io *m)
 	else if (m->type == FROM_IO_FENCED)
 		command_fenced(s, m->io, m->number);
 	else if (m->type == FROM_IO_ADDRESS_FAILED)
-		on_address_failed(s, m);
+		on_address_failed(s, e, m);
 	else if (e)
 		dispatch(s, e, m);
 	rstr_unref(m->host);

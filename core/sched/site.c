@@ -151,6 +151,7 @@ static struct lane *lane_new(struct sched *s, struct site *t, struct source *src
 	src->nlanes++;
 	row_init(s, &a->row, ROW_LANE);
 	state_lane_restore(s, a);
+	state_mode_restore(s, a);
 	return a;
 }
 
@@ -166,7 +167,8 @@ void lane_settle(struct sched *s, struct lane *a)
 {
 	struct site *t = a->site;
 
-	if (!list_empty(&a->paths) || !list_empty(&a->sessions) || a->rest_kind != REST_NONE)
+	if (!list_empty(&a->paths) || !list_empty(&a->sessions) || a->rest_kind != REST_NONE ||
+	    a->mode)
 		return;
 	if (a->tally && (a->tally->window || a->tally->last_reply_at + LANE_KEEP_US > s->now))
 		return;

@@ -48,6 +48,22 @@ static bool address_bad(const struct sched *s, const struct endpoint *e)
 	       s->bad[key % BAD_SLOTS].until > s->now;
 }
 
+bool hosts_has_other(struct sched *s, const struct mxset *mx)
+{
+	struct reader r = mxset_reader(mx);
+	struct mxhost h;
+
+	while (mxset_next(&r, &h))
+		for (int i = 0; i < h.naddresses; i++) {
+			struct endpoint e;
+
+			mxset_address(&r, &e);
+			if (!address_bad(s, &e))
+				return true;
+		}
+	return false;
+}
+
 /* Those that failed lately stand last. */
 static void sort_addresses(const struct sched *s, struct dns_host *h)
 {
@@ -183,6 +199,8 @@ struct session_spec *spec_make(struct sched *s, const struct session *e, const s
 	spec->ehlo6 = rstr_ref(src->host6);
 	spec->port = s->opts.smtp_port;
 	copy_settings(p->set, spec);
+	spec->patterns = patterns_ref(s->conf->patterns);
+	spec->patterns_list = patterns_find(spec->patterns, p->set->smtp_pattern_list);
 	if (copy_hosts(s, q->hosts->mx, spec))
 		return spec;
 	session_spec_free(spec);

@@ -221,6 +221,70 @@ static const struct limit *row_in(const struct settings *set, enum limit_kind k,
 	return NULL;
 }
 
+/* ---- backoff mode ---- */
+
+/* The backoff-max- twins of a row, while the lane is in backoff. */
+static bool backoff_limit(struct sched *s, struct path *p, struct limits_room *l,
+			  struct counter_id id, const struct limit *row, const struct rstr *more)
+{
+	const struct value v = { .n = row->n, .rate = row->rate, .origin = &row->origin };
+
+	id.flavour = row->origin.file ? COUNT_BACKOFF : COUNT_BACKOFF_DEFAULT;
+	return add(s, l, &id, &v, p, more);
+}
+
+static bool is_backoff_of(const struct limit *row, enum limit_kind k)
+{
+	return (k == LIMIT_CONNECTIONS && row->kind == LIMIT_BACKOFF_CONNECTIONS) ||
+	       (k == LIMIT_MSG_RATE && row->kind == LIMIT_BACKOFF_MSG_RATE);
+}
+
+static bool backoff_limits(struct sched *s, struct path *p, struct limits_room *l)
+{
+	bool ok = true;
+
+	if (!lane_in_backoff(s, p->lane))
+		return true;
+	for (int i = 0; i < p->set->nlimits && ok; i++) {
+		const struct limit *row = &p->set->limits[i];
+		struct counter_id id = {
+			.kind =
+			    limit_is_connections(row->kind) ? LIMIT_CONNECTIONS : LIMIT_MSG_RATE,
+			.scope = (uint8_t)row->scope,
+			.a = p->flow->site->row.id,
+			.b = p->source->row.id,
+		};
+
+		if (row->kind < LIMIT_KINDS)
+			continue;
+		if (row->scope == SCOPE_DOMAIN || row->by_domain) {
+			p->own_limits = true;
+			continue;
+		}
+		if (row->scope == SCOPE_POOL)
+			id.c = p->flow->route->id;
+		ok = backoff_limit(s, p, l, id, row,
+				   row->scope == SCOPE_POOL ? p->flow->route->name : NULL);
+	}
+	return ok;
+}
+
+static void backoff_of_domain(struct sched *s, struct path *p, const struct queue *q,
+			      enum limit_kind k, struct limits_room *out)
+{
+	for (int i = 0; i < p->set->nlimits; i++) {
+		const struct limit *row = &p->set->limits[i];
+		struct counter_id id = { (uint8_t)k,	(uint8_t)row->scope, 0,
+					 q->domain->id, p->source->row.id,   0 };
+
+		if (!is_backoff_of(row, k) || (row->scope != SCOPE_DOMAIN && !row->by_domain))
+			continue;
+		if (row->scope == SCOPE_POOL)
+			id.c = q->route->id;
+		backoff_limit(s, p, out, id, row, q->domain->name);
+	}
+}
+
 /* ---- what comes by a pool, at one virtual MTA ---- */
 
 static bool pool_limit(struct sched *s, struct path *p, struct limits_room *l, enum limit_kind k,
@@ -252,7 +316,8 @@ static bool pool_limit(struct sched *s, struct path *p, struct limits_room *l, e
 
 static bool collect(struct sched *s, struct path *p, struct limits_room *l)
 {
-	bool ok = total_limits(s, p, l) && source_limits(s, p, l) && site_limits(s, p, l);
+	bool ok = total_limits(s, p, l) && source_limits(s, p, l) && site_limits(s, p, l) &&
+		  backoff_limits(s, p, l);
 
 	for (int k = 0; k < LIMIT_KINDS && ok; k++) {
 		enum limit_kind kind = (enum limit_kind)k;
@@ -336,8 +401,11 @@ void queue_own_limits(struct sched *s, struct path *p, struct queue *q, const st
 {
 	if (!p->own_limits && !s->queue_limits)
 		return;
-	for (int k = 0; k < LIMIT_KINDS; k++)
+	for (int k = 0; k < LIMIT_KINDS; k++) {
 		domain_row(s, p, q, (enum limit_kind)k, out);
+		if (lane_in_backoff(s, p->lane))
+			backoff_of_domain(s, p, q, (enum limit_kind)k, out);
+	}
 	if (!s->queue_limits)
 		return;
 	by_override(s, p, q, j, LIMIT_CONNECTIONS, out);
@@ -399,7 +467,7 @@ static struct value value_before(struct sched *s, const struct sched_cmd *c, enu
 	return (struct value){ 0 };
 }
 
-static const struct settings *lane_settings(struct sched *s, const struct sched_cmd *c)
+static const struct settings *settings_for(struct sched *s, const struct sched_cmd *c)
 {
 	int provider = CONF_NONE, vmta = CONF_NONE;
 	struct str domain = STR_LIT("");
@@ -418,7 +486,7 @@ struct rstr *was_limit(struct sched *s, const struct sched_cmd *c)
 	enum limit_kind k = c->type == CMD_RATE ? LIMIT_MSG_RATE : LIMIT_CONNECTIONS;
 	struct value v = value_before(s, c, k);
 	const struct settings *set =
-	    !v.set && (c->each || c->target.kind == TARGET_LANE) && s->cache ? lane_settings(s, c)
+	    !v.set && (c->each || c->target.kind == TARGET_LANE) && s->cache ? settings_for(s, c)
 									     : NULL;
 	const struct limit *row =
 	    set ? row_in(set, k, c->target.kind == TARGET_DOMAIN ? SCOPE_DOMAIN : SCOPE_LANE, false)

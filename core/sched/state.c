@@ -1,5 +1,5 @@
-/* What outlives a restart, in the state table "lanes": last attempts of slow rates and rests of
- * lanes; and in "moves": recipients that an operator has moved to another route. Overrides keep
+/* What outlives a restart, in the state table "lanes": last attempts of slow rates, rests and modes
+ * of lanes; and in "moves": recipients that an operator has moved to another route. Overrides keep
  * themselves (override.c). */
 #include "core/sched/override.h"
 
@@ -172,6 +172,70 @@ void state_lane_restore(struct sched *s, struct lane *a)
 	}
 	if (a->rest_kind != REST_NONE)
 		gate_timer(s, &a->rest, a->resting_until);
+	restored_free(s, x);
+}
+
+/* ---- modes ---- */
+
+static void mode_encode(struct buf *v, const struct mode *m)
+{
+	buf_put_u8(v, STATE_FORMAT);
+	buf_put_u64(v, (uint64_t)m->since);
+	buf_put_u64(v, (uint64_t)m->until);
+	buf_put_u64(v, (uint64_t)m->last);
+	buf_put_u32(v, m->step);
+	buf_put_str(v, rstr_str(m->rule));
+	buf_put_str(v, rstr_str(m->reply));
+}
+
+void state_mode_save(struct sched *s, struct lane *a)
+{
+	struct buf k, v;
+	struct str value = { 0 };
+
+	buf_init(&k);
+	buf_init(&v);
+	buf_addf(&k, "mode %s", a->name->text);
+	if (a->mode) {
+		mode_encode(&v, a->mode);
+		value = buf_str(&v);
+	}
+	if (!buf_failed(&k) && !buf_failed(&v))
+		action_state_put(s, lanes_table, buf_str(&k), value);
+	buf_free(&k);
+	buf_free(&v);
+}
+
+static void mode_decode(struct reader *r, struct mode *m)
+{
+	m->since = (us_t)reader_u64(r);
+	m->until = (us_t)reader_u64(r);
+	m->last = (us_t)reader_u64(r);
+	m->step = reader_u32(r);
+	m->rule = rstr_new(reader_str(r));
+	m->reply = rstr_new(reader_str(r));
+}
+
+void state_mode_restore(struct sched *s, struct lane *a)
+{
+	struct restored *x;
+	struct reader r;
+	struct buf k;
+
+	if (!s->restored.used)
+		return;
+	buf_init(&k);
+	buf_addf(&k, "mode %s", a->name->text);
+	x = restored_find(s, buf_str(&k));
+	buf_free(&k);
+	if (!x || !mode_get(s, a))
+		return;
+	r = reader_of(x);
+	mode_decode(&r, a->mode);
+	if (r.bad)
+		mode_free(s, a);
+	else
+		mode_restored(s, a);
 	restored_free(s, x);
 }
 

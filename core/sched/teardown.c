@@ -78,6 +78,7 @@ void teardown(struct sched *s)
 			struct lane *a = TABLE_OF(l, struct lane);
 
 			a->rest_kind = REST_NONE;
+			mode_free(s, a);
 			tally_free(s, a->tally);
 			a->tally = NULL;
 		}

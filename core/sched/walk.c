@@ -118,8 +118,9 @@ static uint32_t take_some(struct sched *s, struct pend *p, struct rcpt *r)
 		result_make(s, v, n, DECIDE_REMOVED, "2.0.0", NULL);
 		return n;
 	}
-	text = p->reason->len ? rstr_newf("returned by the operator: %s", p->reason->text)
-			      : rstr_newf("returned by the operator");
+	text = p->cmd.silent	? rstr_ref(p->reason)
+	       : p->reason->len ? rstr_newf("returned by the operator: %s", p->reason->text)
+				: rstr_newf("returned by the operator");
 	result_make(s, v, n, DECIDE_BOUNCED, "5.7.0", text);
 	rstr_unref(text);
 	return n;

@@ -1,5 +1,5 @@
 /* Why mail does not move: the one limit that binds, from the same tests that hand-out makes. */
-#include "core/sched/inner.h"
+#include "core/sched/override.h"
 
 enum { SITE_LOOK = 64, BANDS_LOOK = 16 };
 
@@ -74,6 +74,40 @@ static void say_counter(const struct counter *c, us_t now, struct why *w)
 	}
 	w->counts = c->scope;
 	w->origin = counter_origin(c);
+}
+
+/* In backoff mode a limit says who wants it: the rule with the reply, or the override. */
+static void say_backoff(struct sched *s, const struct lane *a, const struct counter *c,
+			struct why *w)
+{
+	const struct override *o = override_backoff(s, a);
+	char rate[FMT_SIZE];
+
+	say_counter(c, s->now, w);
+	fmt_rate(c->bucket.rate, rate);
+	say(w, WHY_BACKOFF,
+	    c->kind == LIMIT_CONNECTIONS
+		? rstr_newf("backoff connections %d%s", c->limit, scope_text(c))
+		: rstr_newf("backoff %s%s", rate, scope_text(c)));
+	w->counts = c->scope;
+	w->until = 0;
+	if (a->mode && a->mode->since) {
+		rstr_unref(w->origin);
+		w->origin = mode_origin(a->mode);
+		w->until = a->mode->until == US_NEVER ? 0 : a->mode->until;
+	} else if (o) {
+		rstr_unref(w->origin);
+		w->origin = rstr_newf("override %llu", (unsigned long long)o->number);
+		w->until = o->until == US_NEVER ? 0 : o->until;
+	}
+}
+
+static void say_limit(struct sched *s, const struct lane *a, const struct counter *c, struct why *w)
+{
+	if (a && (c->flavour == COUNT_BACKOFF || c->flavour == COUNT_BACKOFF_DEFAULT))
+		say_backoff(s, a, c, w);
+	else
+		say_counter(c, s->now, w);
 }
 
 /* What makes TLS needed: the directive's place. */
@@ -176,7 +210,7 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 	if (a->rest_kind != REST_NONE && (s->now < a->resting_until || a->probe)) {
 		c = s->now < a->resting_until ? NULL : probe_waits(s, a);
 		if (c)
-			say_counter(c, s->now, &v->why);
+			say_limit(s, a, c, &v->why);
 		else
 			say_rest(a, p->set, &v->why);
 		v->when = c ? bucket_when(&c->bucket, s->now, 1) : a->resting_until;
@@ -187,7 +221,7 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 	if (!c && p->wait.at && p->wait.at->type == GATE_COUNTER)
 		c = HEAP_OF(p->wait.at, const struct counter, gate);
 	if (c) {
-		say_counter(c, s->now, &v->why);
+		say_limit(s, a, c, &v->why);
 		v->when =
 		    c->kind == LIMIT_CONNECTIONS ? s->now : bucket_when(&c->bucket, s->now, 1);
 		return;
@@ -300,6 +334,18 @@ static void say_dns(const struct hosts *h, struct why *w)
 	w->until = h->expires;
 }
 
+/* The limit of the queue's own that it waits for. */
+static void say_own(struct sched *s, const struct queue *q, struct why *w)
+{
+	const struct counter *c = HEAP_OF(q->more->wait.at, const struct counter, gate);
+	const struct lane *a = NULL;
+
+	for (uint8_t i = 0; q->flow && i < q->flow->npaths; i++)
+		if (q->flow->paths[i].source->row.id == c->b)
+			a = q->flow->paths[i].lane;
+	say_limit(s, a, c, w);
+}
+
 static void say_stop(struct sched *s, struct queue *q, struct why *w)
 {
 	switch ((enum queue_stop)q->stop) {
@@ -317,8 +363,7 @@ static void say_stop(struct sched *s, struct queue *q, struct why *w)
 		return;
 	case STOP_LIMIT:
 		if (q->more && q->more->wait.at)
-			say_counter(HEAP_OF(q->more->wait.at, const struct counter, gate), s->now,
-				    w);
+			say_own(s, q, w);
 		else
 			say_plain(w, WHY_READY);
 		return;

@@ -226,9 +226,9 @@ void client_on_dot(struct session *s, struct slot *k, const struct reply *r)
 		return;
 	}
 	if (reply_positive(r))
-		v = client_verdict_ok(r);
+		v = client_verdict_ok(s, r);
 	else
-		classify(s->c->classifier, STEP_BODY, r->text, &v);
+		classify(s->c->classifier, s->spec->patterns_list, STEP_BODY, r->text, &v);
 	text = rstr_new(r->text);
 	client_txn_settle(k, 0, k->write_at, STEP_BODY, &v, text);
 	rstr_unref(text);

@@ -36,6 +36,13 @@ static bool wanted(const struct session *s, const struct endpoint *remote)
 	return s->pass == 0;
 }
 
+static void next_host(struct session *s)
+{
+	s->address = 0;
+	s->pass = 0;
+	s->host++;
+}
+
 /* Moves to the next address that can be tried; false at the end. */
 static bool next_address(struct session *s)
 {
@@ -44,10 +51,8 @@ static bool next_address(struct session *s)
 
 		if (s->address >= h->naddresses) {
 			s->address = 0;
-			if (++s->pass > 1) {
-				s->pass = 0;
-				s->host++;
-			}
+			if (++s->pass > 1)
+				next_host(s);
 			continue;
 		}
 		const struct endpoint *a = &h->address[s->address++];
@@ -200,8 +205,10 @@ static void refused(struct session *s, const struct reply *r)
 	enum smtp_step step = client_state_words[s->state].step;
 	struct reply_verdict v;
 
-	classify(s->c->classifier, step, r->text, &v);
+	classify(s->c->classifier, s->spec->patterns_list, step, r->text, &v);
 	tell_failed(s, step, &v, rstr_new(r->text));
+	if (v.pattern && (v.pattern->does.acts & DO_SKIP_MX))
+		next_host(s);
 	leave_address(s, r->code != 421);
 }
 

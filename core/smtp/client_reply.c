@@ -99,7 +99,7 @@ static size_t enhanced_length(struct str text)
 	return dots == 2 && n < 11 ? n : 0;
 }
 
-struct reply_verdict client_verdict_ok(const struct reply *r)
+struct reply_verdict client_verdict_ok(const struct session *s, const struct reply *r)
 {
 	struct reply_verdict v = { .class = CLASS_OK, .rule = "code 2xx" };
 	size_t n = enhanced_length(r->text);
@@ -108,6 +108,7 @@ struct reply_verdict client_verdict_ok(const struct reply *r)
 		memcpy(v.enhanced, r->text.p + 4, n);
 	else
 		memcpy(v.enhanced, "2.0.0", 6);
+	classify_success(s->c->classifier, s->spec->patterns_list, r->text, &v);
 	return v;
 }
 
@@ -248,7 +249,7 @@ static void farewell(struct session *s, const struct reply *r)
 		e.step = STEP_RSET; /* between messages */
 	else if (before_mail && !s->expect_n)
 		e.step = STEP_EHLO; /* it had not served yet: this is about our coming */
-	classify(s->c->classifier, e.step, r->text, &e.verdict);
+	classify(s->c->classifier, s->spec->patterns_list, e.step, r->text, &e.verdict);
 	e.reply = rstr_new(r->text);
 	client_end(s, &e);
 }

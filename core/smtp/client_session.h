@@ -311,7 +311,7 @@ static inline unsigned client_expect_room(const struct session *s)
 struct reply_verdict client_verdict_lost(const char *enhanced);
 struct reply_verdict client_verdict_own(enum reply_class class, const char *enhanced,
 					const char *rule);
-struct reply_verdict client_verdict_ok(const struct reply *r);
+struct reply_verdict client_verdict_ok(const struct session *s, const struct reply *r);
 /* What the receiver says makes no sense here: the connection ends, and its words are quoted. */
 void client_protocol_error(struct session *s, const char *what, struct str line);
 /* "connection reset by peer after RCPT TO" */

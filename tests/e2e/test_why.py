@@ -80,6 +80,34 @@ def rate_connections_total_and_flight(full):
 
 
 @test()
+def backoff(full):
+    replies = {"text": "421 4.7.0 [TSS04] Messages from 127.0.1.1 temporarily deferred"}
+
+    def deferring(se, verb, arg):
+        return replies["text"] if verb == "RCPT" else None
+    s, r, m = scene(ONE + "[pattern-list default]\nreply = /TSS0/ mode=backoff for=30m\n", deferring)
+    with s:
+        m.start()
+        send(m, 30)
+        w = expect_why(m, "backoff", fields=("limit", "counts", "origin", "until"))
+        rule = next(i for i, l in enumerate(open(m.conf_path), 1) if "TSS0/" in l)
+        expect(w["origin"].startswith(f"stoker.ini:{rule}: 421 4.7.0 [TSS04]"), str(w))
+        lane = m.rows("lanes")[0]
+        expect(lane["state"] == "backoff" and lane["backoff"]["reason"] == f"stoker.ini:{rule}" and
+               "[TSS04]" in lane["backoff"]["reply"] and lane["backoff"]["step"] == 1, str(lane))
+        expect("BACK" in m.do("lanes"), m.do("lanes"))
+        m.stop()
+        m.start()
+        expect_why(m, "backoff")
+        replies["text"] = None
+        expect("1 lanes" in m.do("normal", "@" + lane["site"]), "normal")
+        wait_for("normal", lambda: why(m).get("code") in ("retry-wait", "idle", None), 10)
+        expect("for 1h" in m.do("backoff", lane["name"], "because", "test"), "backoff")
+        expect(m.rows("lanes")[0]["backoff"]["reason"].startswith("override"), str(m.rows("lanes")))
+    return "backoff by a rule, over a restart, ended; by an operator"
+
+
+@test()
 def dns_connect_and_no_source(full):
     found = []
     s, r, m = scene(ONE, broken=("broken.example",))

@@ -29,7 +29,7 @@ static void check(const struct example *x, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct reply_verdict v;
 
-		classify(c, x[i].step, str_of(x[i].reply), &v);
+		classify(c, NULL, x[i].step, str_of(x[i].reply), &v);
 		if (v.class != x[i].class || v.permanent != x[i].permanent ||
 		    strcmp(v.enhanced, x[i].enhanced) != 0)
 			fail_msg("\"%s\" at %s: %s%s %s (%s); expected %s%s %s", x[i].reply,
@@ -185,7 +185,7 @@ static void test_a_4xx_is_never_permanent_and_a_552_at_rcpt_is_a_452(void **stat
 
 		snprintf(reply, sizeof reply, "%d 5.7.1 blocked, user unknown, blacklisted", code);
 		for (int step = STEP_CONNECT; step <= STEP_QUIT; step++) {
-			classify(c, (enum smtp_step)step, str_of(reply), &v);
+			classify(c, NULL, (enum smtp_step)step, str_of(reply), &v);
 			assert_false(v.permanent);
 			assert_true(v.class != CLASS_PERMANENT && v.class != CLASS_POLICY);
 		}
@@ -271,7 +271,7 @@ static void test_the_end_of_a_long_reply_is_seen(void **state)
 	while (n < 65000)
 		n += (size_t)sprintf(reply + n, "450-see our pages for what that means\n");
 	n += (size_t)sprintf(reply + n, "450 4.7.1 Greylisted");
-	classify(c, STEP_RCPT, str_mem(reply, n), &v);
+	classify(c, NULL, STEP_RCPT, str_mem(reply, n), &v);
 	assert_int_equal(v.class, CLASS_GREYLIST);
 	free(reply);
 }
@@ -311,7 +311,7 @@ static void test_hostile_text_costs_bounded_time(void **state)
 				n += (size_t)sprintf(reply + n, "%s", bricks[b]);
 			before = clock_thread_cpu_us();
 			for (int i = 0; i < TIMES; i++)
-				classify(c, STEP_RCPT, str_mem(reply, n), &v);
+				classify(c, NULL, STEP_RCPT, str_mem(reply, n), &v);
 			assert_true(clock_thread_cpu_us() - before < TIMES * MOST_US);
 		}
 	}
@@ -332,7 +332,8 @@ static void test_any_bytes_give_a_verdict(void **state)
 		for (size_t k = 0; k < n; k++)
 			reply[k] = (char)(rng_below(&rng, 3) ? "25401. -\n"[rng_below(&rng, 9)]
 							     : (char)rng_u64(&rng));
-		classify(c, (enum smtp_step)rng_below(&rng, STEP_QUIT + 1), str_mem(reply, n), &v);
+		classify(c, NULL, (enum smtp_step)rng_below(&rng, STEP_QUIT + 1), str_mem(reply, n),
+			 &v);
 		assert_non_null(v.rule);
 		assert_true(strlen(v.enhanced) >= 5 && strlen(v.enhanced) < sizeof v.enhanced);
 		assert_true(!v.permanent || v.class == CLASS_PERMANENT || v.class == CLASS_POLICY);
@@ -345,7 +346,7 @@ static void *many(void *arg)
 	for (int i = 0; i < 2000; i++) {
 		struct reply_verdict v;
 
-		classify(c, STEP_RCPT, STR_LIT("450 4.2.0 Greylisted"), &v);
+		classify(c, NULL, STEP_RCPT, STR_LIT("450 4.2.0 Greylisted"), &v);
 		if (v.class != CLASS_GREYLIST)
 			return NULL;
 	}

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include "conf/patterns.h"
 #include "tests/unit/conf/fixture.h"
 
 static inline void dump_z(struct buf *b, const char *name, const char *z)
@@ -121,6 +122,8 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 		 (long long)s->greeting_timeout, (long long)s->command_timeout,
 		 (long long)s->data_timeout, (long long)s->data_done_timeout,
 		 (long long)s->idle_timeout);
+	buf_addf(b, "%lld %d %s\n", (long long)s->backoff_to_normal_after,
+		 s->backoff_to_normal_after_delivery, s->smtp_pattern_list);
 	for (int i = 0; i < s->nretry; i++)
 		buf_addf(b, "retry %lld\n", (long long)s->retry[i]);
 	for (int i = 0; i < s->nroute; i++) {
@@ -136,12 +139,23 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 	settings_cache_free(sc);
 }
 
+static inline void dump_patterns(struct buf *b, struct conf *c)
+{
+	const struct pattern_list *l = patterns_find(c->patterns, "l");
+
+	for (int i = 0; l && i < l->n; i++)
+		buf_addf(b, "pattern %x %lld %lld %lld\n", l->v[i]->does.acts,
+			 (long long)l->v[i]->does.backoff_for, (long long)l->v[i]->does.disable_for,
+			 (long long)l->v[i]->does.retry_in);
+}
+
 static inline void dump(struct buf *b, struct conf *c)
 {
 	const struct conf_console *k = &c->console;
 
 	dump_mta(b, &c->mta);
 	dump_ways(b, c);
+	dump_patterns(b, c);
 	dump_z(b, "theme", k->theme);
 	dump_z(b, "label", k->label);
 	dump_z(b, "color", k->label_color);

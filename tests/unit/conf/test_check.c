@@ -372,7 +372,7 @@ static void shipped_limits_are_not_below_those_of_the_old_text(void **state)
 			if (s->limits[k].kind == LIMIT_MSG_RATE)
 				assert_true(rate_per_s(s->limits[k].rate) >= old[i].per_s);
 		}
-		assert_int_equal(s->nlimits, 2);
+		assert_int_equal(s->nlimits, 4); /* and the backoff- twins */
 	}
 	settings_cache_free(sc);
 }

@@ -31,6 +31,7 @@ static const char ground[] = "[mta]\n"
 			     "[provider p]\nmx = *.p.example\n"
 			     "[domain d.example]\n"
 			     "[console]\n"
+			     "[pattern-list l]\nreply = /x/ ignore\n"
 			     "[virtual-mta-pool q]\n";
 
 static const char *const headers[KIND_COUNT] = {
@@ -42,6 +43,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_PROVIDER] = "[provider p]",
 	[KIND_DOMAIN] = "[domain d.example]",
 	[KIND_CONSOLE] = "[console]",
+	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
 
 /* A value that is not the default, and one that is refused. */
@@ -120,6 +122,12 @@ static const struct sample {
 	{ KIND_DOMAIN, "min-backoff", "31s", "0" },
 	{ KIND_DOMAIN, "max-backoff", "23h", "31d" },
 	{ KIND_DOMAIN, "backoff-scale-factor", "2.25", "0.5" },
+	{ KIND_DOMAIN, "backoff-max-smtp-out", "3", "0" },
+	{ KIND_DOMAIN, "backoff-max-msg-rate", "2/min", "2" },
+	{ KIND_DOMAIN, "backoff-to-normal-after", "never", "31d" },
+	{ KIND_DOMAIN, "backoff-to-normal-after-delivery", "yes", "perhaps" },
+	{ KIND_DOMAIN, "smtp-pattern-list", "l", "a b" },
+	{ KIND_PATTERN_LIST, "reply", "/y/ slower", "/y/ slow" },
 	{ KIND_DOMAIN, "route", "[192.0.2.8]:2525, mx:r.example", "192.0.2.8" },
 	{ KIND_DOMAIN, "connect-timeout", "31s", "30" },
 	{ KIND_DOMAIN, "smtp-greeting-timeout", "6m", "never" },
@@ -349,7 +357,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_string_equal(w.c->console.time_zone, "local");
 	sc = settings_cache_new(w.c);
 	s = settings_get(sc, STR_LIT("x.example"), CONF_NONE, CONF_NONE, CONF_NONE);
-	assert_int_equal(s->nlimits, 1);
+	assert_int_equal(s->nlimits, 3);
 	assert_int_equal(s->limits[0].n, 20);
 	assert_int_equal(s->limits[0].scope, SCOPE_LANE);
 	assert_null(s->limits[0].origin.file);

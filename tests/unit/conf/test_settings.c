@@ -148,7 +148,7 @@ static void an_empty_value_stops_inheritance_and_gives_the_default(void **state)
 	assert_int_equal(get("x.example", NULL, NULL)->queue_priority, 50);
 	assert_int_equal(get("x.example", NULL, NULL)->nroute, 0);
 	/* another row's limit is not what x.example would inherit: it counts beside it */
-	assert_int_equal(get("x.example", NULL, NULL)->nlimits, 1);
+	assert_int_equal(get("x.example", NULL, NULL)->nlimits, 3); /* and the backoff- twins */
 	assert_int_equal(get("x.example", NULL, NULL)->limits[0].scope, SCOPE_LANE);
 }
 
@@ -316,7 +316,7 @@ static void a_limit_names_its_place_and_its_pool(void **state)
 	(void)state;
 	load("[virtual-mta-pool p]\nmax-smtp-out = 5\n");
 	s = get("gmail.com", "p", "v1");
-	assert_int_equal(s->nlimits, 1);
+	assert_int_equal(s->nlimits, 3);
 	assert_int_equal(s->limits[0].pool, conf_pool_find(w.c, STR_LIT("p")));
 	assert_string_equal(s->limits[0].origin.section, "[virtual-mta-pool p]");
 	assert_string_equal(s->limits[0].origin.file, "a.ini");

@@ -4,6 +4,7 @@
 #ifndef STOKER_TEST_SCHED_SIM_H
 #define STOKER_TEST_SCHED_SIM_H
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,8 +50,10 @@ struct sim_world {
 	us_t connect_delay; /* to a session that is up */
 	us_t round_trip;    /* RCPT written to the final answer */
 	us_t dns_delay;
-	us_t stall_from, stall_to; /* io threads do nothing in between */
-	bool pipelining, dsn;	   /* receivers offer them */
+	us_t stall_from, stall_to;	     /* io threads do nothing in between */
+	bool pipelining, dsn;		     /* receivers offer them */
+	const struct classifier *classifier; /* judges replies, with the pattern lists; NULL: rcpt()
+						does */
 };
 
 /* ---- what happened ---- */
@@ -261,6 +264,9 @@ static inline void sim_judge(struct sim *m, const struct sim_session *e, struct 
 	snprintf(r->verdict.enhanced, sizeof r->verdict.enhanced, "%s",
 		 v.enhanced ? v.enhanced : "4.0.0");
 	r->reply = sim_reply(v.reply ? v.reply : "451 4.3.0 later");
+	if (m->w.classifier)
+		classify(m->w.classifier, e->spec->patterns_list, STEP_RCPT, rstr_str(r->reply),
+			 &r->verdict);
 }
 
 static inline void sim_start(struct sim *m, struct sim_session *e);
@@ -370,6 +376,14 @@ static inline void sim_start(struct sim *m, struct sim_session *e)
 	sim_write_rcpts(m, e);
 }
 
+static inline struct rstr *sim_ip(const struct endpoint *e)
+{
+	char z[64];
+
+	inet_ntop(AF_INET, &e->in4.sin_addr, z, sizeof z);
+	return rstr_new(str_of(z));
+}
+
 static inline void sim_answer(struct sim *m, struct sim_session *e)
 {
 	struct transaction *t = e->txn[0];
@@ -377,6 +391,8 @@ static inline void sim_answer(struct sim *m, struct sim_session *e)
 	for (uint32_t i = 0; i < t->nrcpts; i++)
 		sim_judge(m, e, &t->rcpts[i]);
 	t->vmta = rstr_ref(e->spec->vmta);
+	t->mx = rstr_new(str_of(e->spec->hosts[0].name));
+	t->mx_ip = sim_ip(&e->spec->hosts[0].address[0]);
 	t->ended_at = m->now;
 	t->dsn_passed = m->w.dsn;
 	e->messages++;
