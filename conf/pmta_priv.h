@@ -163,7 +163,7 @@ void pmta_open_source(struct pmta *im, struct pmta_block *b);
 void pmta_open_listener(struct pmta *im, struct pmta_block *b);
 void pmta_open_pickup(struct pmta *im, struct pmta_block *b);
 void pmta_open_acct(struct pmta *im, struct pmta_block *b);
-/* Rollups and queue-to, before the rest. */
+/* pmta_queues.c: rollups and queue-to, before the rest. */
 void pmta_queues(struct pmta *im);
 /* A remark that no line of theirs is the cause of. */
 struct pmta_stmt *pmta_remark(struct pmta *im, const char *about);

@@ -163,13 +163,6 @@ const char *pmta_path(struct pmta *im, struct str path)
 	return path_from(&im->mem, im->dir, pmta_plain(im, path));
 }
 
-CONV(pv_path)
-{
-	(void)s;
-	(void)r;
-	return pmta_path(im, v);
-}
-
 const char *pmta_name(struct pmta *im, struct pmta_stmt *s, struct str name)
 {
 	struct str plain = pmta_plain(im, name);
@@ -276,6 +269,45 @@ CONV(pv_rotation)
 {
 	(void)r;
 	return is_yes(v) ? "daily" : is_no(v) ? "never" : not_bool(im, s, v);
+}
+
+CONV(pv_interval)
+{
+	const char *z = time_of(im, v);
+	us_t span;
+
+	(void)r;
+	if (!fmt_parse_duration(str_of(z), &span, NULL) && span == US_PER_DAY)
+		return "daily";
+	if (!fmt_parse_duration(str_of(z), &span, NULL) && span == US_PER_HOUR)
+		return "hourly";
+	pmta_say(im, s, PMTA_APPROXIMATED, "a file is rotated daily, hourly or by its size");
+	return "daily";
+}
+
+/* Records have long names too. */
+CONV(pv_records)
+{
+	static const char *const names[][2] = {
+		{ "delivery", "d" },	     { "bounce", "b" },	       { "transient", "t" },
+		{ "transient-queue", "tq" }, { "receipt", "r" },       { "received", "r" },
+		{ "remote-bounce", "rb" },   { "feedback-loop", "f" },
+	};
+	struct str list = pmta_plain(im, v), word;
+	const char *all = "";
+
+	(void)r;
+	while (pmta_element(&list, &word)) {
+		const char *one = mem_z(&im->mem, word);
+
+		for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+			one = str_ieqz(word, names[i][0]) ? names[i][1] : one;
+		if (str_ieqz(word, "rs") || str_ieqz(word, "remote-status"))
+			pmta_say(im, s, PMTA_APPROXIMATED, "there are no records of type rs");
+		else
+			all = mem_fmt(&im->mem, "%s%s%s", all, *all ? ", " : "", one);
+	}
+	return all;
 }
 
 TAKE(pt_only)

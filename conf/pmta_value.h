@@ -21,13 +21,13 @@ CONV(pv_times);	   /* a list of those */
 CONV(pv_days);	   /* a number of days */
 CONV(pv_size);	   /* N{b,k,m,g,t} */
 CONV(pv_list);
-CONV(pv_path);
 CONV(pv_route_name); /* of a virtual MTA or pool */
 CONV(pv_name);
 CONV(pv_hosts);	   /* smtp-hosts */
 CONV(pv_access);   /* http-access */
 CONV(pv_rotation); /* yes: daily */
-CONV(pv_address);  /* one IP */
+CONV(pv_interval); /* move-interval: a day or an hour */
+CONV(pv_records);  /* of accounting files */
 CONV(pv_arg);	   /* yes: what stands in `arg`; no: nothing */
 
 TAKE(pt_only);	   /* what Stoker does anyway is `arg` */
