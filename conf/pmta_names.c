@@ -158,6 +158,20 @@ static void need_source(struct pmta *im, struct pmta_stmt *by, const char *name)
 		 "nothing defines %s: [source %s] is made, which allows nothing", name, name);
 }
 
+static void need_patterns(struct pmta *im, struct pmta_stmt *by, const char *name)
+{
+	struct pmta_section *x = pmta_section_find(im, "pattern-list", name);
+
+	if (str_ieqz(str_of(name), "default") || (x && pmta_get(x, "reply")))
+		return;
+	x = pmta_section(im, "pattern-list", name, by);
+	pmta_set(im, NULL, x, "reply", "include default", true);
+	pmta_say(im, by, PMTA_APPROXIMATED,
+		 "nothing defines %s: [pattern-list %s] is made, which is the one that comes with "
+		 "Stoker",
+		 name, name);
+}
+
 static void need_names(struct pmta *im)
 {
 	static const char via[] = " via ";
@@ -174,6 +188,8 @@ static void need_names(struct pmta *im)
 			if (!strcmp(e->name, "default-virtual-mta") ||
 			    !strcmp(e->name, "virtual-mta"))
 				need_route(im, e->by, e->value);
+			else if (!strcmp(e->name, "smtp-pattern-list"))
+				need_patterns(im, e->by, e->value);
 			else if (!strcmp(e->name, "source"))
 				need_source(im, e->by, e->value);
 		}

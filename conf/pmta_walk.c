@@ -178,8 +178,8 @@ bool pmta_set(struct pmta *im, struct pmta_stmt *s, struct pmta_section *to, con
 
 static void cut_note(struct pmta *im, struct pmta_stmt *s)
 {
-	if (s->cut && s->verdict != PMTA_DROPPED)
-		pmta_say(im, s, PMTA_APPROXIMATED,
+	if (s->cut)
+		pmta_say(im, s, s->verdict > PMTA_APPROXIMATED ? s->verdict : PMTA_APPROXIMATED,
 			 "# begins a comment in PowerMTA, so the value ends before it");
 }
 
@@ -207,8 +207,7 @@ static void convert(struct pmta *im, struct pmta_stmt *s, const struct pmta_rule
 static void apply(struct pmta *im, struct pmta_stmt *s, const struct pmta_rule *r, struct str v)
 {
 	if (!v.n && r->conv)
-		pmta_say(im, s, PMTA_DROPPED, "it has no value%s",
-			 s->cut ? ": # begins a comment in PowerMTA" : "");
+		pmta_say(im, s, PMTA_DROPPED, "it has no value");
 	else if (r->conv && str_eqz(v, "\"\""))
 		pmta_say(im, s, PMTA_DROPPED,
 			 "it is cleared: where nothing is written, nothing is inherited");

@@ -328,6 +328,29 @@ static void names_that_nothing_defines_get_a_section_and_are_reported(void **sta
 	writes("smtp-source-host = 192.0.2.9 m.x.example\n");
 }
 
+static void pattern_lists_keep_their_order_and_lose_what_is_not_there(void **state)
+{
+	(void)state;
+	import(HOST "<smtp-pattern-list l>\nreply /too many, or/ "
+		    "mode=backoff,backoff-to-normal-after=1w\nreply // bounce-queue\n"
+		    "reply /x/ disable-source-ip,reenable-after=2h,defer-queue\nreply /y/ "
+		    "defer-queue\nreply /z#/ skip-mx\n"
+		    "reply z skip-mx\nreply /a(/ skip-mx\n</smtp-pattern-list>\n<domain "
+		    "d.example>\nsmtp-pattern-list l\n</domain>\n"
+		    "<domain e.example>\nsmtp-pattern-list none\n</domain>\n");
+	writes("[pattern-list l]\nreply = /too many, or/ mode=backoff for=7d\nreply = /.*/ "
+	       "bounce-queue\n"
+	       "reply = /x/ disable-source-ip for=2h\n\n");
+	says("p.conf:5: approximated: reply /x/");
+	says("p.conf:6: dropped: reply /y/ defer-queue: defer-queue is left out");
+	says("p.conf:7: dropped: reply /z: ");
+	says("# begins a comment");
+	says("p.conf:8: dropped: reply z skip-mx: write reply /REGEX/ ACTION");
+	says("p.conf:9: dropped: reply /a(/ skip-mx: ");
+	says("p.conf:15: approximated: smtp-pattern-list none");
+	writes("[pattern-list none]\nreply = include default\n");
+}
+
 static void wider_sources_are_written_into_narrower_ones(void **state)
 {
 	(void)state;
@@ -606,6 +629,7 @@ int main(void)
 		T(a_list_longer_than_a_line_may_be_is_not_cut_in_silence),
 		T(several_addresses_are_a_pool_and_its_limits_are_divided),
 		T(names_that_nothing_defines_get_a_section_and_are_reported),
+		T(pattern_lists_keep_their_order_and_lose_what_is_not_there),
 		T(wider_sources_are_written_into_narrower_ones),
 		T(rollups_and_queue_to_are_providers),
 		T(includes_are_read_where_they_stand),
