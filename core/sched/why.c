@@ -455,7 +455,7 @@ void why_site(struct sched *s, struct site *t, struct why *w)
 	int look = SITE_LOOK;
 
 	*w = (struct why){ .counts = SCOPE_COUNT };
-	say_plain(w, WHY_IDLE);
+	say_plain(w, s->loading && !t->queued ? WHY_LOADING : WHY_IDLE);
 	for (struct link *l = t->flows.next; l != &t->flows && look--; l = l->next) {
 		struct flow *f = LIST_OF(l, struct flow, on_site);
 		struct why one;

@@ -1,12 +1,16 @@
 """Each reason for not sending, made from its real cause, read as JSON and on the screen."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "console"))
 from harness import *
+from terminal import Terminal
 
 ONE = "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
 
 
 def why(m, name="test.example"):
-    rows = m.rows("queues", "--filter", name)
-    return rows[0]["why"] if rows else {}
+    return next((r["why"] for r in m.rows("queues") if r["domain"] == name), {})
 
 
 def send(m, n=5, at="test.example"):
@@ -16,23 +20,37 @@ def send(m, n=5, at="test.example"):
     c.close()
 
 
-def expect_why(m, code, name="test.example", timeout=20, fields=()):
+def expect_why(m, code, name="test.example", timeout=20, fields=(), site=True):
+    """In JSON, in the list's text and on the console, with what `fields` name; mail whose DNS fails has no site's row."""
     w = {}
 
     def there():
         nonlocal w
         w = why(m, name)
-        return w.get("code") == code
+        return w.get("code") == code and w.get("text") and all(f in w for f in fields)
     try:
         wait_for(code, there, timeout)
     except Failure:
-        raise Failure(f"why is {w}, wanted {code}")
-    expect(w.get("text"), f"no words: {w}")
-    for f in fields:
-        expect(f in w, f"why {code} lacks {f}: {w}")
+        raise Failure(f"why is {w}, wanted {code} with {fields}")
+    words = w["text"].split(",")[0][:14]
     screen = m.do("queues")
-    expect(w["text"].split(",")[0][:12] in screen or code in screen, f"the list does not show {w['text']!r}:\n{screen}")
+    expect(words in screen, f"the list does not show {w['text']!r}:\n{screen}")
+    if site:
+        read_on_console(m, words, w)
     return w
+
+
+def read_on_console(m, words, w):
+    """The words stand in the row, who set the limit below it, and the end on the site's own page."""
+    t = Terminal(m.scene, m.socket, columns=180)
+    t.wait("Queues > all")
+    t.until(lambda: any(words in line for line in t.screen.display[4:-3]), words)
+    if "origin" in w:
+        t.wait("by " + w["origin"])
+    if "until" in w and w["code"] != "rate":
+        t.send("\r")
+        t.until(lambda: " left" in t.text() and "SITE" not in t.text() or t.row_with("press it again") and t.send("\r"), "its end")
+    t.close()
 
 
 def scene(conf, script=None, zones=None, broken=(), receiver=True, mta="", **kw):
@@ -46,36 +64,27 @@ def scene(conf, script=None, zones=None, broken=(), receiver=True, mta="", **kw)
 @test()
 def rate_connections_total_and_flight(full):
     found = []
+    answer = threading.Event()
 
     def slow(se, verb, arg):
         if verb == "BODY":
-            threading.Event().wait(1.5)
+            answer.wait(30)
         return None
-    s, r, m = scene(ONE + "[domain test.example]\nmax-msg-rate = 6/min\n")
-    with s:
-        m.start()
-        send(m)
-        w = expect_why(m, "rate", fields=("limit", "counts", "origin"))
-        expect("stoker.ini:" in w["origin"], str(w))
-        found.append("rate")
-    s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 1\n", slow)
-    with s:
-        m.start()
-        send(m, 20)
-        expect_why(m, "connections", fields=("limit", "counts", "origin"))
-        found.append("connections")
-    s, r, m = scene(ONE, slow, mta="total-max-smtp-out = 1")
-    with s:
-        m.start()
-        send(m, 20)
-        w = expect_why(m, "total", fields=("limit",))
-        found.append("total")
-    s, r, m = scene(ONE, slow)
-    with s:
-        m.start()
-        send(m, 1)
-        expect_why(m, "in-flight")
-        found.append("in-flight")
+
+    def check(code, n, conf, script=None, fields=(), mta=""):
+        answer.clear()
+        s, r, m = scene(ONE + conf, script, mta=mta)
+        with s:
+            s.enders.append(answer.set)
+            m.start()
+            send(m, n)
+            w = expect_why(m, code, fields=fields)
+            expect("limit" not in fields or "stoker.ini:" in w["origin"], str(w))
+        found.append(code)
+    check("rate", 5, "[domain test.example]\nmax-msg-rate = 6/min\n", fields=("limit", "counts", "origin", "until"))
+    check("connections", 20, "[domain *]\nmax-smtp-out = 1\n", slow, fields=("limit", "counts", "origin"))
+    check("total", 20, "", slow, fields=("limit", "counts", "origin"), mta="total-max-smtp-out = 1")
+    check("in-flight", 1, "", slow)
     return ", ".join(found)
 
 
@@ -108,20 +117,61 @@ def backoff(full):
 
 
 @test()
+def idle_and_draining(full):
+    """Nothing waits; a stop that lets the flight end."""
+    answer = threading.Event()
+    s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 1\n", lambda se, v, a: answer.wait(30) and None if v == "BODY" else None)
+    with s:
+        s.enders.append(answer.set)
+        m.start()
+        answer.set()
+        send(m, 1)
+        expect_why(m, "idle")
+        answer.clear()
+        send(m, 10)
+        expect_why(m, "connections")
+        m.do("shutdown", "--yes")
+        expect_why(m, "draining")
+        answer.set()
+        expect(m.process.wait(40 * 4) == 0, "exit code")
+    return "idle, draining"
+
+
+@test(flavours=("plain",))
+def loading_after_a_kill(full):
+    """A queue that is through while the rest of the spool still loads. Mailboxes of two make that long enough to be read."""
+    s, r, m = scene(ONE, zones={"test.example": zone({"": "127.0.2.1", "big": "127.0.2.1"})}, env={"STOKER_TEST_MAILBOX": "2"})
+    with s:
+        m.start()
+        m.do("pause", "all")
+        send(m, 1)
+        smtp_source(m.port, 3000, size=200, rcpt="u@big.test.example")
+        m.kill9()
+        m.start()
+        wait_for("the first queue", lambda: m.rows("queues"))
+        m.do("pause", "big.test.example")
+        m.do("resume", "all")
+        wait_for("its message", lambda: r.messages)
+        expect_why(m, "loading")
+        expect(m.status()["spool"]["load_progress"] < 1, "all is loaded")
+    return "loading"
+
+
+@test()
 def dns_connect_and_no_source(full):
     found = []
     s, r, m = scene(ONE, broken=("broken.example",))
     with s:
         m.start()
         send(m, 2, "broken.example")
-        w = expect_why(m, "dns", "broken.example")
+        w = expect_why(m, "dns", "broken.example", fields=("until",), site=False)
         expect("SERVFAIL" in w["text"] or "SERVFAIL" in json.dumps(w), str(w))
         found.append("dns (SERVFAIL)")
     s, r, m = scene(ONE, receiver=False, defaults="[domain *]\nallow-private-mx = yes\nmin-backoff = 30s\nretry-recipients-after = 1s\n")
     with s:
         m.start()
         send(m, 2)
-        w = expect_why(m, "connect", timeout=30)
+        w = expect_why(m, "connect", timeout=30, fields=("until",))
         expect("refused" in w["text"], str(w))
         found.append("connect (closed port)")
     s, r, m = scene("[virtual-mta v1]\nsmtp-source-host = 203.0.113.7 m1.test.example\n")
@@ -140,6 +190,8 @@ def paused_resting_and_retry_wait(full):
     s, r, m = scene(ONE)
     with s:
         m.start()
+        send(m)
+        m.wait_drained()
         m.do("pause", "all")
         send(m)
         wait_for("the queue", lambda: m.rows("queues"))
