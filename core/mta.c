@@ -83,6 +83,8 @@ static void boxes_make(struct mta *m)
 	    getenv("STOKER_TEST_MAILBOX"); /* tests: every mailbox at this capacity */
 	if (forced)
 		mailbox_force_capacity((size_t)atoi(forced));
+	const char *slowly = getenv("STOKER_TEST_LOAD"); /* tests: see load_slowly */
+	m->load_slowly = slowly ? (size_t)atoi(slowly) : 0;
 	for (int i = 0; i < m->nio; i++) {
 		m->to_io[i] =
 		    box("to-io", sizeof(struct to_io), TO_IO_CAPACITY, m->sched, m->io[i]);

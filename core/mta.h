@@ -103,6 +103,8 @@ struct mta {
 	struct mailbox *outcomes; /* scheduler → spool: struct transaction *; never wakes the spool
 				     thread by itself */
 	size_t commit_credits;	  /* of each io thread */
+	size_t load_slowly; /* for tests: so many messages of the spool are loaded between two looks
+			       at its figures; 0: as fast as it goes */
 
 	int listener_fds[LISTENERS_MAX]; /* bound at start, one for each of conf->listeners */
 	uint32_t stopping;		 /* atomic */

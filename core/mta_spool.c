@@ -30,7 +30,8 @@ struct spool_thread {
 	us_t stats_at;
 	us_t state_at; /* what the state environment has buffered is committed then; 0: nothing */
 	bool loading;
-	bool preparing; /* a worker zero-fills a segment */
+	size_t load_credit; /* with load_slowly: messages until the next figures */
+	bool preparing;	    /* a worker zero-fills a segment */
 	bool flush_failed;
 	uint64_t last_event;
 	struct spool_stats told; /* what alarms were last raised for */
@@ -299,9 +300,17 @@ static bool load_step(struct spool_thread *t)
 	size_t r = room(t);
 	if (!t->loading)
 		return false;
-	if (r < 2)
-		return false; /* the scheduler's release wakes us */
-	if (spool_load(t->s, (unsigned)(r / 2 < LOAD_BATCH ? r / 2 : LOAD_BATCH), loaded, t))
+	if (r < 2) {
+		mailbox_want_room(t->me->mta->fresh, 2); /* the scheduler wakes us */
+		return false;
+	}
+	size_t n = r / 2 < LOAD_BATCH ? r / 2 : LOAD_BATCH;
+	if (t->me->mta->load_slowly && n > t->load_credit)
+		n = t->load_credit; /* the next tick brings more */
+	t->load_credit -= n < t->load_credit ? n : t->load_credit;
+	if (!n)
+		return false;
+	if (spool_load(t->s, (unsigned)n, loaded, t))
 		return true;
 	t->loading = false;
 	mta_post(t->me, t->me->mta->sched, (struct post){ .fn = sched_post_load_done });
@@ -329,6 +338,7 @@ static void stats(struct spool_thread *t, us_t now)
 {
 	struct spool_stats *s = malloc(sizeof *s);
 	t->stats_at = now + STATS_EVERY;
+	t->load_credit = t->me->mta->load_slowly;
 	if (!s)
 		return;
 	spool_stats(t->s, now, s);

@@ -35,6 +35,7 @@ struct mailbox {
 	uint64_t published;		      /* what tail says */
 	uint64_t head_seen;
 	struct spill spill;
+	size_t wanted;		    /* free slots to be woken for; 0: none */
 	struct mailbox_stats stats; /* but popped */
 
 	/* The consumer's. */
@@ -241,6 +242,24 @@ bool mailbox_drained(const struct mailbox *m)
 bool mailbox_has_spill(const struct mailbox *m)
 {
 	return m->spill.n > 0;
+}
+
+void mailbox_want_room(struct mailbox *m, size_t slots)
+{
+	m->wanted = slots;
+}
+
+/* The order is mailbox_flush's: the flag, then the look. */
+bool mailbox_has_wanted(struct mailbox *m)
+{
+	size_t wanted = m->wanted;
+
+	if (!wanted)
+		return false;
+	m->wanted = 0;
+	__atomic_store_n(&m->wants_room, 1, __ATOMIC_SEQ_CST);
+	m->head_seen = __atomic_load_n(&m->head, __ATOMIC_SEQ_CST);
+	return !m->spill.n && m->capacity - (size_t)(m->filled - m->head_seen) >= wanted;
 }
 
 bool mailbox_pop(struct mailbox *m, void *message)

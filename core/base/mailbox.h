@@ -22,8 +22,8 @@ struct waker {
 	void *arg;
 };
 /* Sets asleep; the thread must then look at its mailboxes once more before it blocks: mailbox_empty
- * of each it reads, mailbox_flush of each it writes that has spill. A wake-up that came before the
- * flag was set is only found so. */
+ * of each it reads, mailbox_flush of each it writes that has spill, mailbox_has_wanted of each. A
+ * wake-up that came before the flag was set is only found so. */
 void waker_sleep(struct waker *w);
 void waker_awake(struct waker *w);
 /* From any thread: wakes the owner if it sleeps. */
@@ -51,6 +51,11 @@ void mailbox_flush(struct mailbox *m);
  * something is spilled. */
 size_t mailbox_room(const struct mailbox *m);
 bool mailbox_has_spill(const struct mailbox *m);
+/* A producer that pushes nothing until there are `slots` free ones: it is woken when the consumer
+ * makes room. Holds for one sleep. */
+void mailbox_want_room(struct mailbox *m, size_t slots);
+/* With `asleep` set (see waker_sleep): what was wanted is there already. */
+bool mailbox_has_wanted(struct mailbox *m);
 /* True once the consumer has released everything that was ever pushed. */
 bool mailbox_drained(const struct mailbox *m);
 

@@ -260,9 +260,12 @@ static bool something_waits(struct loop *l)
 {
 	if (loop_stopping(l))
 		return true;
-	for (size_t i = 0; i < l->noutboxes; i++)
+	for (size_t i = 0; i < l->noutboxes; i++) {
 		if (mailbox_has_spill(l->outboxes[i]))
 			mailbox_flush(l->outboxes[i]);
+		if (mailbox_has_wanted(l->outboxes[i]))
+			return true;
+	}
 	for (size_t i = 0; i < l->ninboxes; i++)
 		if (!l->inboxes[i].blocked && !mailbox_empty(l->inboxes[i].m))
 			return true;

@@ -75,6 +75,7 @@ LINES = [
     ("why", "each why code from its real cause", [e2e("rate_connections_total_and_flight"), e2e("dns_connect_and_no_source"),
                                                    e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"), e2e("idle_and_draining"),
                                                    e2e("loading_after_a_kill"),
+                                                   e2e("loading_with_tiny_mailboxes_is_quick"),
                                                    unit("sched/test_why")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),

@@ -137,24 +137,40 @@ def idle_and_draining(full):
     return "idle, draining"
 
 
-@test(flavours=("plain",))
+@test()
 def loading_after_a_kill(full):
-    """A queue that is through while the rest of the spool still loads. Mailboxes of two make that long enough to be read."""
-    s, r, m = scene(ONE, zones={"test.example": zone({"": "127.0.2.1", "big": "127.0.2.1"})}, env={"STOKER_TEST_MAILBOX": "2"})
+    """A queue that is through while the rest of the spool still loads, made slow enough to be read."""
+    s, r, m = scene(ONE, zones={"test.example": zone({"": "127.0.2.1", "big": "127.0.2.1"})}, env={"STOKER_TEST_LOAD": "1"})
     with s:
         m.start()
         m.do("pause", "all")
         send(m, 1)
-        smtp_source(m.port, 3000, size=200, rcpt="u@big.test.example")
+        send(m, 300, at="big.test.example")
         m.kill9()
         m.start()
         wait_for("the first queue", lambda: m.rows("queues"))
-        m.do("pause", "big.test.example")
         m.do("resume", "all")
         wait_for("its message", lambda: r.messages)
         expect_why(m, "loading")
         expect(m.status()["spool"]["load_progress"] < 1, "all is loaded")
     return "loading"
+
+
+@test(flavours=("plain",))
+def loading_with_tiny_mailboxes_is_quick(full):
+    """The spool's thread is woken when there is room for more of it."""
+    s, r, m = scene(ONE, env={"STOKER_TEST_MAILBOX": "2"})
+    with s:
+        m.start()
+        m.do("pause", "all")
+        send(m, 200)
+        m.kill9()
+        m.start()
+        begun = time.monotonic()
+        wait_for("all of it", lambda: m.status()["spool"]["load_progress"] == 1, 40, 0.05)
+        took = time.monotonic() - begun
+        expect(took < 10, f"200 messages took {took:.1f} s; asleep until the next figures it is 25 s or more")
+    return "200 messages, two at a time"
 
 
 @test()

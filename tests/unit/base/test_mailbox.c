@@ -79,6 +79,17 @@ static bool sleep_until_room(struct side *s)
 	return ok;
 }
 
+static bool sleep_until_wanted(struct side *s)
+{
+	bool ok = true;
+
+	waker_sleep(&s->waker);
+	if (!mailbox_has_wanted(s->out))
+		ok = block(s);
+	waker_awake(&s->waker);
+	return ok;
+}
+
 static bool put(struct side *s, uint64_t number)
 {
 	struct message m = { number, ~number };
@@ -235,6 +246,35 @@ static void a_producer_that_waits_for_room_is_woken(void **state)
 	sem_destroy(&b.woken);
 }
 
+/* One that never spills: it fills the room there is and sleeps until there is some. */
+static void a_producer_that_wants_room_is_woken(void **state)
+{
+	struct side a, b;
+	uint64_t pushed = 0;
+	pthread_t thread;
+
+	(void)state;
+	side_init(&a);
+	side_init(&b);
+	a.out = b.in = mailbox_new("one-way", sizeof(struct message), 4, &a.waker, &b.waker);
+	assert_non_null(a.out);
+	assert_int_equal(pthread_create(&thread, NULL, drain, &b), 0);
+	while (pushed < MESSAGES) {
+		while (pushed < MESSAGES && mailbox_room(a.out) >= 2)
+			assert_true(put(&a, pushed++));
+		mailbox_flush(a.out);
+		assert_false(mailbox_has_spill(a.out));
+		mailbox_want_room(a.out, 2);
+		assert_true(sleep_until_wanted(&a));
+	}
+	mailbox_flush(a.out);
+	pthread_join(thread, NULL);
+	assert_int_equal(b.failed, 0);
+	mailbox_free(a.out);
+	sem_destroy(&a.woken);
+	sem_destroy(&b.woken);
+}
+
 static void count_wake(void *arg)
 {
 	++*(int *)arg;
@@ -316,6 +356,7 @@ int main(void)
 		cmocka_unit_test(two_threads_lose_nothing_at_capacity_2),
 		cmocka_unit_test(two_threads_lose_nothing_at_capacity_4_and_64),
 		cmocka_unit_test(a_producer_that_waits_for_room_is_woken),
+		cmocka_unit_test(a_producer_that_wants_room_is_woken),
 		cmocka_unit_test(the_consumer_is_woken_once_a_flush_and_only_asleep),
 		cmocka_unit_test(what_does_not_fit_waits_in_the_spill_in_order),
 		cmocka_unit_test(a_forced_capacity_holds_for_all_mailboxes),
