@@ -41,6 +41,17 @@ void name_index_sort(struct name_index *x)
 	qsort(x->v, (size_t)x->n, sizeof *x->v, by_key);
 }
 
+static const char **default_names(struct reading *r, const struct directive *d, int *n)
+{
+	struct value_in in = { .mem = &r->mem, .d = d, .text = str_of(d->def), .dir = "/" };
+	struct value v = { .names = { NULL, 0 } };
+
+	if (value_parse(&in, &v))
+		v.names.n = 0;
+	*n = v.names.n;
+	return v.names.v;
+}
+
 /* All values of a list, over its lines. */
 static void collect_names(struct reading *r, const struct directive *d,
 			  const struct conf_section *s, void *base)
@@ -48,6 +59,11 @@ static void collect_names(struct reading *r, const struct directive *d,
 	const char **v;
 	int n = 0, *count = (int *)(void *)((char *)base + d->count - 1);
 
+	if (d->def && !(d->flags & COMPUTED) && !section_entry(s, d)) {
+		v = default_names(r, d, count);
+		*(const char ***)(void *)((char *)base + d->field - 1) = v;
+		return;
+	}
 	for (const struct conf_entry *e = section_entry(s, d); e; e = e->next)
 		n += e->d == d ? e->v.names.n : 0;
 	v = mem_array(&r->mem, (size_t)n, sizeof *v);
@@ -234,4 +250,5 @@ void build(struct reading *r)
 	build_listeners(r);
 	resolve(r);
 	build_domains(r);
+	build_dkim(r);
 }

@@ -407,4 +407,5 @@ void check(struct reading *r)
 	check_limits(r);
 	check_tls(r);
 	check_patterns(r);
+	check_dkim(r);
 }

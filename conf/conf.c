@@ -22,6 +22,8 @@ void conf_unref(struct conf *c)
 		return;
 	if (c->tls)
 		c->tls_free(c->tls);
+	if (c->keys)
+		c->keys_free(c->keys);
 	c->magic = 0;
 	patterns_unref(c->patterns);
 	arena = c->priv->arena; /* it holds c itself */
@@ -95,6 +97,19 @@ int conf_provider_find(const struct conf *c, struct str name)
 int conf_source_find(const struct conf *c, struct str name)
 {
 	return name_index_find(&c->priv->sources, name);
+}
+
+int conf_dkim_for(const struct conf *c, struct str domain)
+{
+	for (;;) {
+		int i = name_index_find(&c->priv->dkim, domain);
+		const char *dot = i == CONF_NONE ? memchr(domain.p, '.', domain.n) : NULL;
+
+		if (!dot)
+			return i;
+		domain.n -= (size_t)(dot + 1 - domain.p);
+		domain.p = dot + 1;
+	}
 }
 
 /* The peer's address bytes; an IPv4 client on an IPv6 socket (::ffff:a.b.c.d) is an IPv4 client. */

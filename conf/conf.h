@@ -137,6 +137,19 @@ struct conf_mta {
 	int nname_servers;
 };
 
+struct conf_dkim {	    /* [dkim DOMAIN] */
+	const char *domain; /* normal form */
+	const char *selector, *key_file;
+	const char *second_selector, *second_key_file; /* both or neither (NULL) */
+	const char **headers;			       /* empty: what RFC 6376 5.4.1 recommends */
+	int nheaders;
+	const char **oversign;
+	int noversign;
+	us_t expire_after; /* US_NEVER */
+	bool must_sign;
+	struct origin origin, origin_key_file, origin_second_key_file, origin_must_sign;
+};
+
 struct conf_console {
 	const char *theme; /* "dark" */
 	const char *label, *label_color;
@@ -182,6 +195,13 @@ struct conf {
 	void *tls;
 	void (*tls_free)(void *tls);
 	struct patterns *patterns; /* compiled [pattern-list]s */
+	struct conf_dkim *dkim;	   /* by domain */
+	int ndkim;
+	/* What is made of the [dkim] sections once, beside the snapshot: the keys
+	 * (core/sign/keys.h). They live as long as it, and whoever holds a reference on it may use
+	 * them. */
+	void *keys;
+	void (*keys_free)(void *keys);
 	struct conf_private *priv; /* the sections, for settings, diff and dump */
 };
 
@@ -195,6 +215,9 @@ int conf_vmta_find(const struct conf *c, struct str name);
 int conf_pool_find(const struct conf *c, struct str name);
 int conf_provider_find(const struct conf *c, struct str name);
 int conf_source_find(const struct conf *c, struct str name);
+/* The [dkim] section of the domain (normal form) or of its nearest parent that has one; CONF_NONE.
+ */
+int conf_dkim_for(const struct conf *c, struct str domain);
 /* The longest CIDR that holds the address; CONF_NONE. */
 int conf_source_for(const struct conf *c, const struct sockaddr *peer);
 /* The provider that all these best-preference MX hosts (normal form) belong to, or that names the

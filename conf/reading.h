@@ -69,11 +69,12 @@ bool read_source(struct reading *r, struct source_file *f, const struct origin *
 struct conf_section *section_open(struct reading *r, struct str inside, const struct origin *at);
 void section_add(struct reading *r, struct conf_section *s, struct conf_entry *e);
 
-/* build.c, build_routes.c, build_domains.c: from sections to the arrays of struct conf, and their
- * indexes */
+/* build.c, build_routes.c, build_domains.c, build_dkim.c: from sections to the arrays of struct
+ * conf, and their indexes */
 void build(struct reading *r);
 void build_routes(struct reading *r);
 void build_domains(struct reading *r);
+void build_dkim(struct reading *r);
 /* Stores every value of the section, and defaults for what it does not set; s may be NULL. */
 void build_fields(struct reading *r, enum section_kind kind, const struct conf_section *s,
 		  void *base);
@@ -83,7 +84,7 @@ struct name_index name_index_make(struct reading *r, int n);
 void name_index_add(struct reading *r, struct name_index *x, const char *name, int i);
 void name_index_sort(struct name_index *x);
 int sections_of(const struct reading *r, enum section_kind kind);
-/* check.c, check_relay.c, check_limits.c: what no single line shows */
+/* check.c, check_relay.c, check_limits.c, check_dkim.c: what no single line shows */
 void check(struct reading *r);
 void check_relay(struct reading *r);
 void check_mx(struct reading *r);
@@ -94,6 +95,7 @@ void build_patterns_lists(struct reading *r);
 void check_patterns(struct reading *r);
 /* Compiles them all; NULL without memory. One reference is the caller's. */
 struct patterns *patterns_make(const struct conf_private *c);
+void check_dkim(struct reading *r);
 
 /* " (did you mean \"x\"?)" or "". */
 const char *did_you_mean(struct reading *r, const struct nearest *n);

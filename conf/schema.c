@@ -15,6 +15,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 			  "What holds for mail to these domains" },
 	[KIND_PATTERN_LIST] = { "pattern-list", "NAME", false,
 				"What receivers' replies mean; the first line that matches rules" },
+	[KIND_DKIM] = { "dkim", "DOMAIN", false,
+			"Keys that sign mail whose From is in this domain or below it" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -312,6 +314,34 @@ const struct directive directives[] = {
 	{ KIND_DOMAIN, "tls-min-version", TYPE_WORD, SET_TLS_MIN_VERSION,
 	  .field = AT(settings, tls_min_version), .def = "1.2", .words = tls_min_words,
 	  .help = "Oldest version of TLS that required and verify take" },
+	{ KIND_DOMAIN, "dkim-sign", TYPE_BOOL, SET_DKIM_SIGN, .field = AT(settings, dkim_sign),
+	  .def = "no",
+	  .help =
+	      "Sign with the [dkim] section of the From domain or of a parent, if there is one" },
+
+	{ KIND_DKIM, "selector", TYPE_NAME, .field = AT(conf_dkim, selector),
+	  .help = "The key's name: SELECTOR._domainkey.DOMAIN is its DNS record" },
+	{ KIND_DKIM, "key-file", TYPE_PATH, .field = AT(conf_dkim, key_file),
+	  .from = AT(conf_dkim, origin_key_file),
+	  .help = "Private key, PEM, RSA or Ed25519, that others can't read" },
+	{ KIND_DKIM, "second-selector", TYPE_NAME, .field = AT(conf_dkim, second_selector),
+	  .help = "Name of a second key, for a second signature" },
+	{ KIND_DKIM, "second-key-file", TYPE_PATH, .field = AT(conf_dkim, second_key_file),
+	  .from = AT(conf_dkim, origin_second_key_file),
+	  .help = "The second key, say Ed25519 beside RSA" },
+	{ KIND_DKIM, "headers", TYPE_HEADERS, LIST(conf_dkim, headers, nheaders), .flags = REPEATS,
+	  .help = "Header fields that are signed, From always; not written: those of RFC 6376" },
+	{ KIND_DKIM, "oversign", TYPE_HEADERS, LIST(conf_dkim, oversign, noversign),
+	  .flags = REPEATS,
+	  .def = "From To Subject Date Reply-To Cc Message-ID Content-Type List-Unsubscribe "
+		 "List-Unsubscribe-Post",
+	  .help = "Header fields that nobody can add one more of afterwards; empty: none" },
+	{ KIND_DKIM, "expire-after", TYPE_DURATION, .field = AT(conf_dkim, expire_after),
+	  .lo = US_PER_HOUR, .hi = 3650 * US_PER_DAY, .def = "never", .flags = NEVER_OK,
+	  .help = "How long a signature is good for" },
+	{ KIND_DKIM, "must-sign", TYPE_BOOL, .field = AT(conf_dkim, must_sign),
+	  .from = AT(conf_dkim, origin_must_sign), .def = "yes",
+	  .help = "Mail that can't be signed waits; no: it goes unsigned" },
 
 	{ KIND_PATTERN_LIST, "reply", TYPE_REPLY, .flags = REPEATS,
 	  .help =

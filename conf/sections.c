@@ -106,6 +106,19 @@ static bool domain_name(struct reading *r, struct str s, const struct origin *at
 	return true;
 }
 
+static bool dkim_name(struct reading *r, struct str s, const struct origin *at, struct header *h)
+{
+	char z[DOMAIN_SIZE];
+
+	if (!domain_normal(s, z)) {
+		error_at(r, at, "[dkim %.*s]: write the domain that signs, as example.com",
+			 shown(s), s.p);
+		return false;
+	}
+	h->name = mem_z(&r->mem, str_of(z));
+	return true;
+}
+
 static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 			const struct origin *at, struct header *h)
 {
@@ -127,6 +140,8 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 		return source_name(r, s, at, h);
 	case KIND_DOMAIN:
 		return domain_name(r, s, at, h);
+	case KIND_DKIM:
+		return dkim_name(r, s, at, h);
 	case KIND_VMTA:
 	case KIND_POOL:
 	case KIND_PROVIDER:

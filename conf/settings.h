@@ -42,6 +42,7 @@ enum setting_id { /* [domain] directives */
 		  SET_SMTP_STARTTLS,
 		  SET_USE_PLAINTEXT,
 		  SET_TLS_MIN_VERSION,
+		  SET_DKIM_SIGN,
 		  SET_COUNT
 };
 
@@ -98,7 +99,7 @@ struct route_host { /* one element of `route`, instead of MX */
 struct settings {
 	int provider, pool, vmta; /* what it was asked for; CONF_NONE */
 	int max_msg_per_connection, max_rcpt_per_message;
-	bool smtp_pipelining, use_rs, allow_private_mx;
+	bool smtp_pipelining, use_rs, allow_private_mx, dkim_sign;
 	enum ip_versions ip_versions;
 	const us_t *retry; /* wait after the n-th deferral; the last one repeats */
 	int nretry;	   /* 1 to RETRY_STEPS_MAX */

@@ -244,7 +244,7 @@ static void tls_start(struct mta *m)
 
 	buf_init(&out);
 	conf_problems_init(&problems);
-	if (!tls_attach(m->conf, &problems)) {
+	if (!tls_attach(m->conf, &problems) || !sign_keys_load(m->conf, &problems)) {
 		conf_problems_print(&problems, &out);
 		fatal("the configuration can't be used:\n%s", buf_z(&out));
 	}

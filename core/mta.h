@@ -15,6 +15,7 @@
 #include "core/net/resolver.h"
 #include "core/report/delivery_log.h"
 #include "core/sched/sched.h"
+#include "core/sign/keys.h"
 #include "core/smtp/client.h"
 #include "core/smtp/server.h"
 #include "core/spool/spool.h"

@@ -34,6 +34,7 @@ struct io_thread {
 	bool credit_news;
 	unsigned holds, held; /* bits from others; bits in force with our own stall */
 	struct timer second;
+	struct strmap unsigned_mail; /* domains with that alarm: rstr, also the key */
 	us_t rejected_window;
 	unsigned rejected_n;
 
@@ -272,6 +273,26 @@ static void env_read_chunk(void *arg, uint64_t session, uint64_t txn, struct bod
 	r->n = n;
 	mta_post(t->me, mta_body_worker(t->me->mta, session),
 		 (struct post){ .fn = worker_post_chunk, .p = r });
+}
+
+/* Mail that goes out unsigned although there is a key for it: an alarm for its domain, until the
+ * next message of that domain is signed. */
+static void env_signature(void *arg, const struct signature *g)
+{
+	struct io_thread *t = arg;
+	bool on = g->kind == SIGNATURE_FAILED && !g->must;
+	struct rstr *was = strmap_get(&t->unsigned_mail, rstr_str(g->domain));
+
+	if (on == (was != NULL) || !g->domain)
+		return;
+	if (on && !strmap_put(&t->unsigned_mail, rstr_str(g->domain), rstr_ref(g->domain)))
+		rstr_unref(g->domain); /* no memory: it is told again */
+	mta_alarm(t->me, "unsigned-mail", on, 3, g->domain->text, "mail of %s goes unsigned: %s",
+		  g->domain->text, rstr_str(g->reason).p);
+	if (!on) {
+		strmap_del(&t->unsigned_mail, rstr_str(g->domain));
+		rstr_unref(was);
+	}
 }
 
 /* ---- mailboxes ---- */
@@ -533,6 +554,21 @@ static void doors_conf(struct io_thread *t, const int *fds)
 			door_close(was[k]);
 }
 
+static void unsigned_mail_forget(struct io_thread *t)
+{
+	struct str key;
+	void *domain;
+	size_t pos = 0;
+
+	while (strmap_next(&t->unsigned_mail, &pos, &key, &domain)) {
+		mta_alarm(t->me, "unsigned-mail", false, 3, ((struct rstr *)domain)->text, "%s",
+			  "");
+		rstr_unref(domain);
+	}
+	strmap_free(&t->unsigned_mail);
+	strmap_init(&t->unsigned_mail);
+}
+
 void io_post_conf(struct member *to, struct post *p)
 {
 	struct io_thread *t = state(to);
@@ -541,6 +577,7 @@ void io_post_conf(struct member *to, struct post *p)
 	t->conf = c;
 	server_conf(t->server, c);
 	client_conf(t->client, c);
+	unsigned_mail_forget(t);
 	if (to->nth != 0)
 		return;
 	doors_conf(t, p->q);
@@ -644,6 +681,7 @@ void mta_io_wire(struct member *me)
 	me->state = t;
 	t->me = me;
 	t->conf = conf_ref(m->conf);
+	strmap_init(&t->unsigned_mail);
 	t->credits = m->commit_credits;
 	struct server_env se = { t,
 				 env_new_id,
@@ -657,7 +695,7 @@ void mta_io_wire(struct member *me)
 				 env_rejected,
 				 env_source_rate,
 				 env_closed };
-	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk };
+	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk, env_signature };
 	t->server = server_new(me->loop, &se);
 	t->client = client_new(me->loop, (uint32_t)me->nth, &ce, m->classifier);
 	if (!t->server || !t->client)

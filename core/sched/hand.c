@@ -271,6 +271,7 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c)
 	limits_clear(s, &all.l);
 	t->session = session->id;
 	t->patterns = patterns_ref(session->patterns);
+	t->dkim_sign = c->path->set->dkim_sign;
 	t->body = body_for_txn(s, m, m->live == n);
 	set_permits(s, f, t, spec != NULL);
 	send_txn(s, session, spec, t);

@@ -42,6 +42,7 @@ void transaction_free(struct transaction *t)
 	rstr_unref(t->mx_ip);
 	rstr_unref(t->tls);
 	patterns_unref(t->patterns);
+	rstr_unref(t->unsigned_by);
 	arena = t->arena;
 	arena_free(&arena);
 }

@@ -52,6 +52,7 @@ struct transaction {
 	struct rstr *queue; /* "gmail.com/pool-a" */
 	uint8_t ret;	    /* enum dsn_ret */
 	bool smtputf8, eightbit, dsn;
+	bool dkim_sign;
 	uint64_t size;
 	us_t received_at;
 	void *body; /* struct body *, one reference; NULL: to be loaded from `where` */
@@ -69,7 +70,10 @@ struct transaction {
 	struct rstr *vmta, *source_ip, *mx, *mx_ip,
 	    *tls;		   /* of the session; one reference each; NULL: none */
 	struct patterns *patterns; /* what the verdicts point into; one reference; NULL: none */
-	struct transaction *next;  /* for lists of the current owner */
+	/* It can't be signed and must: where that is written, "stoker.ini:12"; what came of it is
+	 * each recipient's reply. One reference; NULL: that is not so. */
+	struct rstr *unsigned_by;
+	struct transaction *next; /* for lists of the current owner */
 };
 /* NULL without memory. Arena first block sized for nrcpts. */
 struct transaction *transaction_new(uint32_t nrcpts);

@@ -382,7 +382,9 @@ void client_chunk(struct client *c, uint64_t session, uint64_t txn, struct buf *
 			buf_free(chunk);
 	} else {
 		k->reading = false;
-		if (chunk)
+		if (chunk && client_sign_reads(k))
+			client_sign_chunk(s, k, chunk);
+		else if (chunk)
 			client_body_chunk(s, k, chunk);
 		else
 			client_body_failed(s, k, error);
@@ -407,7 +409,14 @@ struct client *client_new(struct loop *l, uint32_t io_index, const struct client
 			      .env = *env,
 			      .classifier = classifier };
 	idmap_init(&c->sessions);
+	idmap_init(&c->signing);
 	buf_init(&c->out);
+	c->sign = sign_thread_new();
+	if (!c->sign) {
+		free(c);
+		return NULL;
+	}
+	loop_add_before_sleep(l, client_sign_pass, c);
 	return c;
 }
 
@@ -451,6 +460,8 @@ void client_free(struct client *c)
 		session_free(s);
 	}
 	idmap_free(&c->sessions);
+	idmap_free(&c->signing);
+	sign_thread_free(c->sign);
 	buf_free(&c->out);
 	tls_cache_free(c->tls_cache);
 	conf_unref(c->conf);

@@ -7,6 +7,7 @@
 #include "core/classify/classify.h"
 #include "core/net/io.h"
 #include "core/sched/handout.h"
+#include "core/sign/sign.h"
 #include "core/spool/spool.h"
 
 struct client_env {
@@ -20,13 +21,15 @@ struct client_env {
 	 * client_chunk. */
 	void (*read_chunk)(void *arg, uint64_t session, uint64_t txn, struct body *body,
 			   uint64_t offset, size_t n);
+	/* A message was signed, or could not be. Only while the call lasts. */
+	void (*signature)(void *arg, const struct signature *g);
 };
 struct client;
 struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env,
 			  const struct classifier *classifier);
 void client_free(struct client *c);
 /* The newest snapshot (a reference is taken): its TLS contexts serve the sessions that begin TLS
- * from now on. */
+ * from now on, and its keys sign. */
 void client_conf(struct client *c, struct conf *conf);
 /* A message from the scheduler; takes over spec and txn. */
 void client_to_io(struct client *c, struct to_io *m);

@@ -151,7 +151,7 @@ bool client_body_ready(struct session *s, struct slot *k)
 		s->c->env.load_body(s->c->env.arg, s->id, t->id, t->message, &t->where);
 	}
 	b = t->body;
-	if (!b || k->phase != PHASE_HELD)
+	if (!b || k->phase != PHASE_HELD || !client_sign_ready(s, k))
 		return false;
 	if (body_in_memory(b) || !b->size)
 		return true;
@@ -182,6 +182,7 @@ void client_body_clear(struct slot *k)
 	for (int i = 0; i < k->nchunks; i++)
 		buf_free(&k->chunk[i]);
 	k->nchunks = 0;
+	client_sign_clear(k);
 }
 
 /* Our fault: no lane may suffer for it, so it counts like a reply about this one recipient. */
@@ -201,10 +202,32 @@ void client_body_failed(struct session *s, struct slot *k, const char *error)
 
 /* ---- sending ---- */
 
+static void unref_signature(void *g)
+{
+	signature_unref(g);
+}
+
+/* In front of the message, once; no line of it begins with a dot. */
+static bool send_signature(struct session *s, struct slot *k)
+{
+	struct str header = client_sign_header(k);
+
+	if (!header.n || k->signature_sent)
+		return true;
+	k->signature_sent = true;
+	s->queued += header.n;
+	s->c->stats.bytes_out += header.n;
+	return io_write_ref(s->io, header, unref_signature, signature_ref(k->signature));
+}
+
 void client_body_send(struct session *s, struct slot *k)
 {
 	struct body *b = k->t->body;
 
+	if (!k->empty && !send_signature(s, k)) {
+		client_fail(s, true, "out of memory");
+		return;
+	}
 	if (k->empty) {
 		/* RFC 2920 3.1: 354 without a recipient; nothing but the end may follow */
 		k->bol = true;

@@ -1,7 +1,7 @@
 /* Inside the SMTP client only: one session (a connection and the transactions it holds), its states
  * and the queue of replies that are due. client.c opens and ends sessions, client_connect.c finds
- * an address that answers, client_txn.c writes envelopes, client_body.c messages, client_reply.c
- * reads what comes back and decides which state that means.
+ * an address that answers, client_sign.c signs, client_txn.c writes envelopes, client_body.c
+ * messages, client_reply.c reads what comes back and decides which state that means.
  *
  * A session holds a current transaction and at most one more, in two slots that take turns. Sending
  * runs ahead of the replies only as far as the queue of expected replies has room, and every
@@ -118,6 +118,10 @@ struct slot {
 	struct buf chunk[CLIENT_CHUNKS];
 	int nchunks;
 	bool bol;
+	/* DKIM */
+	struct sign_job *job;	     /* it is being signed */
+	struct signature *signature; /* what came of it */
+	bool signature_sent;
 };
 
 struct session {
@@ -181,7 +185,10 @@ struct client {
 	struct session *all, *gone;
 	int depth; /* calls into the client on the stack: sessions are freed when the last returns
 		    */
-	struct conf *conf; /* NULL: no TLS can be had */
+	struct conf *conf; /* NULL: no TLS can be had, and nothing signed */
+	struct sign_thread *sign;
+	struct sign_job *jobs, *last_job; /* that can take a step */
+	struct idmap signing;		  /* message -> the job that signs it */
 	struct tls_cache *tls_cache;
 	struct broken_tls broken[CLIENT_BROKEN_TLS]; /* by the address's hash */
 	struct buf out;				     /* commands being put together */
@@ -293,6 +300,19 @@ void client_body_chunk(struct session *s, struct slot *k, struct buf *chunk);
 /* Have the dot and all before it left? */
 bool client_dot_left(const struct session *s);
 void client_on_dot(struct session *s, struct slot *k, const struct reply *r);
+
+/* ---- client_sign.c ---- */
+/* True when MAIL may be written as far as DKIM is concerned; begins to sign otherwise. False too if
+ * it can't be signed and must: the transaction is over then. The body is there. */
+bool client_sign_ready(struct session *s, struct slot *k);
+/* The signatures as header fields; "" if there are none. */
+struct str client_sign_header(const struct slot *k);
+/* The read that is out is for signing. */
+bool client_sign_reads(const struct slot *k);
+void client_sign_chunk(struct session *s, struct slot *k, struct buf *chunk);
+void client_sign_clear(struct slot *k);
+/* A step of each job; true: there is more to do (loop_add_before_sleep). */
+bool client_sign_pass(void *client);
 
 /* ---- client_reply.c ---- */
 void client_io_event(struct io *io, enum io_event ev, void *arg);

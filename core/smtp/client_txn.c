@@ -145,8 +145,13 @@ void client_txn_hold(struct session *s, struct slot *k, struct transaction *t)
 	*k = (struct slot){ .t = t, .bol = true };
 	client_permits_seen(s, k);
 	refuse_unsafe(k);
-	if (k->phase == PHASE_HELD && !t->body)
-		client_body_ready(s, k);
+	if (k->phase == PHASE_HELD && (!t->body || t->dkim_sign))
+		client_body_ready(s, k); /* asked for, or signed, while the connection comes up */
+}
+
+static uint64_t bytes_to_send(const struct slot *k)
+{
+	return ((const struct body *)k->t->body)->size + client_sign_header(k).n;
 }
 
 /* NULL, or why this receiver can't have the message; the verdict is permanent. */
@@ -154,11 +159,12 @@ static struct rstr *refusal(const struct session *s, const struct slot *k, struc
 {
 	const struct body *b = k->t->body;
 	const char *mx = rstr_str(s->mx).p;
+	uint64_t size = bytes_to_send(k);
 
-	if (s->size_max && b->size > s->size_max) {
+	if (s->size_max && size > s->size_max) {
 		*v = client_verdict_own(CLASS_PERMANENT, "5.3.4", "size");
 		return rstr_newf("the message has %llu bytes, %s takes at most %llu",
-				 (unsigned long long)b->size, mx, (unsigned long long)s->size_max);
+				 (unsigned long long)size, mx, (unsigned long long)s->size_max);
 	}
 	if (k->t->smtputf8 && !s->smtputf8) {
 		*v = client_verdict_own(CLASS_PERMANENT, "5.6.7", "smtputf8");
@@ -260,7 +266,7 @@ static void put_mail(struct session *s, struct slot *k, struct buf *out)
 	buf_adds(out, t->sender);
 	buf_addc(out, '>');
 	if (s->size)
-		buf_addf(out, " SIZE=%llu", (unsigned long long)b->size);
+		buf_addf(out, " SIZE=%llu", (unsigned long long)bytes_to_send(k));
 	if (b->eightbit && s->eightbitmime)
 		buf_adds(out, STR_LIT(" BODY=8BITMIME"));
 	if (t->smtputf8)
@@ -463,8 +469,8 @@ void client_txn_ahead(struct session *s)
 
 	if (!k->t || k->phase != PHASE_HELD || !s->pipelining || s->need_rset || client_used_up(s))
 		return;
-	if (!k->t->body || !body_in_memory(k->t->body) || backlog(s) || early(s, k) ||
-	    permitted(s, k) < k->left)
+	if (!k->t->body || !body_in_memory(k->t->body) || !client_body_ready(s, k) || backlog(s) ||
+	    early(s, k) || permitted(s, k) < k->left)
 		return;
 	why = refusal(s, k, &v);
 	rstr_unref(why);

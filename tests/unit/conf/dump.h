@@ -104,6 +104,22 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 	}
 }
 
+static inline void dump_dkim(struct buf *b, const struct conf *c)
+{
+	for (int i = 0; i < c->ndkim; i++) {
+		const struct conf_dkim *d = &c->dkim[i];
+
+		buf_addf(b, "dkim %s %lld %d\n", d->domain, (long long)d->expire_after,
+			 d->must_sign);
+		dump_z(b, "selector", d->selector);
+		dump_z(b, "key", d->key_file);
+		dump_z(b, "selector2", d->second_selector);
+		dump_z(b, "key2", d->second_key_file);
+		dump_list(b, "headers", d->headers, d->nheaders);
+		dump_list(b, "oversign", d->oversign, d->noversign);
+	}
+}
+
 /* Without origins: those differ by line already. */
 static inline void dump_settings(struct buf *b, struct conf *c, const char *domain, int provider,
 				 int pool, int vmta)
@@ -111,13 +127,13 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 	struct settings_cache *sc = settings_cache_new(c);
 	const struct settings *s = settings_get(sc, str_of(domain), provider, pool, vmta);
 
-	buf_addf(b, "%d %d %d %d %d %d %lld %lld %lld %g %d %d %d %lld %d %d %d %d\n",
+	buf_addf(b, "%d %d %d %d %d %d %lld %lld %lld %g %d %d %d %lld %d %d %d %d %d\n",
 		 s->max_msg_per_connection, s->max_rcpt_per_message, s->smtp_pipelining, s->use_rs,
 		 s->allow_private_mx, (int)s->ip_versions, (long long)s->bounce_after,
 		 (long long)s->min_backoff, (long long)s->max_backoff, s->backoff_scale_factor,
 		 s->queue_priority, (int)s->send_dsn, (int)s->dsn_return,
 		 (long long)s->delay_dsn_after, (int)s->eightbit, (int)s->smtp_starttls,
-		 s->use_plaintext, (int)s->tls_min_version);
+		 s->use_plaintext, (int)s->tls_min_version, s->dkim_sign);
 	buf_addf(b, "%lld %lld %lld %lld %lld %lld\n", (long long)s->connect_timeout,
 		 (long long)s->greeting_timeout, (long long)s->command_timeout,
 		 (long long)s->data_timeout, (long long)s->data_done_timeout,
@@ -156,6 +172,7 @@ static inline void dump(struct buf *b, struct conf *c)
 	dump_mta(b, &c->mta);
 	dump_ways(b, c);
 	dump_patterns(b, c);
+	dump_dkim(b, c);
 	dump_z(b, "theme", k->theme);
 	dump_z(b, "label", k->label);
 	dump_z(b, "color", k->label_color);

@@ -408,6 +408,35 @@ static void tls_that_cannot_be_is_named(void **state)
 	RUN(odd, false);
 }
 
+#define SIGN "[domain *]\ndkim-sign = yes\n"
+#define KEY  "selector = a\nkey-file = k\n"
+static void keys_and_dkim_sign_belong_together(void **state)
+{
+	static const struct check_case errors[] = {
+		{ OUT IN SIGN "[dkim d.example]\nselector = a\n",
+		  "a.ini:10: error: [dkim d.example] needs key-file" },
+		{ OUT IN SIGN "[dkim d.example]\nkey-file = k\n",
+		  "a.ini:10: error: [dkim d.example] needs selector" },
+		{ OUT IN SIGN "[dkim d.example]\n" KEY "second-selector = b\n",
+		  "a.ini:12: error: [dkim d.example] needs second-key-file" },
+		{ OUT IN SIGN "[dkim d.example]\n" KEY "second-key-file = b\n",
+		  "a.ini:12: error: [dkim d.example] needs second-selector" },
+		{ OUT IN SIGN "[dkim d.example]\n" KEY "second-key-file = b\nsecond-selector = A\n",
+		  "a.ini:13: error: second-selector is the same as selector" },
+		{ OUT IN SIGN "[dkim *]\n" KEY, "a.ini:9: error: [dkim *]: write the domain" },
+	};
+	static const struct check_case warnings[] = {
+		{ OUT IN SIGN, "a.ini:8: warning: dkim-sign = yes, but there is no [dkim]" },
+		{ OUT IN "[dkim d.example]\n" KEY,
+		  "a.ini:7: warning: [dkim d.example] signs nothing" },
+		{ OUT IN SIGN "[dkim d.example]\n" KEY, NULL },
+	};
+
+	(void)state;
+	RUN(errors, true);
+	RUN(warnings, false);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -419,6 +448,7 @@ int main(void)
 		T(limits_that_another_makes_unreachable_are_named),
 		T(contradictions_between_lines_are_named),
 		T(tls_that_cannot_be_is_named),
+		T(keys_and_dkim_sign_belong_together),
 		T(a_missing_include_is_not_followed_by_errors_about_what_it_may_define),
 		T(a_pattern_of_a_shipped_provider_is_said),
 		T(the_example_and_the_shipped_providers_are_clean),

@@ -42,6 +42,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_POOL] = "[virtual-mta-pool q]",
 	[KIND_PROVIDER] = "[provider p]",
 	[KIND_DOMAIN] = "[domain d.example]",
+	[KIND_DKIM] = "[dkim d.example]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
@@ -144,6 +145,15 @@ static const struct sample {
 	{ KIND_DOMAIN, "smtp-starttls", "verify", "requred" },
 	{ KIND_DOMAIN, "use-plaintext", "no", "never" },
 	{ KIND_DOMAIN, "tls-min-version", "1.3", "1.4" },
+	{ KIND_DOMAIN, "dkim-sign", "yes", "always" },
+	{ KIND_DKIM, "selector", "t1", "a b" },
+	{ KIND_DKIM, "key-file", "/k1", NULL },
+	{ KIND_DKIM, "second-selector", "t2", "a/b" },
+	{ KIND_DKIM, "second-key-file", "/k2", NULL },
+	{ KIND_DKIM, "headers", "From, X-A", "From:" },
+	{ KIND_DKIM, "oversign", "From, X-B", "X B:" },
+	{ KIND_DKIM, "expire-after", "10d", "1s" },
+	{ KIND_DKIM, "must-sign", "no", "never" },
 	{ KIND_CONSOLE, "theme", "light", "../x" },
 	{ KIND_CONSOLE, "label", "\"PROD ; one\"", "0123456789012345678901234567890123456789x" },
 	{ KIND_CONSOLE, "label-color", "red", "rde" },
@@ -173,11 +183,19 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 	bool route = kind == KIND_MTA && strncmp(line, "default-virtual-mta", 19) == 0;
 	bool tls = kind == KIND_LISTENER && strncmp(line, "tls =", 5) == 0;
 
-	snprintf(out, 4096, "%s%s%s%s%s%s\n%s\n", ground, members ? "" : "members = v\n",
+	static const char *const key[] = { "selector", "key-file", "second-selector",
+					   "second-key-file" };
+	char needs[200] = "";
+
+	for (int i = 0; i < 4 && kind == KIND_DKIM; i++)
+		if (strncmp(line, key[i], strlen(key[i])) != 0)
+			snprintf(needs + strlen(needs), sizeof needs - strlen(needs), "\n%s = x%d",
+				 key[i], i);
+	snprintf(out, 4096, "%s%s%s%s%s%s%s\n%s\n", ground, members ? "" : "members = v\n",
 		 hostname ? "[mta]\n" : "[mta]\nhostname = mx.example.com\n",
 		 route ? "" : "default-virtual-mta = v\n",
 		 tls ? "[listener 127.0.0.1:2525]\ntls-certificate = /c\ntls-key = /k\n" : "",
-		 headers[kind], line);
+		 headers[kind], needs, line);
 }
 
 static bool reads(enum section_kind kind, const char *line, struct buf *out)
@@ -216,7 +234,8 @@ static void every_directive_changes_the_snapshot(void **state)
 		bool same;
 
 		snprintf(line, sizeof line, "%s =", d->name);
-		if (!strcmp(d->name, "members") ||
+		if (!strcmp(d->name, "members") || strstr(d->name, "selector") ||
+		    strstr(d->name, "key-file") ||
 		    (d->kind == KIND_MTA && d->type == TYPE_ROUTE_NAME))
 			snprintf(line, sizeof line, "%s = v", d->name); /* needed */
 		if (!reads(d->kind, line, &without))
@@ -365,7 +384,15 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_true(s->retry[5] == 4 * US_PER_HOUR);
 	assert_true(s->bounce_after == 108 * US_PER_HOUR);
 	assert_true(s->delay_dsn_after == US_NEVER);
+	assert_false(s->dkim_sign);
 	settings_cache_free(sc);
+	world_read(&w, BASE "[dkim d.example]\nselector = s\nkey-file = k\n");
+	assert_int_equal(w.c->ndkim, 1);
+	assert_true(w.c->dkim[0].must_sign);
+	assert_true(w.c->dkim[0].expire_after == US_NEVER);
+	assert_int_equal(w.c->dkim[0].nheaders, 0);
+	assert_int_equal(w.c->dkim[0].noversign, 10);
+	assert_string_equal(w.c->dkim[0].oversign[9], "List-Unsubscribe-Post");
 }
 
 static void unknown_words_are_refused_with_the_nearest_one(void **state)
@@ -395,7 +422,8 @@ static void unknown_words_are_refused_with_the_nearest_one(void **state)
 		  "there is no virtual MTA or pool \"deflaut\": did you mean \"default\"?" },
 		/* directives that Stoker's next versions may have are unknown words today */
 		{ "[mta]\nhttp-mgmt-port = 8080\n", "has no directive http-mgmt-port" },
-		{ "[dkim example.com]\nselector = s\n", "a.ini:7: error: [dkim]" },
+		{ "[dkmi example.com]\nselector = s\n",
+		  "a.ini:7: error: [dkmi]: there is no such section: did you mean \"dkim\"?" },
 	};
 	char text[512];
 

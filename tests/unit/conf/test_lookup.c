@@ -213,6 +213,34 @@ static void route_elements_keep_their_order_over_lines(void **state)
 	settings_cache_free(sc);
 }
 
+static void mail_is_signed_for_its_domain_or_the_nearest_parent(void **state)
+{
+	static const struct {
+		const char *domain, *dkim;
+	} cases[] = {
+		{ "x.example", "x.example" },
+		{ "a.x.example", "x.example" },
+		{ "b.a.x.example", "x.example" },
+		{ "c.x.example", "c.x.example" },
+		{ "d.c.x.example", "c.x.example" },
+		{ "y.example", NULL },
+		{ "example", NULL },
+		{ "xx.example", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	world_read(&w, BASE "[dkim X.example]\nselector = s\nkey-file = k\n"
+			    "[dkim c.x.example]\nselector = s\nkey-file = k\n");
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		int d = conf_dkim_for(w.c, str_of(cases[i].domain));
+
+		assert_int_equal(d == CONF_NONE, cases[i].dkim == NULL);
+		if (cases[i].dkim)
+			assert_string_equal(w.c->dkim[d].domain, cases[i].dkim);
+	}
+}
+
 static void *read_snapshot(void *arg)
 {
 	struct conf *c = arg;
@@ -258,6 +286,7 @@ int main(void)
 		T(source_hosts_of_mta_make_a_pool),
 		T(name_servers_have_the_resolvers_form),
 		T(route_elements_keep_their_order_over_lines),
+		T(mail_is_signed_for_its_domain_or_the_nearest_parent),
 		T(threads_share_a_snapshot),
 	};
 

@@ -96,6 +96,7 @@ struct world {
 
 	struct job jobs[8192];
 	size_t njobs;
+	int signatures[3]; /* told, by kind */
 	struct from_io *log;
 	size_t nlog, caplog;
 	struct receiver *receivers[RECEIVERS_MAX];
@@ -284,11 +285,18 @@ static inline void world_wait(struct world *w, bool (*until)(struct world *w, co
 	assert_true(world_wait_quietly(w, until, arg, 20 * US_PER_S));
 }
 
+static inline void on_signature(void *arg, const struct signature *g)
+{
+	struct world *w = arg;
+
+	w->signatures[g->kind]++;
+}
+
 static inline struct world *world_new(void)
 {
 	static bool once;
 	struct world *w = calloc(1, sizeof *w);
-	struct client_env env = { w, to_sched, load_body, read_chunk };
+	struct client_env env = { w, to_sched, load_body, read_chunk, on_signature };
 	struct errbuf e;
 
 	if (!once) {
