@@ -71,6 +71,7 @@ struct rcpt *due_behind(struct rcpt *root, us_t due, uint64_t msg, uint32_t pos)
 
 /* ---- recipient.c ---- */
 void rcpt_enter(struct sched *s, struct rcpt *r, us_t due);
+void rcpt_arrived(struct sched *s, const struct rcpt *r);
 void rcpt_wait(struct sched *s, struct rcpt *r, us_t due);
 void rcpt_ready(struct sched *s, struct rcpt *r, bool at_front);
 void rcpt_out(struct sched *s, struct rcpt *r, struct flight *f);
@@ -94,6 +95,9 @@ struct counts {
 	uint32_t delivered, deferred, bounced;
 	struct rstr *reply; /* borrowed; NULL: none */
 };
+struct means { /* recipients a second: gone for good, arrived */
+	float out, in;
+};
 struct percents {
 	float delivered, transient, permanent; /* negative: too few */
 };
@@ -102,7 +106,10 @@ void tally_count(struct sched *s, struct tally *y, const struct counts *c);
 void tally_release(struct sched *s, struct tally *y);
 void tally_free(struct sched *s, struct tally *y);
 float tally_rate(const struct tally *y, us_t now);
-float tally_mean(const struct tally *y, us_t now);
+/* So many came to wait here; y may be NULL. */
+void tally_arrived(struct sched *s, struct tally *y, uint32_t n);
+/* Over the last two minutes, or since the first attempt if that is less. */
+void tally_means(const struct tally *y, us_t now, struct means *out);
 void tally_percents(const struct tally *y, us_t now, struct percents *out);
 void tally_trend(const struct tally *y, us_t now, uint16_t out[TREND_STEPS]);
 void traffic_second(struct sched *s, int most);

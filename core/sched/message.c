@@ -214,6 +214,8 @@ static bool rcpts_enter(struct sched *s, struct msg *m, const struct sched_messa
 			dsn_again(s, r, ri);
 		else
 			rcpt_enter(s, r, ri->due);
+		if (!ri->report && !in->loaded)
+			rcpt_arrived(s, r);
 	}
 	return true;
 }

@@ -184,6 +184,7 @@ static void enter_site(struct sched *s, struct queue *q, struct site *site)
 	site->due += q->ready;
 	site->in_flight += q->in_flight;
 	site->nqueues++;
+	tally_arrived(s, site->tally, q->queued);
 	row_dirty(s, &site->row);
 }
 

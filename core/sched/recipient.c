@@ -162,6 +162,17 @@ static void enter_queue(struct sched *s, struct rcpt *r, us_t due)
 		rcpt_wait(s, r, due);
 }
 
+/* It adds to what waits here, for the ETA. */
+void rcpt_arrived(struct sched *s, const struct rcpt *r)
+{
+	const struct queue *q = r->queue;
+
+	tally_arrived(s, q->tally, 1);
+	tally_arrived(s, rcpt_msg(r)->job->tally, 1);
+	if (q->site)
+		tally_arrived(s, q->site->tally, 1);
+}
+
 void rcpt_enter(struct sched *s, struct rcpt *r, us_t due)
 {
 	rcpt_msg(r)->live++;
@@ -221,4 +232,5 @@ void rcpt_move(struct sched *s, struct rcpt *r, struct queue *to)
 	r->queue = to;
 	r->prefer = 0;
 	enter_queue(s, r, due);
+	rcpt_arrived(s, r);
 }

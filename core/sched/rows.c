@@ -171,35 +171,78 @@ static void fill_traffic(const struct tally *y, us_t now, struct row_traffic *t)
 	t->rate = tally_rate(y, now);
 }
 
-/* Queued / (out - in) would need the inflow of each queue; what leaves for good a second, over two
- * minutes, is net of retries. */
-static void fill_eta(uint64_t queued, uint64_t due, const struct tally *y, us_t now,
-		     const struct why *w, us_t *eta, uint8_t *state)
+static uint32_t count_links(const struct link *head)
 {
-	float out = tally_mean(y, now);
+	uint32_t n = 0;
+
+	for (const struct link *l = head->next; l != head; l = l->next)
+		n++;
+	return n;
+}
+
+/* What went out is no measure for a limit that is lower now. A limit of each lane or domain counts
+ * as often as there are some. */
+static float capped(float out, const struct why *w, const struct site *t, uint32_t domains)
+{
+	float limit = w->limit;
+
+	if (w->code != WHY_RATE || str_istarts(rstr_str(w->text), "connect ") || !(limit > 0))
+		return out;
+	switch ((enum limit_scope)w->counts) {
+	case SCOPE_LANE:
+	case SCOPE_VMTA:
+		limit *= t ? (float)count_links(&t->lanes) : 0;
+		break;
+	case SCOPE_DOMAIN:
+	case SCOPE_POOL:
+		limit *= (float)domains;
+		break;
+	case SCOPE_PROVIDER:
+	case SCOPE_TOTAL:
+	case SCOPE_COUNT:
+		break;
+	}
+	return limit > 0 && limit < out ? limit : out;
+}
+
+/* Less than leaves in so many seconds is no backlog: it is on its way through, however much
+ * follows it. */
+enum { ETA_TRANSIT_S = 10 };
+
+struct eta_of {
+	uint64_t queued, due;
+	const struct tally *tally;
+	const struct site *site; /* NULL: not known, or several */
+	uint32_t domains;
+};
+
+/* Queued / (out - in); COMMANDS.md, "ETA". */
+static void fill_eta(const struct eta_of *x, us_t now, const struct why *w, us_t *eta,
+		     uint8_t *state)
+{
+	struct means mean;
+	float out, net;
 
 	*eta = 0;
-	if (!queued) {
-		*state = ETA_IDLE;
-		return;
-	}
-	if (w->code == WHY_PAUSED) { /* what left before the pause says nothing */
-		*state = ETA_IDLE;
-		return;
-	}
-	if (w->code == WHY_PAUSED || w->code == WHY_NO_SOURCE) {
+	*state = ETA_IDLE;
+	if (!x->queued || w->code == WHY_PAUSED)
+		return; /* what left before a pause says nothing */
+	tally_means(x->tally, now, &mean);
+	out = capped(mean.out, w, x->site, x->domains);
+	if (w->code == WHY_NO_SOURCE) {
 		*state = ETA_NEVER; /* what went out before says nothing now */
 		return;
 	}
-	if (out <= 0) {
-		*state = w->code == WHY_RETRY_WAIT || w->code == WHY_IN_FLIGHT ||
-				 (w->code == WHY_READY && due)
-			     ? ETA_IDLE
-			     : ETA_NEVER;
+	if (!(out > 0)) {
+		if (w->code != WHY_RETRY_WAIT && w->code != WHY_IN_FLIGHT &&
+		    (w->code != WHY_READY || !x->due))
+			*state = ETA_NEVER;
 		return;
 	}
-	*state = ETA_OK;
-	*eta = (us_t)((double)queued / (double)out * (double)US_PER_S);
+	net = (float)x->queued < out * ETA_TRANSIT_S ? out : out - mean.in;
+	*state = net > 0.001F ? ETA_OK : ETA_NEVER;
+	if (*state == ETA_OK)
+		*eta = (us_t)((double)x->queued / (double)net * (double)US_PER_S);
 }
 
 static uint8_t state_of_why(const struct why *w, uint64_t queued)
@@ -256,7 +299,8 @@ static void fill_queue(struct sched *s, struct queue *q, struct row *r)
 	x->t.connections = connections_of(q);
 	x->oldest = q->oldest ? rcpt_msg(q->oldest)->received_at : 0;
 	x->next_attempt = first ? first->tree.due : 0;
-	fill_eta(q->queued, q->ready, q->tally, s->now, &r->why, &x->eta, &x->eta_state);
+	fill_eta(&(struct eta_of){ q->queued, q->ready, q->tally, q->site, 1 }, s->now, &r->why,
+		 &x->eta, &x->eta_state);
 	tally_trend(q->tally, s->now, x->trend);
 	x->site = q->site ? q->site->row.id : 0;
 	x->stale_mx = q->hosts && q->hosts->stale;
@@ -286,15 +330,6 @@ static void fill_ages(const struct site *t, struct row_queue *x)
 			x->next_attempt = first->tree.due;
 		x->stale_mx |= q->hosts && q->hosts->stale;
 	}
-}
-
-static uint32_t count_links(const struct link *head)
-{
-	uint32_t n = 0;
-
-	for (const struct link *l = head->next; l != head; l = l->next)
-		n++;
-	return n;
 }
 
 /* What holds besides the answer to "why": the first of down, paused, disabled, backoff, resting. */
@@ -331,7 +366,8 @@ static void fill_site(struct sched *s, struct site *t, struct row *r)
 	fill_traffic(t->tally, s->now, &x->t);
 	x->t.connections = t->conn ? (uint32_t)t->conn->used : 0;
 	fill_ages(t, x);
-	fill_eta(t->queued, t->due, t->tally, s->now, &r->why, &x->eta, &x->eta_state);
+	fill_eta(&(struct eta_of){ t->queued, t->due, t->tally, t, t->nqueues }, s->now, &r->why,
+		 &x->eta, &x->eta_state);
 	tally_trend(t->tally, s->now, x->trend);
 	x->domains = t->nqueues;
 	x->lanes = count_links(&t->lanes);
@@ -464,7 +500,8 @@ static void fill_job(struct sched *s, struct job *j, struct row *r)
 	x->queued = j->queued;
 	fill_traffic(j->tally, s->now, &x->t);
 	x->first_at = j->first_at;
-	fill_eta(j->queued, j->queued, j->tally, s->now, &r->why, &x->eta, &x->eta_state);
+	fill_eta(&(struct eta_of){ j->queued, j->queued, j->tally, NULL, 1 }, s->now, &r->why,
+		 &x->eta, &x->eta_state);
 	x->user = rstr_ref(j->user);
 }
 

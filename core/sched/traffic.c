@@ -8,9 +8,10 @@ struct traffic {
 	struct link active;	  /* in sched.active */
 	struct tally *tally;	  /* whose */
 	uint32_t second, visited; /* newest second counted; last one looked at */
+	uint32_t since;		  /* the second in which it began */
 	uint32_t by_second[SECONDS];
 	struct {
-		uint32_t attempts, delivered, deferred;
+		uint32_t attempts, delivered, deferred, arrived;
 	} step[STEPS];
 };
 
@@ -63,7 +64,7 @@ static struct traffic *window_get(struct sched *s, struct tally *y)
 		if (!y->window)
 			return NULL;
 		y->window->tally = y;
-		y->window->second = seconds(s->now);
+		y->window->second = y->window->since = seconds(s->now);
 		list_add(&s->active, &y->window->active);
 	}
 	advance(y->window, s->now);
@@ -142,18 +143,41 @@ float tally_rate(const struct tally *y, us_t now)
 	return (float)n / RATE_S;
 }
 
-/* Two-minute mean, for the ETA. */
-float tally_mean(const struct tally *y, us_t now)
+/* Where nothing moves there is no window, and no ETA that would need the inflow: none is made for
+ * it. */
+void tally_arrived(struct sched *s, struct tally *y, uint32_t n)
 {
 	struct traffic *t = y ? y->window : NULL;
-	uint64_t n = 0;
 
 	if (!t)
-		return 0;
+		return;
+	advance(t, s->now);
+	t->step[t->second / STEP_S % STEPS].arrived += n;
+}
+
+void tally_means(const struct tally *y, us_t now, struct means *out)
+{
+	struct traffic *t = y ? y->window : NULL;
+	uint64_t left = 0, arrived = 0;
+	uint32_t steps;
+
+	*out = (struct means){ 0 };
+	if (!t)
+		return;
 	advance(t, now);
-	for (uint32_t i = 1; i <= TREND_STEPS; i++)
-		n += t->step[(t->second / STEP_S + STEPS - i) % STEPS].attempts;
-	return (float)n / (TREND_STEPS * STEP_S);
+	steps = t->second / STEP_S - t->since / STEP_S;
+	if (steps > TREND_STEPS)
+		steps = TREND_STEPS;
+	for (uint32_t i = 1; i <= steps; i++) {
+		uint32_t k = (t->second / STEP_S + STEPS - i) % STEPS;
+
+		left += t->step[k].attempts - t->step[k].deferred;
+		arrived += t->step[k].arrived;
+	}
+	if (!steps)
+		return;
+	out->out = (float)left / (float)(steps * STEP_S);
+	out->in = (float)arrived / (float)(steps * STEP_S);
 }
 
 static float of_last(const struct tally *y)
