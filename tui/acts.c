@@ -104,6 +104,15 @@ const struct row *act_row(struct oper *op, struct table **table)
 	return table_row(t);
 }
 
+/* NULL: no row is tagged, the cursor's is meant. */
+static struct table *tagged_table(struct oper *op)
+{
+	struct view *v = operator_view(op);
+	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
+
+	return t && t->ntags ? t : NULL;
+}
+
 /* An override is named by its number. */
 static void row_target(const struct table *t, const struct row *r, struct buf *out)
 {
@@ -232,7 +241,8 @@ void act_simple(struct oper *op, int which)
 
 	if (!operator_may_act(op))
 		return;
-	r = act_row(op, &t);
+	t = tagged_table(op);
+	r = t ? table_row(t) : act_row(op, &t);
 	if (!r && !(t && t->ntags))
 		return;
 	v = verb_of(t->list, which);

@@ -3,6 +3,7 @@
 
 #include "tui/keymap.h"
 #include "tui/operator.h"
+#include "tui/text_pane.h"
 
 enum { COMPACT_ROWS = 8, COMPACT_COLS = 40, BAR_ROWS = 10 };
 
@@ -50,7 +51,7 @@ static void add_row_words(struct segs *s, const struct row *r, const struct tz *
 		segs_add(s, STYLE_TEXT, 0, "%s", r->why.text->text);
 	}
 	if (r->why.origin && r->why.origin->len)
-		segs_add(s, STYLE_DIM, 1, "by %s", r->why.origin->text);
+		segs_add(s, STYLE_DIM, 1, "by %s", origin_name(r->why.origin->text));
 }
 
 static void draw_echo(struct oper *op, struct canvas *c, int y, us_t now)

@@ -28,14 +28,23 @@ static const char *text(const json_t *o, const char *key)
 
 /* ---- limits ---- */
 
+const char *origin_name(const char *origin)
+{
+	size_t path = strcspn(origin, ": ");
+
+	while (path && origin[path - 1] != '/')
+		path--;
+	return origin + path;
+}
+
 static void origin_text(const json_t *o, char *out, size_t cap)
 {
 	const json_t *origin = json_object_get(o, "origin");
 
 	if (json_is_string(origin))
-		snprintf(out, cap, "%s", json_string_value(origin));
+		snprintf(out, cap, "%s", origin_name(json_string_value(origin)));
 	else if (json_object_get(origin, "file"))
-		snprintf(out, cap, "%s:%d %s", text(origin, "file"),
+		snprintf(out, cap, "%s:%d %s", origin_name(text(origin, "file")),
 			 (int)json_integer_value(json_object_get(origin, "line")),
 			 text(origin, "section"));
 	else

@@ -12,6 +12,9 @@ struct text_pane {
 	int n, top;
 };
 void text_pane_free(struct text_pane *p);
+/* "/etc/stoker/stoker.ini:12 [domain gmail.com]" without the folders: line and section are what one
+ * looks for, and the end of a line is what is cut. Inside `origin`. */
+const char *origin_name(const char *origin);
 /* Every limit that counts for its lanes, with what is used of it and the line that set it; each
  * once. */
 void text_pane_limits(struct text_pane *p, struct str detail);

@@ -203,7 +203,7 @@ static const struct field override_fields[] = {
 	{ "target", "TARGET", "to what", V_TEXT, 22, 0, false, true, true, get_target },
 	{ "was", "WAS", "before", V_TEXT, 10, 5, false, true, false, get_was },
 	{ "now", "NOW", "since", V_TEXT, 10, 2, false, true, true, get_now },
-	{ "until", "UNTIL", "when it ends", V_TIME, 11, 0, false, true, false, get_until },
+	{ "until", "UNTIL", "when it ends or ended", V_TIME, 11, 0, false, true, false, get_until },
 	{ "ended_at", "ENDED", "when it was ended", V_TIME, 11, 6, false, true, false,
 	  get_ended_at },
 	{ "ended_by", NULL, "who ended it", V_TEXT, 8, 0, false, true, false, get_ended_by },

@@ -495,7 +495,10 @@ void get_made_at(const struct row *r, us_t now, struct value *out)
 void get_until(const struct row *r, us_t now, struct value *out)
 {
 	(void)now;
-	put_time(out, r->override.act ? 0 : r->override.until);
+	/* Of one that has ended: when it did. */
+	put_time(out, r->override.act	     ? 0
+		      : r->override.ended_at ? r->override.ended_at
+					     : r->override.until);
 }
 
 void get_ended_at(const struct row *r, us_t now, struct value *out)

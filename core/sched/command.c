@@ -527,12 +527,14 @@ static void do_drain(struct sched *s, const struct sched_cmd *c)
 
 static void do_conf(struct sched *s, const struct sched_cmd *c)
 {
+	struct sched_cmd said = *c;
 	struct buf b;
 
 	buf_init(&b);
-	buf_adds(&b, c->reason);
+	buf_adds(&b, c->reason); /* "#2" */
 	override_act(s, c, "reload", buf_z(&b));
-	echo(s, c, "applied a configuration", "");
+	said.reason = STR_LIT("");
+	echo(s, &said, "applied configuration", buf_z(&b));
 	buf_free(&b);
 	reply_text(s, c->id, EXIT_DONE, rstr_newf("noted"));
 }

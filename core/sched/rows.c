@@ -186,8 +186,8 @@ static float capped(float out, const struct why *w, const struct site *t, uint32
 {
 	float limit = w->limit;
 
-	if (w->code != WHY_RATE || str_istarts(rstr_str(w->text), "connect ") || !(limit > 0))
-		return out;
+	if (w->code != WHY_RATE || !(limit > 0) || str_istarts(rstr_str(w->text), "connect"))
+		return out; /* a rate of connections: each may carry many */
 	switch ((enum limit_scope)w->counts) {
 	case SCOPE_LANE:
 	case SCOPE_VMTA:

@@ -179,6 +179,19 @@ static void test_never_is_left_out_of_json_and_written_out_for_the_eye(void **st
 	row_release(&r);
 }
 
+static void test_an_ended_override_shows_when_it_ended(void **state)
+{
+	struct row r = override_row(18, "pause", "corp.example", "op1");
+	struct value v;
+
+	(void)state;
+	r.override.until = world_now + US_PER_HOUR;
+	r.override.ended_at = world_now - US_PER_MIN;
+	field_find(LIST_OVERRIDES, STR_LIT("until"))->get(&r, world_now, &v);
+	assert_int_equal(v.i, world_now - US_PER_MIN);
+	row_release(&r);
+}
+
 static void test_hostile_text_is_escaped_in_tables_and_json(void **state)
 {
 	struct row r = site_row(1, "evil\x1b[31m\xe2\x80\xae.example", STATE_DOWN, 1);
@@ -236,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_a_field_without_value_is_left_out),
 		cmocka_unit_test(test_units_are_those_of_the_document),
 		cmocka_unit_test(test_never_is_left_out_of_json_and_written_out_for_the_eye),
+		cmocka_unit_test(test_an_ended_override_shows_when_it_ended),
 		cmocka_unit_test(test_hostile_text_is_escaped_in_tables_and_json),
 		cmocka_unit_test(test_no_text_row_is_wider_than_the_terminal),
 	};

@@ -62,7 +62,7 @@ static const struct fake_site fake_sites[] = {
 	{ "corp.example", STATE_PAUSED, 18044, WHY_PAUSED, "paused by op1, 4h00 left", "override 18", 0, 0, -1, US_PER_HOUR + 2 * US_PER_MIN, 0, ETA_IDLE, 1, 2, "250 2.0.0 ok" },
 	{ "hostile.example", STATE_RESTING, 1200, WHY_RESTING, "resting, next 09:12", "default", 0.1f, 1, 12, 20 * US_PER_MIN, 0, ETA_NEVER, 1, 1, "421 4.7.0 \x1b[31mred\x1b]0;owned\x07 \xe2\x80\xae" "evil \xc2\x9b" "31m zero\xe2\x80\x8bwidth" },
 	{ "web.example", STATE_WARMING, 12711, WHY_WARM_UP, "warm-up 22/s, step 3", "stoker.ini:41 [virtual-mta vmta3]", 22.1f, 16, 97, 2 * US_PER_MIN + 40 * US_PER_S, 10 * US_PER_MIN, ETA_OK, 2, 1, "250 2.0.0 OK  1700000000 af79cd13be357" },
-	{ "google", STATE_OK, 612443, WHY_RATE, "rate 900/s together", "stoker.ini:12 [domain gmail.com]", 899.0f, 240, 98, 4 * US_PER_MIN + 12 * US_PER_S, 11 * US_PER_MIN, ETA_OK, 212, 4, "250 2.0.0 OK  1700000000 d2e1a72fcca58-2c2ab3dd41esi2 - gsmtp" },
+	{ "google", STATE_OK, 612443, WHY_RATE, "rate 900/s together", "/etc/stoker/stoker.ini:12 [domain gmail.com]", 899.0f, 240, 98, 4 * US_PER_MIN + 12 * US_PER_S, 11 * US_PER_MIN, ETA_OK, 212, 4, "250 2.0.0 OK  1700000000 d2e1a72fcca58-2c2ab3dd41esi2 - gsmtp" },
 	{ "microsoft", STATE_OK, 201911, WHY_CONNECTIONS, "connections 120", "stoker.ini:31 [domain outlook.com]", 299.8f, 120, 99, 6 * US_PER_MIN + 2 * US_PER_S, 11 * US_PER_MIN, ETA_OK, 4, 4, "250 2.6.0 <4f2a77@mail.example> [InternalId=21474836480] Queued mail for delivery" },
 	{ "apple", STATE_OK, 1922, WHY_READY, "ready", "", 61.2f, 30, 99, 41 * US_PER_S, 31 * US_PER_S, ETA_OK, 3, 4, "250 2.0.0 Ok: queued as 4RZ5jW3W0Nz" },
 	{ "gmx", STATE_OK, 871, WHY_READY, "ready", "", 12.0f, 4, 100, 12 * US_PER_S, 72 * US_PER_S, ETA_OK, 2, 4, "250 Requested mail action okay, completed" },
@@ -275,7 +275,7 @@ static const char fake_detail[] =
     "look-up fails\"}],"
     "\"lanes\":[{\"name\":\"yahoo@vmta1\",\"limits\":[{\"directive\":\"max-smtp-out\",\"counts\":"
     "\"together\",\"limit\":20,\"used\":20,"
-    "\"origin\":{\"file\":\"stoker.ini\",\"line\":12,\"section\":\"[domain yahoo.com]\"}},"
+    "\"origin\":{\"file\":\"/etc/stoker/stoker.ini\",\"line\":12,\"section\":\"[domain yahoo.com]\"}},"
     "{\"directive\":\"max-msg-rate\",\"counts\":\"together\",\"limit\":\"10/"
     "s\",\"room\":false,\"origin\":\"override 17\"}]},"
     "{\"name\":\"yahoo@vmta2\",\"limits\":[{\"directive\":\"max-msg-rate\",\"counts\":\"together\","

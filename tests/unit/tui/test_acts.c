@@ -186,6 +186,23 @@ static void tagged_rows_ask_first_and_name_all(void **state)
 	assert_false(seat_shows(&s, "tagged"));
 }
 
+static void with_tags_it_does_not_matter_that_the_cursors_row_has_gone(void **state)
+{
+	struct row dead = { .id = 1, .kind = ROW_SITE, .deleted = true };
+
+	(void)state;
+	seat_key(&s, "  ");
+	seat_key(&s, "/yahoo\r");
+	seat_key(&s, "j");
+	mirror_row(f.mirror, &dead);
+	seat_wait(&s, 800 * US_PER_MS);
+	assert_true(seat_shows(&s, "yahoo   gone"));
+	seat_type(&s, "p");
+	seat_wait(&s, 500 * US_PER_MS);
+	assert_true(seat_shows(&s, "pause 2 tagged"));
+	assert_false(seat_shows(&s, "gone: yahoo"));
+}
+
 static void keys_right_behind_a_box_are_dropped(void **state)
 {
 	(void)state;
@@ -356,6 +373,7 @@ int main(void)
 		SEATED(a_row_that_just_came_under_the_cursor_is_not_hit),
 		SEATED(the_order_is_held_while_one_moves),
 		SEATED(tagged_rows_ask_first_and_name_all),
+		SEATED(with_tags_it_does_not_matter_that_the_cursors_row_has_gone),
 		SEATED(keys_right_behind_a_box_are_dropped),
 		SEATED(enter_means_no),
 		SEATED(expiry_and_reason_are_fields),
