@@ -511,8 +511,14 @@ TAKE(pt_password)
 {
 	(void)r;
 	(void)v;
-	pmta_say(im, s, PMTA_DROPPED,
-		 "passwords are kept as hashes: `stoker passwd` makes one for [smtp-user]");
+	pmta_say(im, s, PMTA_DROPPED, "passwords are kept as hashes: `stoker passwd` makes one");
+	for (int i = 0; s->in && i < s->in->nto; i++)
+		s->in->to[i]->off = true;
+	if (!s->in)
+		return;
+	s->in->at->nbecame = 0;
+	pmta_say(im, s->in->at, PMTA_DROPPED,
+		 "a user is nothing without a password: write [smtp-user] by hand");
 }
 
 /* Actions of a reply line: ours have the same words, but for the times. */
