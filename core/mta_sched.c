@@ -6,7 +6,7 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, ROWS_A_PASS = 1000 };
+enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROWS_A_PASS = 1000 };
 
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
@@ -255,9 +255,12 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 {
 	struct sched_thread *t = arg;
 	struct new_message f;
+	uint32_t rcpts = 0;
 	int n = 0;
-	while (n < budget && mailbox_pop(box, &f)) {
+	/* What it costs is recipients: new mail of many each is taken in smaller steps. */
+	while (n < budget && rcpts < FRESH_RCPTS && mailbox_pop(box, &f)) {
 		n++;
+		rcpts += f.message->nrcpts;
 		/* Durable mail that does not fit in memory would be silent until the next start:
 		 * better a restart now. */
 		if (!take_message(t, f.message, f.loaded))
@@ -265,7 +268,7 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 			      "loaded at the next start");
 	}
 	act_all(t);
-	return n;
+	return rcpts < FRESH_RCPTS ? n : budget;
 }
 
 /* ---- posts ---- */

@@ -1,5 +1,6 @@
 /* Commands that change something. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/clean.h"
 #include "core/control/private.h"
@@ -205,20 +206,62 @@ void act_shutdown(struct request *r)
 
 /* ---- reload ---- */
 
-static void on_reloaded(struct request *r, int exit, struct rstr *text)
-{
-	struct buf clean;
+/* What differs may be 10,000 lines: they are cleaned and sent in steps, as no pass may be long. */
+enum { RELOAD_STEP = 16 * 1024 };
+struct reloaded {
+	struct rstr *text;
+	size_t at;
+	int exit;
+};
 
+static void reloaded_free(void *state)
+{
+	struct reloaded *k = state;
+
+	rstr_unref(k->text);
+	free(k);
+}
+
+static enum pump_result pump_reloaded(struct request *r)
+{
+	struct reloaded *k = r->state;
+	struct str rest = rstr_str(k->text), step;
+	struct buf clean;
+	const char *end;
+	int exit = k->exit;
+
+	rest.p += k->at;
+	rest.n -= k->at;
+	step = rest;
+	if (rest.n > RELOAD_STEP) { /* whole lines */
+		end = memchr(rest.p + RELOAD_STEP, '\n', rest.n - RELOAD_STEP);
+		step.n = end ? (size_t)(end - rest.p) + 1 : rest.n;
+	}
+	k->at += step.n;
 	buf_init(&clean);
-	clean_lines(rstr_str(text), &clean);
-	rstr_unref(text);
+	clean_lines(step, &clean);
 	request_out(r, buf_str(&clean));
 	buf_free(&clean);
-	if (exit == EXIT_DONE) {
+	if (step.n < rest.n)
+		return PUMP_MORE;
+	if (exit == EXIT_DONE)
 		request_finish(r, exit);
+	else
+		request_fail(r, exit, "nothing was changed");
+	return PUMP_DONE;
+}
+
+static void on_reloaded(struct request *r, int exit, struct rstr *text)
+{
+	struct reloaded *k = calloc(1, sizeof *k);
+
+	if (!k) {
+		rstr_unref(text);
+		request_fail(r, EXIT_REFUSED, "no memory for the answer");
 		return;
 	}
-	request_fail(r, exit, "nothing was changed");
+	*k = (struct reloaded){ text, 0, exit };
+	request_stream(r, pump_reloaded, k, reloaded_free);
 }
 
 void act_reload(struct request *r)

@@ -479,6 +479,23 @@ static void destroy(struct resolver *r)
 	free(r);
 }
 
+static void on_first(void *arg, int error, struct ub_result *res)
+{
+	(void)arg;
+	(void)error;
+	ub_resolve_free(res);
+}
+
+/* libunbound reads its settings and starts its thread with the first question, which takes
+ * milliseconds: better now than in a loop pass. It answers this one itself. */
+static void ask_first(struct resolver *r)
+{
+	int error = ub_resolve_async(r->ub, "localhost.", RR_A, CLASS_IN, NULL, on_first, NULL);
+
+	if (error)
+		log_warn("resolver: %s", ub_strerror(error));
+}
+
 struct resolver *resolver_new(struct loop *l, const struct resolver_opts *o,
 			      void (*answer)(void *arg, uint64_t id, struct dns_answer *a),
 			      void *arg, struct errbuf *e)
@@ -509,6 +526,7 @@ struct resolver *resolver_new(struct loop *l, const struct resolver_opts *o,
 	ev_io_init(&r->w, on_ub, ub_fd(r->ub), EV_READ);
 	r->w.data = r;
 	ev_io_start(loop_ev(l), &r->w);
+	ask_first(r);
 	return r;
 }
 

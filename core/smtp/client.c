@@ -417,6 +417,7 @@ struct client *client_new(struct loop *l, uint32_t io_index, const struct client
 		return NULL;
 	}
 	loop_add_before_sleep(l, client_sign_pass, c);
+	loop_add_before_sleep(l, client_late, c);
 	return c;
 }
 
@@ -462,6 +463,7 @@ void client_free(struct client *c)
 	idmap_free(&c->sessions);
 	idmap_free(&c->signing);
 	sign_thread_free(c->sign);
+	free(c->late);
 	buf_free(&c->out);
 	tls_cache_free(c->tls_cache);
 	conf_unref(c->conf);

@@ -48,6 +48,7 @@ struct client_stats {
 	uint64_t attempts;		     /* RCPTs written */
 	uint64_t connects, connect_failures; /* addresses tried; of them gave no session */
 	uint64_t bytes_out;
+	uint64_t judged_max; /* bytes of refusals that one loop pass judged, the most */
 };
 void client_stats(const struct client *c, struct client_stats *out);
 

@@ -150,6 +150,7 @@ static bool open_connection(struct session *s)
 	reply_scan_clear(&s->scan);
 	client_forget_offers(s);
 	client_tls_reset(s);
+	s->late_io = NULL;
 	s->expect_n = 0;
 	s->queued = 0;
 	s->c->stats.connects++;

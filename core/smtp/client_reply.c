@@ -5,6 +5,7 @@
 #include "core/smtp/client_session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/base/log.h"
 
@@ -322,6 +323,13 @@ static int single_line_code(struct str line)
 	return code >= 200 && code < 600 ? code : 0;
 }
 
+static void count_judged(struct client *c, size_t n)
+{
+	c->judged += CLIENT_JUDGED_LEAST + (n < CLIENT_JUDGED_MAX ? n : CLIENT_JUDGED_MAX);
+	if (c->judged > c->stats.judged_max)
+		c->stats.judged_max = c->judged;
+}
+
 static void take_line(struct session *s, struct str line)
 {
 	struct reply r = { single_line_code(line), line };
@@ -340,25 +348,37 @@ static void take_line(struct session *s, struct str line)
 			return;
 		r = (struct reply){ s->scan.code, buf_str(&s->scan.text) };
 	}
+	if (reply_negative(&r))
+		count_judged(s->c, r.text.n);
 	take_reply(s, &r);
 	if (s->scan.lines && s->state != STATE_GONE)
 		reply_scan_clear(&s->scan);
 }
 
-/* Takes all whole lines. False if the connection ended or was changed on the way. */
-static bool take_lines(struct session *s, struct io *io)
+enum taken {
+	TAKEN_ALL,
+	TAKEN_SOME, /* this pass has judged enough */
+	TAKEN_ENDED /* the connection ended or was changed on the way */
+};
+
+/* Takes the whole lines. */
+static enum taken take_lines(struct session *s, struct io *io)
 {
 	struct str in = io_input(io);
 	size_t used = 0;
 
 	while (used < in.n) {
+		if (s->c->judged >= CLIENT_JUDGED_A_PASS) {
+			io_consume(io, used);
+			return TAKEN_SOME;
+		}
 		const char *from = in.p + used;
 		const char *lf = memchr(from, '\n', in.n - used);
 		struct str line = { from, lf ? (size_t)(lf - from) : in.n - used };
 
 		if (line.n > CLIENT_REPLY_LINE_MAX) {
 			client_protocol_error(s, "a reply line is too long", line);
-			return false;
+			return TAKEN_ENDED;
 		}
 		if (!lf)
 			break;
@@ -367,17 +387,17 @@ static bool take_lines(struct session *s, struct io *io)
 			line.n--;
 		take_line(s, line);
 		if (s->state == STATE_GONE || s->io != io)
-			return false;
+			return TAKEN_ENDED;
 		if (s->start_tls) {
 			bool more = used < in.n;
 
 			io_consume(io, used);
 			client_tls_begin(s, more);
-			return false;
+			return TAKEN_ENDED;
 		}
 	}
 	io_consume(io, used);
-	return true;
+	return TAKEN_ALL;
 }
 
 /* ---- events ---- */
@@ -491,6 +511,78 @@ static void timed_out(struct session *s)
 	}
 }
 
+/* ---- input, so much a pass ---- */
+
+/* Without memory it is read now. */
+static bool wait_for_pass(struct client *c, uint64_t id)
+{
+	if (c->late_n == c->late_cap) {
+		size_t cap = c->late_cap ? c->late_cap * 2 : 64;
+		uint64_t *p = reallocarray(c->late, cap, sizeof *p);
+
+		if (!p) {
+			c->judged = 0;
+			return false;
+		}
+		c->late = p;
+		c->late_cap = cap;
+	}
+	c->late[c->late_n++] = id;
+	return true;
+}
+
+/* Reads what came, and says what came with it when all is read. */
+static void take_input(struct session *s, struct io *io, enum io_event ev)
+{
+	enum taken taken = take_lines(s, io);
+
+	while (taken == TAKEN_SOME && !wait_for_pass(s->c, s->id))
+		taken = take_lines(s, io);
+	if (taken == TAKEN_ENDED)
+		return;
+	if (taken == TAKEN_SOME) {
+		s->late_io = io;
+		s->late = ev;
+	}
+	if (ev == IO_DATA)
+		client_work(s);
+	else if (taken == TAKEN_ALL)
+		lost(s, ev == IO_EOF ? "connection closed by peer" : io_error(io));
+}
+
+static void input_came(struct session *s, struct io *io, enum io_event ev)
+{
+	if (s->late_io != io)
+		take_input(s, io, ev);
+	else if (ev != IO_DATA) /* the rest goes first */
+		s->late = ev;
+}
+
+bool client_late(void *arg)
+{
+	struct client *c = arg;
+	size_t n = c->late_n, i = 0;
+
+	OBJ_CHECK(c, CLIENT_MAGIC);
+	c->judged = 0;
+	if (!n)
+		return false;
+	client_enter_call(c);
+	for (; i < n && c->judged < CLIENT_JUDGED_A_PASS; i++) {
+		struct session *s = idmap_get(&c->sessions, c->late[i]);
+		struct io *io = s ? s->late_io : NULL;
+
+		if (!io || io != s->io || s->state == STATE_GONE)
+			continue;
+		s->late_io = NULL;
+		take_input(s, io, s->late);
+	}
+	client_leave_call(c);
+	c->late_n -= i;
+	memmove(c->late, c->late + i, c->late_n * sizeof *c->late);
+	return c->late_n > 0;
+}
+
 void client_io_event(struct io *io, enum io_event ev, void *arg)
 {
 	struct session *s = arg;
@@ -503,8 +595,9 @@ void client_io_event(struct io *io, enum io_event ev, void *arg)
 		client_connected(s);
 		break;
 	case IO_DATA:
-		if (take_lines(s, io))
-			client_work(s);
+	case IO_EOF:
+	case IO_ERROR:
+		input_came(s, io, ev);
 		break;
 	case IO_TLS:
 		client_tls_established(s);
@@ -514,14 +607,6 @@ void client_io_event(struct io *io, enum io_event ev, void *arg)
 		break;
 	case IO_TIMEOUT:
 		timed_out(s);
-		break;
-	case IO_EOF:
-		if (take_lines(s, io))
-			lost(s, "connection closed by peer");
-		break;
-	case IO_ERROR:
-		if (take_lines(s, io))
-			lost(s, io_error(io));
 		break;
 	}
 	client_leave_call(c);

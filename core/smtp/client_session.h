@@ -162,6 +162,8 @@ struct session {
 	struct slot slot[2];
 	int cur;
 
+	struct io *late_io;  /* its input waits for the next pass; NULL: nothing waits */
+	enum io_event late;  /* what is to be told when it has been read */
 	bool replied;	     /* a reply was taken since the state was last looked at */
 	bool working, again; /* client_work is on the stack; and has news */
 	uint64_t progress;   /* bytes out when STATE_BODY was last looked at */
@@ -192,6 +194,9 @@ struct client {
 	struct tls_cache *tls_cache;
 	struct broken_tls broken[CLIENT_BROKEN_TLS]; /* by the address's hash */
 	struct buf out;				     /* commands being put together */
+	uint64_t *late; /* sessions whose input waits for the next pass, in order */
+	size_t late_n, late_cap;
+	size_t judged; /* bytes of refusals that this pass has judged */
 	struct client_stats stats;
 };
 #define CLIENT_MAGIC 0x434C4E54u
@@ -208,6 +213,11 @@ static inline bool reply_negative(const struct reply *r)
 {
 	return r->code >= 400 && r->code < 600;
 }
+
+/* Judging a hostile refusal of 2 KB takes up to 0.3 ms, so a pass judges so many bytes of them (of
+ * each at most what the classifier looks at, and something for itself), over all sessions, and one
+ * more; what else was read waits for the next pass. A usual refusal has some 100 bytes. */
+enum { CLIENT_JUDGED_A_PASS = 8 * 1024, CLIENT_JUDGED_MAX = 2048, CLIENT_JUDGED_LEAST = 64 };
 
 /* ---- client.c ---- */
 void client_enter_call(struct client *c);
@@ -315,6 +325,8 @@ void client_sign_clear(struct slot *k);
 bool client_sign_pass(void *client);
 
 /* ---- client_reply.c ---- */
+/* A before-sleep hook: a new pass, and with it the input that waited. True: some waits still. */
+bool client_late(void *arg);
 void client_io_event(struct io *io, enum io_event ev, void *arg);
 void client_enter_state(struct session *s, enum state state);
 /* The state that what is due and held means. */

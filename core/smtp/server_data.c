@@ -13,7 +13,8 @@ enum {
 	    64 * 1024,	      /* a SIZE= is believed up to here; the rest comes with the bytes */
 	DECLARED_SLACK = 512, /* stuffing dots, the terminator */
 	LAST_CRLF = 2,	      /* kept free for data_scan_last */
-	SHRINK_MIN = 2048,    /* memory that is worth giving back before a body is sealed */
+	SHRINK_HEAD = 64,     /* the same of the head, which nobody charges */
+	SHRINK_MIN = 256,     /* memory that is worth giving back before a body is sealed */
 	DROPPED_MAX = 64 * 1024 * 1024, /* of a refused message; who sends more is cut off */
 	MIN_BYTES_PER_S = 2048		/* over the whole message, beyond the first times.data */
 };
@@ -227,6 +228,16 @@ static void shrink(struct session *s)
 	give_back(s, spare);
 }
 
+static void shrink_head(struct buf *head)
+{
+	char *p = head->n && head->cap - head->n >= SHRINK_HEAD ? realloc(head->p, head->n) : NULL;
+
+	if (!p)
+		return;
+	head->p = p;
+	head->cap = head->n;
+}
+
 static void seal(struct session *s)
 {
 	struct buf head;
@@ -236,6 +247,7 @@ static void seal(struct session *s)
 	no = header_finish(s, &head, true);
 	if (!no) {
 		shrink(s);
+		shrink_head(&head);
 		s->m->body = body_new_memory(&head, &s->data, s->charged, s->scan.dot_line,
 					     s->scan.eightbit);
 		no = s->m->body ? NULL : no_memory;

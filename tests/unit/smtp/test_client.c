@@ -65,6 +65,36 @@ static void each_recipient_gets_its_own_result(void **state)
 	world_free(w);
 }
 
+/* 60 refusals of almost 1 KB at once: a pass judges some, the next ones the rest, and none is lost.
+ */
+static void a_pass_judges_only_so_many_refusals(void **state)
+{
+	struct world *w = world_new();
+	struct receiver *r = receiver_new(w);
+	char rcpts[60 * 8], words[950] = "550 5.7.1 ", *p = rcpts;
+	struct transaction *t;
+	struct client_stats st;
+	uint64_t id;
+
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		p += sprintf(p, "%su%d@x", i ? " " : "", i);
+	memset(words + 10, 'x', sizeof words - 11);
+	t = txn_new(w, rcpts);
+	id = t->id;
+	receiver_rule(r, (struct rule){ "RCPT TO:<", words, 0, 0, 0 });
+	open_session(w, spec_new(w), t);
+	t = wait_done(w, id);
+	for (uint32_t i = 0; i < 60; i++) {
+		assert_true(t->rcpts[i].verdict.permanent);
+		assert_string_equal(reply_of(t, i), words);
+	}
+	client_stats(w->client, &st);
+	assert_true(st.judged_max > 950);
+	assert_true(st.judged_max <= 8 * 1024 + 2048 + 64);
+	world_free(w);
+}
+
 static void without_pipelining_each_command_waits_for_its_reply(void **state)
 {
 	struct world *w = world_new();
@@ -512,6 +542,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_message_is_delivered_with_the_remotes_words),
 		cmocka_unit_test(each_recipient_gets_its_own_result),
+		cmocka_unit_test(a_pass_judges_only_so_many_refusals),
 		cmocka_unit_test(without_pipelining_each_command_waits_for_its_reply),
 		cmocka_unit_test(pipelining_is_not_used_when_it_is_switched_off),
 		cmocka_unit_test(the_next_envelope_leaves_with_the_end_of_the_message),
