@@ -21,6 +21,7 @@ enum setting_id { /* [domain] directives */
 		  SET_MIN_BACKOFF,
 		  SET_MAX_BACKOFF,
 		  SET_BACKOFF_SCALE_FACTOR,
+		  SET_ADAPTIVE_THROTTLING,
 		  SET_BACKOFF_MAX_SMTP_OUT,
 		  SET_BACKOFF_MAX_MSG_RATE,
 		  SET_BACKOFF_TO_NORMAL_AFTER,
@@ -106,6 +107,7 @@ struct settings {
 	us_t bounce_after;
 	us_t min_backoff, max_backoff;
 	double backoff_scale_factor;
+	bool adaptive_throttling;
 	us_t backoff_to_normal_after; /* US_NEVER */
 	bool backoff_to_normal_after_delivery;
 	const char *smtp_pattern_list;

@@ -140,6 +140,10 @@ static const struct field lane_fields[] = {
 	  get_backoff_reply },
 	{ "backoff.step", NULL, "how often in a row", V_INT, 4, 0, true, true, false,
 	  get_backoff_step },
+	{ "learned.rate", NULL, "attempts a second that adaptive throttling allows", V_PER_S, 7, 0,
+	  true, true, false, get_learned_rate },
+	{ "learned.ceiling", NULL, "what the receiver last refused", V_PER_S, 7, 0, true, true,
+	  false, get_learned_ceiling },
 };
 
 static const struct field source_fields[] = {

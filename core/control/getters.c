@@ -326,6 +326,19 @@ void get_connection_limit(const struct row *r, us_t now, struct value *out)
 		out->type = V_NONE;
 }
 
+void get_learned_rate(const struct row *r, us_t now, struct value *out)
+{
+	(void)now;
+	put_real(out, r->lane.learned_rate > 0 ? V_PER_S : V_NONE, (double)r->lane.learned_rate);
+}
+
+void get_learned_ceiling(const struct row *r, us_t now, struct value *out)
+{
+	(void)now;
+	put_real(out, r->lane.learned_ceiling > 0 ? V_PER_S : V_NONE,
+		 (double)r->lane.learned_ceiling);
+}
+
 /* Backoff mode; without it, the lane's rest. */
 void get_backoff_since(const struct row *r, us_t now, struct value *out)
 {

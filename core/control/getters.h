@@ -21,7 +21,7 @@ getter get_domains, get_lanes;
 /* lanes */
 getter get_vmta, get_source_ip, get_rate_limit, get_connection_limit;
 getter get_backoff_since, get_backoff_until, get_backoff_reason, get_backoff_reply,
-    get_backoff_step;
+    get_backoff_step, get_learned_rate, get_learned_ceiling;
 /* sources */
 getter get_hostname, get_pools, get_bytes_rate, get_transient_percent, get_permanent_percent,
     get_provider_count, get_ptr_ok;

@@ -245,6 +245,14 @@ const struct override *override_backoff(struct sched *s, const struct lane *a);
 struct rstr *mode_origin(const struct mode *m); /* "patterns.ini:40: 421 4.7.0 [TSS04] …" */
 void lane_relimit(struct sched *s, struct lane *a);
 
+/* ---- learn.c ---- */
+void learn_attempt(struct sched *s, struct lane *a);
+void learn_reply(struct sched *s, struct lane *a, const struct reply_verdict *v,
+		 const struct rstr *reply);
+void learn_second(struct sched *s, struct lane *a);
+bool learn_knows(const struct mode *m);
+bool learned_limit(const struct lane *a, enum limit_kind k, int *n, struct rate *rate);
+
 /* ---- queue.c ---- */
 uint64_t domain_hash(const struct table_link *l);
 struct domain *domain_find(struct sched *s, struct str name);

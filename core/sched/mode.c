@@ -166,7 +166,8 @@ void modes_second(struct sched *s)
 		next = l->next;
 		if (m->since && m->until <= s->now)
 			mode_end(s, a);
-		if (!m->since && s->now - m->last >= STEP_KEPT_US) {
+		learn_second(s, a);
+		if (!m->since && !learn_knows(m) && s->now - m->last >= STEP_KEPT_US) {
 			mode_free(s, a);
 			state_mode_save(s, a);
 		}
@@ -178,6 +179,7 @@ void mode_restored(struct sched *s, struct lane *a)
 {
 	if (a->mode->since && a->mode->until <= s->now)
 		a->mode->since = a->mode->until = 0;
+	a->mode->clean_at = s->now;
 	if (a->mode->since)
 		raise_alarm(s, a, a->mode);
 }
@@ -261,6 +263,7 @@ void mode_reply(struct sched *s, struct lane *a, struct queue *q, const struct r
 	const struct pattern *p = v->pattern;
 	unsigned acts = p ? p->does.acts : 0;
 
+	learn_reply(s, a, v, reply);
 	if (acts & DO_BACKOFF)
 		enter(s, a, p, reply);
 	if (acts & DO_NORMAL)

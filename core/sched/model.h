@@ -228,6 +228,7 @@ enum counter_flavour {		       /* what tells counters of one kind and scope apar
 		       COUNT_DEFAULT,  /* only mail for which no row sets that limit */
 		       COUNT_OVERRIDE, /* what one override's target comprises */
 		       COUNT_BACKOFF,  /* everything in the scope, while its lane is in backoff */
+		       COUNT_LEARNED,  /* the lane's, by adaptive throttling */
 		       COUNT_BACKOFF_DEFAULT, /* the built-in ones of these */
 };
 struct counter { /* a limit: what it is, and what is used of it */
@@ -309,6 +310,11 @@ struct site { /* a provider, or the domains with the same best MX hosts */
 	int16_t lower_than;
 };
 
+struct learned {	/* a rate a second, or connections */
+	double value;	/* 0: nothing learned */
+	double ceiling; /* what was refused; 0: forgotten */
+	us_t ceiling_at;
+};
 /* What a lane has learned from replies; only lanes that have. */
 struct mode {
 	struct link link; /* in sched.modes */
@@ -317,6 +323,10 @@ struct mode {
 	us_t last;	   /* when it last began */
 	uint32_t step;	   /* how often, with less than a day between */
 	struct rstr *rule, *reply; /* "patterns.ini:40", and what was said */
+	struct learned rate, conns;
+	us_t lowered_at, clean_at; /* clean_at: since when nothing was refused, or it last grew */
+	uint64_t tries;		   /* since then */
+	int most_conns;
 };
 enum rest_kind { REST_NONE, REST_CONNECT, REST_REPLIES, REST_TLS };
 struct lane {
@@ -332,7 +342,9 @@ struct lane {
 	struct gate rest;
 	struct tally *tally;
 	struct rstr *rest_reason;
-	struct mode *mode; /* NULL: nothing learned */
+	struct mode *mode;	 /* NULL: nothing learned */
+	us_t tried_at, burst_at; /* the last answer; the first after a second without any */
+	uint32_t burst_n;	 /* since then */
 	us_t resting_since, resting_until, deferring_since;
 	uint32_t in_flight, rest_step, deferred_in_row;
 	uint8_t rest_kind; /* enum rest_kind */

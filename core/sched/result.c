@@ -207,7 +207,8 @@ struct taking { /* one transaction's results, while they are gone through */
 static void tell_lane(struct sched *s, struct taking *k, struct queue *q, const struct txn_rcpt *tr)
 {
 	lane_result(s, k->lane, tr->decision == DECIDE_DELIVERED, is_failure(tr), tr->reply);
-	if (tr->verdict.pattern)
+	learn_attempt(s, k->lane);
+	if (tr->decision != DECIDE_DELIVERED || tr->verdict.pattern)
 		mode_reply(s, k->lane, q, &tr->verdict, tr->reply);
 	if (tr->decision == DECIDE_DELIVERED)
 		mode_delivered(s, k->lane);

@@ -404,6 +404,10 @@ static void fill_mode(struct sched *s, const struct lane *a, struct row_lane *x)
 	const struct override *o = override_backoff(s, a);
 	const struct mode *m = a->mode;
 
+	if (m) {
+		x->learned_rate = (float)m->rate.value;
+		x->learned_ceiling = (float)m->rate.ceiling;
+	}
 	if (m && m->since) {
 		x->backoff_since = m->since;
 		x->backoff_until = m->until;

@@ -107,6 +107,7 @@ struct row_lane {
 	us_t backoff_since,
 	    backoff_until; /* since 0: no backoff by a rule; until US_NEVER: no end */
 	uint32_t backoff_step;
+	float learned_rate, learned_ceiling; /* a second; 0: nothing learned */
 	uint64_t site;
 	struct rstr *site_name, *provider, *vmta, *source_ip, *last_reply, *rest_reason;
 	struct rstr *backoff_rule, *backoff_reply;

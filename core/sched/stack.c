@@ -221,6 +221,21 @@ static const struct limit *row_in(const struct settings *set, enum limit_kind k,
 	return NULL;
 }
 
+/* ---- adaptive throttling ---- */
+
+static bool learned(struct sched *s, struct path *p, struct limits_room *l, enum limit_kind k)
+{
+	const struct counter_id id = { (uint8_t)k,	  SCOPE_LANE,
+				       COUNT_LEARNED,	  p->flow->site->row.id,
+				       p->source->row.id, 0 };
+	struct value v = { 0 };
+
+	if (k == LIMIT_CONNECT_RATE || !p->set->adaptive_throttling ||
+	    !learned_limit(p->lane, k, &v.n, &v.rate))
+		return true;
+	return add(s, l, &id, &v, p, NULL);
+}
+
 /* ---- backoff mode ---- */
 
 /* The backoff-max- twins of a row, while the lane is in backoff. */
@@ -322,7 +337,8 @@ static bool collect(struct sched *s, struct path *p, struct limits_room *l)
 	for (int k = 0; k < LIMIT_KINDS && ok; k++) {
 		enum limit_kind kind = (enum limit_kind)k;
 
-		ok = lane_limit(s, p, l, kind, row_in(p->set, kind, SCOPE_LANE, false)) &&
+		ok = learned(s, p, l, kind) &&
+		     lane_limit(s, p, l, kind, row_in(p->set, kind, SCOPE_LANE, false)) &&
 		     pool_limit(s, p, l, kind, row_in(p->set, kind, SCOPE_POOL, false));
 		p->own_limits |= row_in(p->set, kind, SCOPE_DOMAIN, false) ||
 				 row_in(p->set, kind, SCOPE_POOL, true);

@@ -177,6 +177,21 @@ void state_lane_restore(struct sched *s, struct lane *a)
 
 /* ---- modes ---- */
 
+/* In millionths. */
+static void learned_encode(struct buf *v, const struct learned *x)
+{
+	buf_put_u64(v, (uint64_t)(x->value * 1e6));
+	buf_put_u64(v, (uint64_t)(x->ceiling * 1e6));
+	buf_put_u64(v, (uint64_t)x->ceiling_at);
+}
+
+static void learned_decode(struct reader *r, struct learned *x)
+{
+	x->value = (double)reader_u64(r) / 1e6;
+	x->ceiling = (double)reader_u64(r) / 1e6;
+	x->ceiling_at = (us_t)reader_u64(r);
+}
+
 static void mode_encode(struct buf *v, const struct mode *m)
 {
 	buf_put_u8(v, STATE_FORMAT);
@@ -186,6 +201,9 @@ static void mode_encode(struct buf *v, const struct mode *m)
 	buf_put_u32(v, m->step);
 	buf_put_str(v, rstr_str(m->rule));
 	buf_put_str(v, rstr_str(m->reply));
+	learned_encode(v, &m->rate);
+	learned_encode(v, &m->conns);
+	buf_put_u64(v, (uint64_t)m->lowered_at);
 }
 
 void state_mode_save(struct sched *s, struct lane *a)
@@ -214,6 +232,9 @@ static void mode_decode(struct reader *r, struct mode *m)
 	m->step = reader_u32(r);
 	m->rule = rstr_new(reader_str(r));
 	m->reply = rstr_new(reader_str(r));
+	learned_decode(r, &m->rate);
+	learned_decode(r, &m->conns);
+	m->lowered_at = (us_t)reader_u64(r);
 }
 
 void state_mode_restore(struct sched *s, struct lane *a)

@@ -102,10 +102,32 @@ static void say_backoff(struct sched *s, const struct lane *a, const struct coun
 	}
 }
 
+/* "learned 180/s of 300/s" */
+static void say_learned(struct sched *s, const struct lane *a, const struct counter *c,
+			struct why *w)
+{
+	bool conn = c->kind == LIMIT_CONNECTIONS;
+	const struct learned *x = conn ? &a->mode->conns : &a->mode->rate;
+	int digits = x->value < 10;
+
+	say_counter(c, s->now, w);
+	say(w, conn ? WHY_CONNECTIONS : WHY_RATE,
+	    x->ceiling > 0
+		? rstr_newf("learned %.*f%s of %.*f%s", digits, x->value,
+			    conn ? " connections" : "/s", x->ceiling < 10, x->ceiling,
+			    conn ? "" : "/s")
+		: rstr_newf("learned %.*f%s", digits, x->value, conn ? " connections" : "/s"));
+	w->counts = c->scope;
+	rstr_unref(w->origin);
+	w->origin = rstr_newf("adaptive-throttling");
+}
+
 static void say_limit(struct sched *s, const struct lane *a, const struct counter *c, struct why *w)
 {
 	if (a && (c->flavour == COUNT_BACKOFF || c->flavour == COUNT_BACKOFF_DEFAULT))
 		say_backoff(s, a, c, w);
+	else if (a && a->mode && c->flavour == COUNT_LEARNED)
+		say_learned(s, a, c, w);
 	else
 		say_counter(c, s->now, w);
 }

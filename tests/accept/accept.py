@@ -76,7 +76,9 @@ LINES = [
                                                    e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"), e2e("idle_and_draining"),
                                                    e2e("loading_after_a_kill"),
                                                    e2e("loading_with_tiny_mailboxes_is_quick"),
-                                                   unit("sched/test_why")]),
+                                                   e2e("backoff"), unit("sched/test_why")]),
+    ("adaptive", "a receiver that tolerates 40/s: a lane that starts at 200/s stays between 30 and 42/s, at most 2 % answered 421", [
+        unit("sched/test_adaptive"), unit("sched/test_backoff")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
     ("install", "make install into a root of its own; by its unit's words as user stoker on port 25, no way back to root", [

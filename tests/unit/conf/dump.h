@@ -138,8 +138,9 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 		 (long long)s->greeting_timeout, (long long)s->command_timeout,
 		 (long long)s->data_timeout, (long long)s->data_done_timeout,
 		 (long long)s->idle_timeout);
-	buf_addf(b, "%lld %d %s\n", (long long)s->backoff_to_normal_after,
-		 s->backoff_to_normal_after_delivery, s->smtp_pattern_list);
+	buf_addf(b, "%d %lld %d %s\n", s->adaptive_throttling,
+		 (long long)s->backoff_to_normal_after, s->backoff_to_normal_after_delivery,
+		 s->smtp_pattern_list);
 	for (int i = 0; i < s->nretry; i++)
 		buf_addf(b, "retry %lld\n", (long long)s->retry[i]);
 	for (int i = 0; i < s->nroute; i++) {

@@ -123,6 +123,7 @@ static const struct sample {
 	{ KIND_DOMAIN, "min-backoff", "31s", "0" },
 	{ KIND_DOMAIN, "max-backoff", "23h", "31d" },
 	{ KIND_DOMAIN, "backoff-scale-factor", "2.25", "0.5" },
+	{ KIND_DOMAIN, "adaptive-throttling", "no", "perhaps" },
 	{ KIND_DOMAIN, "backoff-max-smtp-out", "3", "0" },
 	{ KIND_DOMAIN, "backoff-max-msg-rate", "2/min", "2" },
 	{ KIND_DOMAIN, "backoff-to-normal-after", "never", "31d" },

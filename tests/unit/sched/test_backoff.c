@@ -14,7 +14,8 @@
 	"reply = /your address/ disable-source-ip for=20m\n"                                       \
 	"reply = /hot air/ ignore\n"
 #define BACKOFF                                                                                    \
-	RULES "[domain *]\nbackoff-max-smtp-out = 2\nbackoff-max-msg-rate = 6/min\n"               \
+	RULES "[domain *]\nadaptive-throttling = no\nbackoff-max-smtp-out = "                      \
+	      "2\nbackoff-max-msg-rate = 6/min\n"                                                  \
 	      "backoff-to-normal-after = 10m\nmax-msg-rate = 20/s\n"
 
 static const char *said; /* the receiver's reply to everybody; NULL: accepted */
