@@ -25,7 +25,7 @@ PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih opendkim lib
 CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # libev.a, not libev.so, and before all others: Debian builds the shared one with libevent's names in it, and libunbound would call those instead
 # of libevent's own and crash (core/net/resolver.c refuses to start in a program linked so).
-LIBS    := -l:libev.a $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -pthread
+LIBS    := -l:libev.a $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lcrypt -lm -pthread
 TESTLIBS:= -lcmocka $(LIBS)
 
 # Folders from left to right: each may include only those before it (make lint checks).
@@ -96,7 +96,7 @@ tsan:
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
-        libidn2-dev libopendkim-dev libssl-dev
+        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
         openssh-client postgrey procps iproute2 util-linux mount git \
         libnet-ssleay-perl openssl python3-cryptography python3-dkim python3-nacl libmail-dkim-perl systemd groff-base passwd

@@ -227,6 +227,28 @@ static void build_listeners(struct reading *r)
 	}
 }
 
+static void build_users(struct reading *r)
+{
+	struct conf *c = r->c;
+	int n = sections_of(r, KIND_SMTP_USER);
+
+	c->users = mem_array(&r->mem, (size_t)n, sizeof *c->users);
+	r->priv->users = name_index_make(r, n);
+	for (struct conf_section *s = r->priv->first; s; s = s->next) {
+		struct conf_user *x = &c->users[c->nusers];
+
+		if (s->kind != KIND_SMTP_USER)
+			continue;
+		x->name = s->name;
+		x->origin = s->origin;
+		x->source = x->priority = CONF_NONE;
+		build_fields(r, KIND_SMTP_USER, s, x);
+		name_index_add(r, &r->priv->users, s->name, c->nusers);
+		s->index = c->nusers++;
+	}
+	name_index_sort(&r->priv->users);
+}
+
 static void resolve(struct reading *r)
 {
 	struct conf *c = r->c;
@@ -238,6 +260,8 @@ static void resolve(struct reading *r)
 			build_references(r, s, &c->sources[s->index]);
 		else if (s->kind == KIND_LISTENER)
 			build_references(r, s, &c->listeners[s->index]);
+		else if (s->kind == KIND_SMTP_USER)
+			build_references(r, s, &c->users[s->index]);
 	}
 }
 
@@ -248,6 +272,7 @@ void build(struct reading *r)
 	build_routes(r);
 	build_sources(r);
 	build_listeners(r);
+	build_users(r);
 	resolve(r);
 	build_domains(r);
 	build_dkim(r);

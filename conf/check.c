@@ -409,4 +409,5 @@ void check(struct reading *r)
 	check_tls(r);
 	check_patterns(r);
 	check_dkim(r);
+	check_auth(r);
 }

@@ -61,7 +61,7 @@ static bool opens(const struct conf *c, const struct conf_listener *l, int sourc
 	const struct conf_source *s = &c->sources[source];
 	int family = l->at.sa.sa_family;
 
-	if (!s->always_allow_relaying || !is_public(l))
+	if (!s->always_allow_relaying || s->require_auth || !is_public(l))
 		return false;
 	if (l->source == source && !all_have_sources(c, family))
 		return true;
@@ -98,6 +98,8 @@ static bool lets_in(const struct conf *c, const struct conf_listener *l)
 	struct endpoint first;
 	int s = conf_source_for(c, &l->at.sa);
 
+	if (l->authenticate && c->nusers)
+		return true; /* who logs in may */
 	if (ip_is_loopback(&l->at)) {
 		parse_ip(l->at.sa.sa_family == AF_INET ? STR_LIT("127.0.0.1") : STR_LIT("::1"),
 			 &first);
@@ -133,10 +135,14 @@ static void check_unused(struct reading *r)
 	for (int i = 0; i < c->nlisteners; i++)
 		if (c->listeners[i].source != CONF_NONE)
 			used[c->listeners[i].source] = true;
+	for (int i = 0; i < c->nusers; i++)
+		if (c->users[i].source != CONF_NONE)
+			used[c->users[i].source] = true;
 	for (int i = 0; i < c->nsources; i++)
 		if (!c->sources[i].is_cidr && !used[i] && !r->incomplete)
 			warn_at(r, &c->sources[i].origin,
-				"[source %s] is used by no listener: name it in source = %s",
+				"[source %s] is used by no listener and no smtp-user: name it in "
+				"source = %s",
 				c->sources[i].name, c->sources[i].name);
 }
 

@@ -112,6 +112,11 @@ int conf_dkim_for(const struct conf *c, struct str domain)
 	}
 }
 
+int conf_user_find(const struct conf *c, struct str name)
+{
+	return name_index_find(&c->priv->users, name);
+}
+
 /* The peer's address bytes; an IPv4 client on an IPv6 socket (::ffff:a.b.c.d) is an IPv4 client. */
 static const uint8_t *peer_bytes(const struct sockaddr *peer, int *family)
 {

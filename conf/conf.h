@@ -85,7 +85,7 @@ struct conf_source { /* [source CIDR or NAME] */
 	bool is_cidr;
 	struct endpoint net; /* is_cidr */
 	int prefix;
-	bool always_allow_relaying;
+	bool always_allow_relaying, require_auth;
 	int default_route;	  /* CONF_NONE */
 	int64_t max_message_size; /* 0: [mta]'s */
 	int max_rcpt_per_message;
@@ -98,8 +98,19 @@ struct conf_source { /* [source CIDR or NAME] */
 	struct origin origin;
 };
 
+struct conf_user { /* [smtp-user NAME] */
+	const char *name;
+	const char *password; /* a crypt(3) hash */
+	int source;	      /* CONF_NONE: by its address, as everybody */
+	int priority;	      /* CONF_NONE: its source's */
+	struct origin origin;
+};
+
 /* [listener] tls */
 enum conf_tls { CONF_TLS_NO, CONF_TLS_STARTTLS, CONF_TLS_REQUIRED, CONF_TLS_IMPLICIT };
+
+/* [listener] authenticate: bits */
+enum conf_auth { CONF_AUTH_PLAIN = 1, CONF_AUTH_LOGIN = 2 };
 
 struct conf_listener { /* [listener ADDRESS:PORT] */
 	struct endpoint at;
@@ -110,7 +121,10 @@ struct conf_listener { /* [listener ADDRESS:PORT] */
 	const char *banner;			     /* NULL: the default */
 	enum conf_tls tls;
 	const char *tls_certificate, *tls_key; /* PEM files; set unless tls is no */
-	struct origin origin, origin_tls_certificate, origin_tls_key;
+	int authenticate;		       /* bits of enum conf_auth; 0: no */
+	bool allow_unencrypted_auth;	       /* not on loopback only */
+	struct origin origin, origin_tls_certificate, origin_tls_key, origin_authenticate,
+	    origin_allow_unencrypted;
 };
 
 enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
@@ -180,6 +194,8 @@ struct conf {
 	int nlisteners;
 	struct conf_source *sources;
 	int nsources;
+	struct conf_user *users;
+	int nusers;
 	struct conf_vmta *vmtas;
 	int nvmtas;
 	struct conf_pool *pools;
@@ -218,6 +234,7 @@ int conf_source_find(const struct conf *c, struct str name);
 /* The [dkim] section of the domain (normal form) or of its nearest parent that has one; CONF_NONE.
  */
 int conf_dkim_for(const struct conf *c, struct str domain);
+int conf_user_find(const struct conf *c, struct str name);
 /* The longest CIDR that holds the address; CONF_NONE. */
 int conf_source_for(const struct conf *c, const struct sockaddr *peer);
 /* The provider that all these best-preference MX hosts (normal form) belong to, or that names the

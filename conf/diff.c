@@ -63,6 +63,12 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* A secret that stands in the file itself is not told: the difference goes to screens and logs. */
+static const char *hidden(const struct directive *dir, const char *text)
+{
+	return dir->type == TYPE_SECRET && text && *text && *text != '@' ? "(hidden)" : text;
+}
+
 static void diff_section(struct conf_diff *d, const struct conf_section *was,
 			 const struct conf_section *now)
 {
@@ -75,7 +81,11 @@ static void diff_section(struct conf_diff *d, const struct conf_section *was,
 		a = was ? text_of(&d->priv->arena, was, dir) : NULL;
 		b = text_of(&d->priv->arena, now, dir);
 		if (!same_text(a, b))
-			add(d, !a ? '+' : !b ? '-' : '~', now->shown, dir->name, a, b);
+			add(d,
+			    !a	 ? '+'
+			    : !b ? '-'
+				 : '~',
+			    now->shown, dir->name, hidden(dir, a), hidden(dir, b));
 	}
 }
 

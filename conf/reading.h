@@ -90,6 +90,7 @@ void check_relay(struct reading *r);
 void check_mx(struct reading *r);
 void check_limits(struct reading *r);
 void check_tls(struct reading *r);
+void check_auth(struct reading *r);
 /* patterns.c */
 void build_patterns_lists(struct reading *r);
 void check_patterns(struct reading *r);

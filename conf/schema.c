@@ -17,6 +17,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 				"What receivers' replies mean; the first line that matches rules" },
 	[KIND_DKIM] = { "dkim", "DOMAIN", false,
 			"Keys that sign mail whose From is in this domain or below it" },
+	[KIND_SMTP_USER] = { "smtp-user", "NAME", false,
+			     "A user that may log in (AUTH) and then relay" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -153,10 +155,19 @@ const struct directive directives[] = {
 	{ KIND_LISTENER, "tls-key", TYPE_PATH, .field = AT(conf_listener, tls_key),
 	  .from = AT(conf_listener, origin_tls_key),
 	  .help = "PEM file of its private key, without a passphrase; others must not read it" },
+	{ KIND_LISTENER, "authenticate", TYPE_MECHANISMS, .field = AT(conf_listener, authenticate),
+	  .from = AT(conf_listener, origin_authenticate), .def = "no",
+	  .help = "plain login: which AUTH is offered, for the [smtp-user]s" },
+	{ KIND_LISTENER, "allow-unencrypted-auth", TYPE_BOOL,
+	  .field = AT(conf_listener, allow_unencrypted_auth),
+	  .from = AT(conf_listener, origin_allow_unencrypted), .def = "no",
+	  .help = "Offer AUTH without TLS to others than loopback too" },
 
 	{ KIND_SOURCE, "always-allow-relaying", TYPE_BOOL,
 	  .field = AT(conf_source, always_allow_relaying), .def = "no",
 	  .help = "May hand in mail to any domain" },
+	{ KIND_SOURCE, "require-auth", TYPE_BOOL, .field = AT(conf_source, require_auth),
+	  .def = "no", .help = "Takes no mail before AUTH" },
 	{ KIND_SOURCE, "default-virtual-mta", TYPE_ROUTE_NAME,
 	  .field = AT(conf_source, default_route), .help = "Route of its mail" },
 	{ KIND_SOURCE, "max-message-size", TYPE_SIZE, .field = AT(conf_source, max_message_size),
@@ -321,6 +332,11 @@ const struct directive directives[] = {
 	  .def = "no",
 	  .help =
 	      "Sign with the [dkim] section of the From domain or of a parent, if there is one" },
+	{ KIND_DOMAIN, "auth-user", TYPE_TEXT, SET_AUTH_USER, .field = AT(settings, auth_user),
+	  .hi = 255, .help = "Log in to a smarthost as this user, under TLS only" },
+	{ KIND_DOMAIN, "auth-password", TYPE_SECRET, SET_AUTH_PASSWORD,
+	  .field = AT(settings, auth_password), .hi = 255,
+	  .help = "... with this password; @path reads it from a file that others can't read" },
 
 	{ KIND_DKIM, "selector", TYPE_NAME, .field = AT(conf_dkim, selector),
 	  .help = "The key's name: SELECTOR._domainkey.DOMAIN is its DNS record" },
@@ -345,6 +361,13 @@ const struct directive directives[] = {
 	{ KIND_DKIM, "must-sign", TYPE_BOOL, .field = AT(conf_dkim, must_sign),
 	  .from = AT(conf_dkim, origin_must_sign), .def = "yes",
 	  .help = "Mail that can't be signed waits; no: it goes unsigned" },
+
+	{ KIND_SMTP_USER, "password", TYPE_SECRET, .field = AT(conf_user, password), .hi = 512,
+	  .help = "A crypt(3) hash, as `stoker passwd` makes; @path reads it from a file" },
+	{ KIND_SMTP_USER, "source", TYPE_SOURCE_NAME, .field = AT(conf_user, source),
+	  .help = "Source of its mail, in place of the client address's" },
+	{ KIND_SMTP_USER, "priority", TYPE_INT, .field = AT(conf_user, priority), .lo = 0,
+	  .hi = 100, .help = "In place of its source's: higher goes first inside a queue" },
 
 	{ KIND_PATTERN_LIST, "reply", TYPE_REPLY, .flags = REPEATS,
 	  .help =

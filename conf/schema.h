@@ -17,6 +17,7 @@ enum section_kind {
 	KIND_DOMAIN,
 	KIND_PATTERN_LIST,
 	KIND_DKIM,
+	KIND_SMTP_USER,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -51,6 +52,8 @@ enum value_type {
 	TYPE_INCLUDE,	  /* no field */
 	TYPE_ROUTE_NAME,  /* int: index of a route */
 	TYPE_SOURCE_NAME, /* int: index of a source */
+	TYPE_SECRET,	  /* const char *: a text, or @path of a file that others can't read */
+	TYPE_MECHANISMS,  /* int: bits of enum conf_auth */
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
 	TYPE_REPLY,	  /* no field */

@@ -47,6 +47,26 @@ static bool plain_name(struct reading *r, enum section_kind kind, struct str s,
 	return true;
 }
 
+/* As a name, and with the @ of those who log in by their address. */
+static bool user_name(struct reading *r, struct str s, const struct origin *at, struct header *h)
+{
+	char z[CONF_NAME_MAX + 1];
+	size_t n = s.n < sizeof z ? s.n : 0;
+
+	for (size_t i = 0; i < n; i++)
+		z[i] = s.p[i] == '@' || s.p[i] == '+' ? '-' : s.p[i];
+	if (!name_ok(str_mem(z, n))) {
+		error_at(
+		    r, at,
+		    "[smtp-user %.*s]: a user's name has letters, digits, \".\", \"_\", \"-\", "
+		    "\"+\" and \"@\", at most %d",
+		    shown(s), s.p, CONF_NAME_MAX);
+		return false;
+	}
+	h->name = mem_z(&r->mem, s);
+	return true;
+}
+
 static bool source_name(struct reading *r, struct str s, const struct origin *at, struct header *h)
 {
 	struct endpoint net;
@@ -142,6 +162,8 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 		return domain_name(r, s, at, h);
 	case KIND_DKIM:
 		return dkim_name(r, s, at, h);
+	case KIND_SMTP_USER:
+		return user_name(r, s, at, h);
 	case KIND_VMTA:
 	case KIND_POOL:
 	case KIND_PROVIDER:

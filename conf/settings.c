@@ -210,7 +210,10 @@ static void hash_value(struct buf *b, const struct directive *d, const struct se
 {
 	struct value v = field_get(d, s);
 
-	value_write(d, &v, b);
+	if (d->type == TYPE_SECRET)
+		buf_addz(b, v.z ? v.z : "");
+	else
+		value_write(d, &v, b);
 	buf_addc(b, '\n');
 }
 
@@ -234,6 +237,8 @@ static uint64_t session_key(const struct settings *s)
 		SET_USE_PLAINTEXT,
 		SET_TLS_MIN_VERSION,
 		SET_SMTP_PATTERN_LIST,
+		SET_AUTH_USER,
+		SET_AUTH_PASSWORD,
 	};
 	struct buf b;
 	uint64_t key;

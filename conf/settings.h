@@ -44,6 +44,8 @@ enum setting_id { /* [domain] directives */
 		  SET_USE_PLAINTEXT,
 		  SET_TLS_MIN_VERSION,
 		  SET_DKIM_SIGN,
+		  SET_AUTH_USER,
+		  SET_AUTH_PASSWORD,
 		  SET_COUNT
 };
 
@@ -123,6 +125,7 @@ struct settings {
 	enum starttls smtp_starttls;
 	bool use_plaintext;			  /* starttls_needed() looks at both */
 	enum tls_min tls_min_version;		  /* for required and verify */
+	const char *auth_user, *auth_password;	  /* NULL: no AUTH */
 	struct limit limits[SETTINGS_LIMITS_MAX]; /* at most one per kind and scope */
 	int nlimits;
 	/* Where each value came from (the limits: the innermost). */

@@ -8,6 +8,7 @@
 #include "conf/machine.h"
 #include "conf/value_list.h"
 #include "core/base/domain.h"
+#include "core/base/secret.h"
 
 /* Longest piece of a value that an error repeats. */
 enum { QUOTED_MAX = 80 };
@@ -238,6 +239,58 @@ static const struct err *parse_path(struct value_in *in, struct value *out)
 	return &err_invalid;
 }
 
+/* The file's first and only line. */
+static const struct err *secret_line(struct value_in *in, const char *path, struct buf *b)
+{
+	const struct err *err = secret_file_read(path, (size_t)in->d->hi + 2, b, &in->e);
+	size_t n = b->n;
+
+	if (err)
+		return err;
+	while (n && (b->p[n - 1] == '\n' || b->p[n - 1] == '\r'))
+		n--;
+	b->n = n;
+	if (n && !memchr(b->p, '\n', n) && !memchr(b->p, '\0', n))
+		return NULL;
+	errbuf_set(&in->e, "%s must hold one line: the secret", path);
+	return &err_invalid;
+}
+
+static const struct err *parse_secret(struct value_in *in, struct value *out)
+{
+	struct str s = plain(in);
+	const struct err *err;
+	struct buf b;
+
+	if (!s.n || s.p[0] != '@')
+		return parse_text(in, out);
+	buf_init(&b);
+	err = secret_line(in, path_from(in->mem, in->dir, (struct str){ s.p + 1, s.n - 1 }), &b);
+	out->z = err ? "" : mem_z(in->mem, buf_str(&b));
+	secret_free(&b);
+	return err;
+}
+
+static const struct err *parse_mechanisms(struct value_in *in, struct value *out)
+{
+	struct str rest = in->text, word;
+
+	if (str_ieqz(in->text, "no"))
+		return NULL;
+	while (out->i >= 0 && lex_word(&rest, &word)) {
+		if (str_ieqz(word, "plain"))
+			out->i |= CONF_AUTH_PLAIN;
+		else if (str_ieqz(word, "login"))
+			out->i |= CONF_AUTH_LOGIN;
+		else
+			out->i = -1;
+	}
+	if (out->i > 0)
+		return NULL;
+	errbuf_set(&in->e, "\"%.*s\": write no, or plain login", quoted(in->text), in->text.p);
+	return &err_invalid;
+}
+
 static const struct err *parse_host(struct value_in *in, struct value *out)
 {
 	char normal[DOMAIN_SIZE];
@@ -352,6 +405,8 @@ static const struct {
 	[TYPE_INCLUDE] = { "path, may hold * and ?", parse_include },
 	[TYPE_ROUTE_NAME] = { "virtual MTA or pool", parse_name },
 	[TYPE_SOURCE_NAME] = { "source", parse_name },
+	[TYPE_SECRET] = { "text or @path", parse_secret },
+	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },
 	[TYPE_MEMBERS] = { "names with weights", value_parse_members },
 	[TYPE_REPLY] = { "/regex/ actions", value_parse_reply },

@@ -103,6 +103,9 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 	case TYPE_WORD:
 		buf_addz(out, word_for(d, v->i));
 		break;
+	case TYPE_SECRET:
+		buf_addz(out, v->z ? "(hidden)" : "");
+		break;
 	case TYPE_DURATIONS:
 	case TYPE_ROUTE_HOSTS:
 		write_list(v, d->type, out);
@@ -147,6 +150,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		*(bool *)p = v->b;
 		break;
 	case TYPE_INT:
+	case TYPE_MECHANISMS:
 	case TYPE_WORD: /* enums of C have int's size here; settings.c asserts it */
 		*(int *)p = (int)v->i;
 		break;
@@ -175,6 +179,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		break;
 	case TYPE_CHOICE:
 	case TYPE_TEXT:
+	case TYPE_SECRET:
 	case TYPE_NAME:
 	case TYPE_PATH:
 	case TYPE_HOST:
@@ -197,6 +202,10 @@ struct value field_get(const struct directive *d, const void *base)
 	case TYPE_INT:
 	case TYPE_WORD:
 		v.i = *(const int *)p;
+		break;
+	case TYPE_TEXT:
+	case TYPE_SECRET:
+		v.z = *(const char *const *)p;
 		break;
 	case TYPE_FACTOR:
 		v.f = *(const double *)p;

@@ -1,5 +1,6 @@
 /* Subcommands. What needs a running Stoker goes over the control socket (core/control/cli.h); the
  * rest is here. */
+#include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "conf/pmta.h"
@@ -267,13 +269,66 @@ static int cmd_sim(const struct args *a)
 	return sim_run();
 }
 
+/* One line, without echo on a terminal. False at the end of input. */
+static bool ask_password(const char *prompt, char *line, int size)
+{
+	struct termios was, quiet;
+	bool tty = isatty(0) && tcgetattr(0, &was) == 0;
+	if (tty) {
+		quiet = was;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(0, TCSAFLUSH, &quiet);
+		fputs(prompt, stderr);
+	}
+	bool ok = fgets(line, size, stdin) != NULL;
+	if (tty) {
+		tcsetattr(0, TCSAFLUSH, &was);
+		fputc('\n', stderr);
+	}
+	if (ok)
+		line[strcspn(line, "\r\n")] = '\0';
+	return ok;
+}
+
+/* Prints the line for [smtp-user]. */
+static int cmd_passwd(const struct args *a)
+{
+	enum { PASSWORD_MAX = 255 };
+	char one[PASSWORD_MAX + 3], two[PASSWORD_MAX + 3], salt[CRYPT_GENSALT_OUTPUT_SIZE];
+	(void)a;
+	if (!ask_password("Password: ", one, sizeof one) || !one[0] || strlen(one) > PASSWORD_MAX) {
+		fprintf(stderr, "a password has 1 to %d bytes\n", PASSWORD_MAX);
+		return EXIT_USAGE;
+	}
+	if (isatty(0) && (!ask_password("Once more: ", two, sizeof two) || strcmp(one, two) != 0)) {
+		fputs("the two are not the same\n", stderr);
+		return EXIT_USAGE;
+	}
+	struct crypt_data *d = calloc(1, sizeof *d);
+	bool ok = d && crypt_gensalt_rn("$6$", 0, NULL, 0, salt, sizeof salt);
+	const char *hash = ok ? crypt_r(one, salt, d) : NULL;
+	if (!hash || hash[0] == '*')
+		fatal("no hash can be made: %s", strerror(errno));
+	printf("password = %s\n", hash);
+	explicit_bzero(one, sizeof one);
+	explicit_bzero(two, sizeof two);
+	explicit_bzero(d, sizeof *d);
+	free(d);
+	return EXIT_DONE;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct args *a);
 	int words; /* that it takes */
 } locals[] = {
-	{ "run", cmd_run, 0 }, { "attach", cmd_attach, 0 }, { "demo", cmd_demo, 0 },
-	{ "sim", cmd_sim, 0 }, { "check", cmd_check, 0 },   { "import-pmta", cmd_import_pmta, 1 },
+	{ "run", cmd_run, 0 },
+	{ "attach", cmd_attach, 0 },
+	{ "demo", cmd_demo, 0 },
+	{ "sim", cmd_sim, 0 },
+	{ "check", cmd_check, 0 },
+	{ "passwd", cmd_passwd, 0 },
+	{ "import-pmta", cmd_import_pmta, 1 },
 };
 
 static int help_page(const char *name)

@@ -17,6 +17,7 @@
 #include "core/sched/sched.h"
 #include "core/sign/keys.h"
 #include "core/smtp/client.h"
+#include "core/smtp/guard.h"
 #include "core/smtp/server.h"
 #include "core/spool/spool.h"
 #include "tui/console.h"
@@ -195,6 +196,7 @@ void worker_post_reload(struct member *to, struct post *p); /* p: struct reload_
 void worker_post_forget(
     struct member *to,
     struct post *p); /* p: struct settings_cache, q: conf reference; either may be NULL */
+void worker_post_auth(struct member *to, struct post *p); /* p: struct auth_request */
 void worker_post_segment(struct member *to, struct post *p);
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
@@ -202,6 +204,7 @@ void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p:
 void io_post_conf(
     struct member *to,
     struct post *p); /* p: conf reference; q: int fds for new listeners (io 0) or NULL */
+void io_post_auth(struct member *to, struct post *p);  /* p: struct auth_request, answered */
 void io_post_hold(struct member *to, struct post *p);  /* a: bits */
 void io_post_body(struct member *to, struct post *p);  /* p: struct body_request */
 void io_post_chunk(struct member *to, struct post *p); /* p: struct chunk_request */
@@ -276,6 +279,14 @@ struct lookup_request {
 	uint64_t lookup; /* of the scheduler, or of control with `for_control` */
 	bool host, allow_private, for_control;
 	char name[DOMAIN_SIZE];
+};
+struct auth_request { /* wiped when it is freed */
+	struct member *asker;
+	uint64_t session;
+	struct endpoint client;
+	char user[256], password[256], hash[520];
+	enum server_auth_verdict verdict;
+	us_t delay;
 };
 struct show_request {
 	uint64_t id, message;

@@ -9,7 +9,13 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { HOT_BUDGET = 512, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384, LISTENER_NAME = 96 };
+enum {
+	HOT_BUDGET = 512,
+	LOGINS_WAITING = 32,
+	REJECTED_PER_S = 200,
+	CLIENT_SLOTS_MAX = 16384,
+	LISTENER_NAME = 96
+};
 
 static const us_t STALL_US =
     10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
@@ -32,6 +38,7 @@ struct io_thread {
 	size_t uncommitted;
 	us_t oldest_commit; /* since when the spool owes an answer; 0: it owes none */
 	bool credit_news;
+	int logins;	      /* that a worker looks at */
 	unsigned holds, held; /* bits from others; bits in force with our own stall */
 	struct timer second;
 	struct strmap unsigned_mail; /* domains with that alarm: rstr, also the key */
@@ -216,6 +223,45 @@ static bool env_source_rate(void *arg, const struct conf *c, int source, us_t no
 						false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return true;
 	}
+}
+
+static void auth_free(struct auth_request *r)
+{
+	explicit_bzero(r, sizeof *r);
+	free(r);
+}
+
+static void env_auth(void *arg, uint64_t session, const struct server_auth_ask *a)
+{
+	struct io_thread *t = arg;
+	struct auth_request *r = NULL;
+	/* One who knows no password must not keep the worker from everything else. */
+	if (t->logins < LOGINS_WAITING && a->user.n < sizeof r->user &&
+	    a->password.n < sizeof r->password && (!a->hash || strlen(a->hash) < sizeof r->hash))
+		r = calloc(1, sizeof *r);
+	if (!r) {
+		server_auth(t->server, session, SERVER_AUTH_BUSY, 0);
+		return;
+	}
+	t->logins++;
+	r->asker = t->me;
+	r->session = session;
+	r->client = *a->client;
+	memcpy(r->user, a->user.p, a->user.n);
+	memcpy(r->password, a->password.p, a->password.n);
+	if (a->hash)
+		memcpy(r->hash, a->hash, strlen(a->hash));
+	mta_post(t->me, t->me->mta->workers[WORKER_SLOW],
+		 (struct post){ .fn = worker_post_auth, .p = r });
+}
+
+void io_post_auth(struct member *to, struct post *p)
+{
+	struct io_thread *t = state(to);
+	struct auth_request *r = p->p;
+	t->logins--;
+	server_auth(t->server, r->session, r->verdict, r->delay);
+	auth_free(r);
 }
 
 static void env_closed(void *arg, const struct endpoint *peer, int door)
@@ -694,6 +740,7 @@ void mta_io_wire(struct member *me)
 				 env_large_abort,
 				 env_rejected,
 				 env_source_rate,
+				 env_auth,
 				 env_closed };
 	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk, env_signature };
 	t->server = server_new(me->loop, &se);

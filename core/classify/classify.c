@@ -51,9 +51,11 @@ const char *reply_class_name(enum reply_class c)
 const char *smtp_step_name(enum smtp_step s)
 {
 	static const char *const names[] = {
-		[STEP_CONNECT] = "connect", [STEP_GREETING] = "greeting", [STEP_EHLO] = "EHLO",
-		[STEP_TLS] = "STARTTLS",    [STEP_MAIL] = "MAIL FROM",	  [STEP_RCPT] = "RCPT TO",
-		[STEP_DATA] = "DATA",	    [STEP_BODY] = "end of DATA",  [STEP_RSET] = "RSET",
+		[STEP_CONNECT] = "connect",  [STEP_GREETING] = "greeting",
+		[STEP_EHLO] = "EHLO",	     [STEP_TLS] = "STARTTLS",
+		[STEP_AUTH] = "AUTH",	     [STEP_MAIL] = "MAIL FROM",
+		[STEP_RCPT] = "RCPT TO",     [STEP_DATA] = "DATA",
+		[STEP_BODY] = "end of DATA", [STEP_RSET] = "RSET",
 		[STEP_QUIT] = "QUIT",
 	};
 

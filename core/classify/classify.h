@@ -40,7 +40,8 @@ enum smtp_step {
 	STEP_CONNECT,
 	STEP_GREETING,
 	STEP_EHLO,
-	STEP_TLS, /* STARTTLS and the handshake; also: TLS is wanted and not offered */
+	STEP_AUTH, /* to a smarthost */
+	STEP_TLS,  /* STARTTLS and the handshake; also: TLS is wanted and not offered */
 	STEP_MAIL,
 	STEP_RCPT,
 	STEP_DATA,

@@ -40,6 +40,9 @@ static const struct command commands[] = {
 	{ "demo", "", "simulated receivers, traffic and console in one terminal; nothing leaves loopback", NULL, ROLE_NONE, COMMAND_LOCAL },
 	{ "sim", "[-c FILE]", "only the simulated receivers", NULL, ROLE_NONE, COMMAND_LOCAL },
 	{ "check", "[-c FILE]", "all errors and warnings of a configuration", "Exits 2 on errors.\n", ROLE_NONE, COMMAND_LOCAL },
+	{ "passwd", "", "makes the password line of an [smtp-user]",
+	  "Asks twice without echo on a terminal, else reads one line from standard input; prints password = HASH, crypt(3).\n",
+	  ROLE_NONE, COMMAND_LOCAL },
 	{ "import-pmta", "FILE [-o FILE]", "PowerMTA's configuration to Stoker's",
 	  "The configuration goes to -o FILE (a new one, for its owner only) or standard output. Standard error gets a line for each directive\n"
 	  "and section: FILE:LINE: taken, approximated or dropped, and why. `stoker check -c FILE` accepts what it writes.\n", ROLE_NONE, COMMAND_LOCAL },

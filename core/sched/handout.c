@@ -62,6 +62,8 @@ void session_spec_free(struct session_spec *s)
 	rstr_unref(s->ehlo4);
 	rstr_unref(s->ehlo6);
 	patterns_unref(s->patterns);
+	rstr_unref(s->auth_user);
+	rstr_unref(s->auth_password);
 	free(s);
 }
 

@@ -99,6 +99,7 @@ struct session_spec {
 	enum starttls starttls;
 	bool tls_needed; /* without TLS nothing is sent */
 	enum tls_min tls_min;
+	struct rstr *auth_user, *auth_password; /* NULL: no AUTH */
 	int max_msg_per_connection;
 	us_t connect_timeout, greeting_timeout, command_timeout, data_timeout, data_done_timeout,
 	    idle_timeout;

@@ -119,10 +119,15 @@ void result_make(struct sched *s, struct rcpt **v, uint32_t n, enum decision dec
 
 /* The receiver had its say on this recipient: its RCPT, or the MAIL before it, was answered, or it
  * can't be sent at all. */
+static bool no_session(const struct txn_rcpt *tr)
+{
+	return tr->step == STEP_TLS || tr->step == STEP_AUTH;
+}
+
 static bool judged(const struct txn_rcpt *tr)
 {
 	return tr->tried || tr->verdict.permanent ||
-	       (tr->reply && (tr->step >= STEP_RANK_MAIL || tr->step == STEP_TLS));
+	       (tr->reply && (tr->step >= STEP_RANK_MAIL || no_session(tr)));
 }
 
 static bool is_failure(const struct txn_rcpt *tr)
@@ -142,10 +147,11 @@ static bool is_failure(const struct txn_rcpt *tr)
 	return false;
 }
 
-/* For want of TLS: it stays in its place, and the lane's rest says when the next try is. */
+/* For want of TLS or of a login: it stays in its place, and the lane's rest says when the next try
+ * is. */
 static bool waits_for_lane(const struct txn_rcpt *tr, const struct lane *a)
 {
-	return tr->step == STEP_TLS && a && a->rest_kind == REST_TLS;
+	return no_session(tr) && a && (a->rest_kind == REST_TLS || a->rest_kind == REST_CONNECT);
 }
 
 static bool skips_mx(const struct txn_rcpt *tr)
@@ -228,7 +234,7 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 	k->any = true;
 	if (tr->reply)
 		k->counts.reply = tr->reply;
-	if (k->lane && tr->step != STEP_TLS)
+	if (k->lane && !no_session(tr))
 		tell_lane(s, k, r->queue, tr);
 	if (tr->decision == DECIDE_DEFERRED)
 		defer(s, r, tr, k->lane);
@@ -248,12 +254,13 @@ static void take_body(struct sched *s, struct msg *m, struct transaction *t)
 }
 
 /* DOWN is still to come, and what comes back now must not run into the same lane again. */
-static void failed_without_tls(struct sched *s, struct session *e, const struct transaction *t)
+static void failed_opening(struct sched *s, struct session *e, const struct transaction *t)
 {
 	for (uint32_t i = 0; e && e->state == SESSION_OPENING && i < t->nrcpts; i++)
-		if (t->rcpts[i].step == STEP_TLS && t->rcpts[i].reply) {
+		if (no_session(&t->rcpts[i]) && t->rcpts[i].reply) {
 			e->failed = true;
-			lane_connect_failed(s, e->lane, t->rcpts[i].reply, true);
+			lane_connect_failed(s, e->lane, t->rcpts[i].reply,
+					    t->rcpts[i].step == STEP_TLS);
 			return;
 		}
 }
@@ -274,7 +281,7 @@ void result_take(struct sched *s, struct session *e, struct flight *f, struct tr
 	struct rcpt *r = f->first, *next;
 	uint32_t tried = 0;
 
-	failed_without_tls(s, e, t);
+	failed_opening(s, e, t);
 	m->live++; /* not to be freed on the way */
 	for (uint32_t i = 0; i < t->nrcpts; i++)
 		tried += t->rcpts[i].tried;

@@ -165,8 +165,13 @@ static void copy_settings(const struct settings *set, struct session_spec *spec)
 	spec->use_rs = set->use_rs;
 	spec->ip_versions = set->ip_versions;
 	spec->eightbit = set->eightbit;
+	if (set->auth_user && set->auth_password) {
+		spec->auth_user = rstr_new(str_of(set->auth_user));
+		spec->auth_password = rstr_new(str_of(set->auth_password));
+	}
 	spec->starttls = set->smtp_starttls;
-	spec->tls_needed = starttls_needed(set->smtp_starttls, set->use_plaintext);
+	spec->tls_needed =
+	    starttls_needed(set->smtp_starttls, set->use_plaintext) || set->auth_user != NULL;
 	spec->tls_min =
 	    set->smtp_starttls >= STARTTLS_REQUIRED ? set->tls_min_version : TLS_MIN_1_0;
 	spec->max_msg_per_connection = set->max_msg_per_connection;

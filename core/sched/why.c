@@ -135,9 +135,10 @@ static void say_limit(struct sched *s, const struct lane *a, const struct counte
 /* What makes TLS needed: the directive's place. */
 static struct rstr *tls_origin(const struct settings *set)
 {
-	const struct origin *at =
-	    &set->origin[set->smtp_starttls >= STARTTLS_REQUIRED ? SET_SMTP_STARTTLS
-								 : SET_USE_PLAINTEXT];
+	enum setting_id id = set->smtp_starttls >= STARTTLS_REQUIRED ? SET_SMTP_STARTTLS
+			     : !set->use_plaintext		     ? SET_USE_PLAINTEXT
+								     : SET_AUTH_USER;
+	const struct origin *at = &set->origin[id];
 
 	return at->file ? rstr_newf("%s:%d", at->file, at->line) : rstr_newf("default");
 }

@@ -286,6 +286,16 @@ static void offer_size(struct session *s, struct str arg)
 	}
 }
 
+static void offer_auth(struct session *s, struct str line)
+{
+	struct str word;
+
+	while (str_split(&line, ' ', &word)) {
+		s->auth_plain |= str_ieqz(word, "PLAIN");
+		s->auth_login |= str_ieqz(word, "LOGIN");
+	}
+}
+
 static void offer(struct session *s, struct str line)
 {
 	struct str word;
@@ -300,6 +310,8 @@ static void offer(struct session *s, struct str line)
 		s->smtputf8 = true;
 	else if (str_ieqz(word, "DSN"))
 		s->dsn = true;
+	else if (str_ieqz(word, "AUTH"))
+		offer_auth(s, line);
 	else if (str_ieqz(word, "STARTTLS"))
 		s->starttls = true;
 	else if (str_ieqz(word, "SIZE"))
@@ -321,6 +333,7 @@ static void read_offers(struct session *s, struct str text)
 void client_forget_offers(struct session *s)
 {
 	s->pipelining = s->eightbitmime = s->smtputf8 = s->dsn = s->size = s->starttls = false;
+	s->auth_plain = s->auth_login = false;
 	s->size_max = 0;
 }
 

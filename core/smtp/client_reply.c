@@ -24,6 +24,8 @@ const struct state_words client_state_words[STATES] = {
 	/* Some boxes swallow the handshake: the wait is that for a connection. */
 	[STATE_TLS] = { "TLS", "in the TLS handshake", "in the TLS handshake", STEP_TLS,
 			ALLOWED(connect_timeout) },
+	[STATE_AUTH] = { "AUTH", "waiting for the reply to AUTH", "after AUTH", STEP_AUTH,
+			 ALLOWED(command_timeout) },
 	[STATE_IDLE] = { "idle", "between messages", "between messages", STEP_RSET,
 			 ALLOWED(idle_timeout) },
 	/* no limit: we wait for ourselves, and the receiver says when it has waited enough */
@@ -56,6 +58,7 @@ static const struct {
 	[EXPECT_EHLO] = { STATE_EHLO, client_on_ehlo },
 	[EXPECT_HELO] = { STATE_HELO, client_on_helo },
 	[EXPECT_STARTTLS] = { STATE_STARTTLS, client_on_starttls },
+	[EXPECT_AUTH] = { STATE_AUTH, client_on_auth },
 	[EXPECT_RSET] = { STATE_RSET, client_on_rset },
 	[EXPECT_MAIL] = { STATE_MAIL, client_on_mail },
 	[EXPECT_RCPT] = { STATE_RCPT, client_on_rcpt },
@@ -498,6 +501,7 @@ static void timed_out(struct session *s)
 	case STATE_HELO:
 	case STATE_STARTTLS:
 	case STATE_TLS:
+	case STATE_AUTH:
 	case STATE_HOLD:
 	case STATE_MAIL:
 	case STATE_RCPT:

@@ -25,13 +25,11 @@ enum {
 	    32, /* tried for one session: an MX set made to hold a slot for hours must not */
 	CLIENT_BACKLOG_MAX =
 	    64 << 10, /* unsent bytes beyond which an RCPT would not leave while its permit holds */
-	CLIENT_BROKEN_TLS = 512, /* addresses remembered; a power of two */
-	CLIENT_CHUNKS = 2,	 /* of a file body, read ahead */
+	CLIENT_CHUNKS = 2, /* of a file body, read ahead */
 	CLIENT_DATA_BYTES_PER_S =
 	    512, /* a receiver that takes less, over a whole data-timeout, is given up */
 };
-#define CLIENT_QUIT_WAIT      (2 * US_PER_S)	/* for the 221: a courtesy that holds a slot */
-#define CLIENT_BROKEN_TLS_FOR (30 * US_PER_MIN) /* then it is tried again */
+#define CLIENT_QUIT_WAIT (2 * US_PER_S) /* for the 221: a courtesy that holds a slot */
 #define CLIENT_MORE_PERMITS_WAIT                                                                   \
 	(10 * US_PER_S) /* with recipients accepted: then what there is gets delivered */
 
@@ -41,7 +39,8 @@ enum state {
 	STATE_EHLO,
 	STATE_HELO,
 	STATE_STARTTLS,
-	STATE_TLS,  /* the handshake */
+	STATE_TLS, /* the handshake */
+	STATE_AUTH,
 	STATE_IDLE, /* up, nothing held */
 	STATE_HOLD, /* up, MAIL not written: waits for permits or for the body */
 	STATE_MAIL,
@@ -70,6 +69,7 @@ enum expect_kind {
 	EXPECT_EHLO,
 	EXPECT_HELO,
 	EXPECT_STARTTLS,
+	EXPECT_AUTH,
 	EXPECT_RSET,
 	EXPECT_MAIL,
 	EXPECT_RCPT,
@@ -142,7 +142,8 @@ struct session {
 	enum smtp_step failed_step;
 
 	/* what EHLO offered */
-	bool pipelining, eightbitmime, smtputf8, dsn, size, starttls;
+	bool pipelining, eightbitmime, smtputf8, dsn, size, starttls, auth_plain, auth_login;
+	int auth_step;	   /* LOGIN: 334s answered */
 	uint64_t size_max; /* 0: no limit was told */
 
 	bool start_tls;	  /* 220 is here: nothing may stand behind it */
@@ -172,11 +173,6 @@ struct session {
 };
 #define SESSION_MAGIC 0x53455353u
 
-struct broken_tls {
-	uint64_t address;
-	us_t until;
-};
-
 struct client {
 	uint32_t magic;
 	struct loop *loop;
@@ -192,8 +188,7 @@ struct client {
 	struct sign_job *jobs, *last_job; /* that can take a step */
 	struct idmap signing;		  /* message -> the job that signs it */
 	struct tls_cache *tls_cache;
-	struct broken_tls broken[CLIENT_BROKEN_TLS]; /* by the address's hash */
-	struct buf out;				     /* commands being put together */
+	struct buf out; /* commands being put together */
 	uint64_t *late; /* sessions whose input waits for the next pass, in order */
 	size_t late_n, late_cap;
 	size_t judged; /* bytes of refusals that this pass has judged */
@@ -273,6 +268,10 @@ void client_tls_begin(struct session *s, bool more);
 void client_tls_established(struct session *s);
 /* The handshake gave nothing. */
 void client_tls_failed(struct session *s, const char *error);
+
+/* ---- client_auth.c ---- */
+void client_auth_or_up(struct session *s);
+void client_on_auth(struct session *s, struct slot *k, const struct reply *r);
 
 /* ---- client_txn.c ---- */
 /* Takes a step for the current transaction; true: something ended, look again. */

@@ -14,17 +14,33 @@ static uint64_t address_hash(const struct endpoint *e)
 	return hash_bytes(&e->in4.sin_addr, sizeof e->in4.sin_addr) ^ e->in4.sin_port;
 }
 
-/* A collision forgets the older address: its TLS is tried once more. */
-static struct broken_tls *broken_slot(const struct session *s)
+/* Addresses whose TLS failed, for all io threads: half of the hash, and until which second. One
+ * atomic word each, so that nothing is locked; a collision forgets the older address, whose TLS is
+ * then tried once more. */
+enum { BROKEN = 512 };
+#define BROKEN_FOR (30 * US_PER_MIN) /* then it is tried again */
+static uint64_t broken[BROKEN];
+
+static uint64_t *broken_slot(uint64_t hash)
 {
-	return &s->c->broken[address_hash(&s->remote) % CLIENT_BROKEN_TLS];
+	return &broken[hash % BROKEN];
 }
 
 static bool is_broken(const struct session *s)
 {
-	const struct broken_tls *b = broken_slot(s);
+	uint64_t hash = address_hash(&s->remote);
+	uint64_t v = __atomic_load_n(broken_slot(hash), __ATOMIC_RELAXED);
 
-	return b->address == address_hash(&s->remote) && b->until > loop_now(s->c->loop);
+	return v >> 32 == hash >> 32 && (us_t)(uint32_t)v * US_PER_S > loop_now(s->c->loop);
+}
+
+static void remember_broken(const struct session *s)
+{
+	uint64_t hash = address_hash(&s->remote);
+	us_t until = loop_now(s->c->loop) + BROKEN_FOR;
+
+	__atomic_store_n(broken_slot(hash), hash >> 32 << 32 | (uint32_t)(until / US_PER_S),
+			 __ATOMIC_RELAXED);
 }
 
 static bool verifies(const struct session *s)
@@ -65,7 +81,7 @@ void client_tls_or_up(struct session *s)
 	bool possible = s->starttls && !s->in_plain && context(s);
 
 	if (s->tls || !wanted(s) || (!possible && !s->spec->tls_needed)) {
-		client_up(s);
+		client_auth_or_up(s);
 	} else if (!possible) {
 		missing(s, rstr_newf("TLS is required, and %s does not offer STARTTLS",
 				     rstr_str(s->mx).p));
@@ -89,7 +105,7 @@ void client_on_starttls(struct session *s, struct slot *k, const struct reply *r
 	else if (r->code == 421)
 		client_protocol_error(s, "closing", r->text);
 	else
-		client_up(s);
+		client_auth_or_up(s);
 }
 
 static uint64_t cache_key(const struct session *s)
@@ -142,9 +158,7 @@ void client_tls_failed(struct session *s, const char *error)
 	struct rstr *words;
 
 	if (!s->spec->tls_needed) {
-		*broken_slot(s) =
-		    (struct broken_tls){ address_hash(&s->remote),
-					 loop_now(s->c->loop) + CLIENT_BROKEN_TLS_FOR };
+		remember_broken(s);
 		log_debug("session %llx: %s: without TLS", (unsigned long long)s->id, error);
 		client_connect_again(s);
 		return;

@@ -87,7 +87,8 @@ void client_txn_lost(struct session *s, struct slot *k, bool current, const stru
 	struct transaction *t = k->t;
 	bool twice;
 
-	if (!s->up && e->step == STEP_TLS) { /* this mail can't go there now, whoever asks */
+	if (!s->up && (e->step == STEP_TLS ||
+		       e->step == STEP_AUTH)) { /* this mail can't go there now, whoever asks */
 		mark(s, t);
 		client_txn_settle(k, 0, t->nrcpts, e->step, &e->verdict, e->reply);
 		return;

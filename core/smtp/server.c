@@ -229,6 +229,16 @@ void server_memory(struct server *srv)
 	}
 }
 
+void server_auth(struct server *srv, uint64_t session, enum server_auth_verdict v, us_t delay)
+{
+	struct session *s = idmap_get(&srv->by_id, session);
+
+	if (!s)
+		return;
+	session_auth_answer(s, v, delay);
+	session_drive(s);
+}
+
 void server_large(struct server *srv, uint64_t session, enum server_large_what what,
 		  struct body *body)
 {

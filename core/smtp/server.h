@@ -12,6 +12,20 @@
 /* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids,
  * never used twice in the process, whichever server they belong to; answers for the dead are
  * dropped. */
+struct server_auth_ask {
+	const struct endpoint *client;
+	struct str user, password;
+	const char
+	    *hash; /* crypt(3); NULL: there is no such user, and that must not be told by time */
+};
+enum server_auth_verdict {
+	SERVER_AUTH_NONE,
+	SERVER_AUTH_OK,
+	SERVER_AUTH_WRONG,
+	SERVER_AUTH_BANNED,
+	SERVER_AUTH_BUSY, /* not looked at: too many wait, or no memory */
+};
+
 struct server_env {
 	void *arg;
 	/* A number for the next message (spool_new_id). */
@@ -40,6 +54,9 @@ struct server_env {
 	/* Rate of a [source] over all its clients and threads: true if one more message may start
 	 * now (process-wide atomics). */
 	bool (*source_rate)(void *arg, const struct conf *c, int source, us_t now);
+	/* Is this the user's password? A worker's job. Slices are valid during the call. Answer:
+	 * server_auth, perhaps within the call. */
+	void (*auth)(void *arg, uint64_t session, const struct server_auth_ask *a);
 	/* A connection ended (for the caps, which the accepting thread counts). */
 	void (*closed)(void *arg, const struct endpoint *peer, int door);
 };
@@ -73,6 +90,8 @@ void server_refuse(int fd, const char *text);
 /* Answers. `err` NULL: durable. */
 void server_committed(struct server *s, uint64_t session, const struct err *err);
 void server_credit(struct server *s); /* credits are back: waiting sessions go on, in order */
+/* `delay`: how long the client is to wait for it. */
+void server_auth(struct server *s, uint64_t session, enum server_auth_verdict v, us_t delay);
 enum server_large_what {
 	SERVER_LARGE_CREATED,
 	SERVER_LARGE_WRITTEN,
@@ -92,6 +111,7 @@ struct server_stats {
 	uint64_t accepted_messages;   /* answered with 250 */
 	uint64_t accepted_recipients; /* of those */
 	uint64_t refused;	      /* messages and RCPTs for any reason, MAIL by policy */
+	uint64_t logins, logins_failed;
 	uint64_t protocol_errors; /* commands that are none, are out of place, or are ill-formed */
 	uint64_t smuggling_refused; /* sessions closed for a bare CR, bare LF or NUL */
 };

@@ -51,8 +51,8 @@ static void do_ehlo(struct session *s, struct command_args *a)
 	enter_state(s, SV_READY);
 	sayf(s,
 	     "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE %" PRId64
-	     "\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n%s250 CHUNKING",
-	     s->conf->mta.hostname, s->size_limit, starttls_offer(s));
+	     "\r\n250-ENHANCEDSTATUSCODES\r\n250-SMTPUTF8\r\n250-DSN\r\n%s%s250 CHUNKING",
+	     s->conf->mta.hostname, s->size_limit, starttls_offer(s), auth_offer(s));
 }
 
 static const char *check_no_argument(struct session *s, struct command_args *a)
@@ -86,7 +86,7 @@ static void do_noop(struct session *s, struct command_args *a)
 static void do_help(struct session *s, struct command_args *a)
 {
 	(void)a;
-	say(s, "214 2.0.0 EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
+	say(s, "214 2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT");
 }
 
 static void do_vrfy(struct session *s, struct command_args *a)
@@ -148,7 +148,7 @@ static const struct command {
 	{ "VRFY", ANY, check_nothing, do_vrfy },
 	{ "EXPN", ANY, check_nothing, not_implemented },
 	{ "STARTTLS", IDLE, check_starttls, do_starttls },
-	{ "AUTH", ANY, check_nothing, not_implemented },
+	{ "AUTH", IDLE, check_auth_command, do_auth },
 	{ "ETRN", ANY, check_nothing, not_implemented },
 	{ "TURN", ANY, check_nothing, not_implemented },
 };
@@ -168,6 +168,7 @@ static const char *wrong_state(enum server_state state)
 	case SV_BDAT:
 	case SV_BDAT_REFUSED:
 		return "503 5.5.1 BDAT has begun; a LAST chunk or RSET ends it";
+	case SV_AUTH:
 	case SV_DATA:
 	case SV_CHUNK:
 	case SV_SKIP:
@@ -223,7 +224,10 @@ static void run_command(struct session *s, struct str line)
 	}
 	no = needs_no_tls(verb) ? NULL : tls_missing(s);
 	if (no) {
-		say_error(s, no);
+		if (c->check == check_bdat) /* unknown bytes follow */
+			say_and_close(s, no);
+		else
+			say_error(s, no);
 		return;
 	}
 	if (!(c->states & IN(s->state))) {
@@ -276,7 +280,10 @@ bool command_step(struct session *s)
 	case LINE_OK:
 		break;
 	}
-	run_command(s, line);
+	if (s->state == SV_AUTH)
+		auth_line(s, line);
+	else
+		run_command(s, line);
 	if (s->wait != WAIT_NONE)
 		return false; /* it is run again */
 	s->waited_out = false;

@@ -154,7 +154,8 @@ static void add_received(struct session *s, struct buf *head, bool hide_source, 
 		buf_addz(head, s->ip);
 		buf_addz(head, "])\r\n\t");
 	}
-	buf_addf(head, "by %s with %s%s", s->conf->mta.hostname, with, tls && s->esmtp ? "S" : "");
+	buf_addf(head, "by %s with %s%s%s", s->conf->mta.hostname, with, tls && s->esmtp ? "S" : "",
+		 s->user_name[0] ? "A" : "");
 	if (tls)
 		buf_addf(head, " (%s %s)", io_tls_version(s->io), io_tls_cipher(s->io));
 	buf_addf(head, " id %" PRIx64 ";\r\n\t%s\r\n", s->m->id, date);

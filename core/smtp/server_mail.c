@@ -251,6 +251,8 @@ static const char *judge_mail(struct session *s, const struct command_args *a)
 
 	if (no)
 		return no;
+	if (s->source >= 0 && s->conf->sources[s->source].require_auth && !s->user_name[0])
+		return "530 5.7.0 Authentication required";
 	if (a->size > s->size_limit) {
 		snprintf(s->srv->text, sizeof s->srv->text,
 			 "552 5.3.4 Message too big: the limit is %" PRId64 " bytes",
@@ -284,7 +286,18 @@ static bool set_job(struct session *s, struct message *m, const struct address *
 	memcpy(p + source.n + 1, domain.p, domain.n);
 	m->job = str_mem(p, source.n + 1 + domain.n);
 	m->user = str_mem(p, s->source < 0 ? 0 : source.n);
-	return true;
+	if (s->user_name[0])
+		m->user = arena_str(&m->arena, str_of(s->user_name));
+	return m->user.p != NULL;
+}
+
+static uint8_t priority_of(const struct session *s)
+{
+	int user = s->user_name[0] ? conf_user_find(s->conf, str_of(s->user_name)) : CONF_NONE;
+
+	if (user >= 0 && s->conf->users[user].priority >= 0)
+		return (uint8_t)s->conf->users[user].priority;
+	return s->source < 0 ? 50 : (uint8_t)s->conf->sources[s->source].priority;
 }
 
 static bool set_envelope(struct session *s, struct message *m, const struct command_args *a)
@@ -296,7 +309,7 @@ static bool set_envelope(struct session *s, struct message *m, const struct comm
 	m->client = arena_str(&m->arena, str_of(s->ip));
 	m->route = arena_str(&m->arena, str_of(route < 0 ? "" : s->conf->routes[route].name));
 	m->ret = a->ret;
-	m->priority = s->source < 0 ? 50 : (uint8_t)s->conf->sources[s->source].priority;
+	m->priority = priority_of(s);
 	m->smtputf8 = a->address.utf8;
 	return m->sender.p && m->envid.p && m->client.p && m->route.p && set_job(s, m, &a->address);
 }

@@ -21,8 +21,8 @@ enum {
 };
 
 const char *const server_state_words[SV_STATES] = {
-	"connected", "ready",	      "mail", "rcpt",	"data",	  "bdat",
-	"chunk",     "chunk-refused", "skip", "commit", "closed",
+	"connected", "ready", "auth",	       "mail", "rcpt",	 "data",
+	"bdat",	     "chunk", "chunk-refused", "skip", "commit", "closed",
 };
 
 /* ---- lists ---- */
@@ -206,7 +206,9 @@ void tell_rejected(struct session *s, struct str sender, struct str recipient, c
 	e.source_ip = str_of(s->ip);
 	e.reply = str_of(reply);
 	e.enhanced = str_mem(reply + 4, end ? (size_t)(end - reply - 4) : 0);
-	if (s->source >= 0)
+	if (s->user_name[0] || s->auth_step)
+		e.user = str_of(s->user_name[0] ? s->user_name : s->auth_user);
+	else if (s->source >= 0)
 		e.user = str_of(s->conf->sources[s->source].name);
 	srv->env.rejected(srv->env.arg, &e);
 }
@@ -242,19 +244,30 @@ int server_find_listener(const struct conf *c, const char *name)
 	return CONF_NONE;
 }
 
-static void use_conf(struct session *s, struct conf *c, int listener)
+/* CONFIG.md, [source]: the authenticated user's, else the longest matching CIDR, else the
+ * listener's. */
+void session_source(struct session *s)
 {
+	const struct conf *c = s->conf;
+	int user = s->user_name[0] ? conf_user_find(c, str_of(s->user_name)) : CONF_NONE;
 	const struct conf_source *src;
 
-	s->conf = c;
-	s->listener = listener;
-	s->source = conf_source_for(c, &s->peer.sa);
+	s->source = user < 0 ? CONF_NONE : c->users[user].source;
 	if (s->source < 0)
-		s->source = c->listeners[listener].source;
+		s->source = conf_source_for(c, &s->peer.sa);
+	if (s->source < 0)
+		s->source = c->listeners[s->listener].source;
 	src = s->source < 0 ? NULL : &c->sources[s->source];
-	s->relay = src && src->always_allow_relaying;
+	s->relay = user >= 0 || (src && src->always_allow_relaying);
 	s->size_limit =
 	    src && src->max_message_size ? src->max_message_size : c->mta.max_message_size;
+}
+
+static void use_conf(struct session *s, struct conf *c, int listener)
+{
+	s->conf = c;
+	s->listener = listener;
+	session_source(s);
 }
 
 bool session_conf(struct session *s)
@@ -265,7 +278,7 @@ bool session_conf(struct session *s)
 	if (was == now)
 		return true;
 	listener = server_find_listener(now, was->listeners[s->listener].name);
-	if (listener < 0)
+	if (listener < 0 || (s->user_name[0] && conf_user_find(now, str_of(s->user_name)) < 0))
 		return false;
 	use_conf(s, conf_ref(now), listener);
 	conf_unref(was);
@@ -299,6 +312,8 @@ static us_t next_deadline(const struct session *s)
 	case WAIT_OUTPUT:
 	case WAIT_TLS:
 		return s->wait_since + t->command;
+	case WAIT_AUTH:
+		return s->auth_at ? s->auth_at : US_NEVER;
 	case WAIT_LARGE:
 	case WAIT_COMMIT:
 	case WAIT_TURN:
@@ -416,6 +431,9 @@ static void timed_out(struct session *s)
 	case WAIT_MEMORY:
 		wait_over(s);
 		s->waited_out = true;
+		break;
+	case WAIT_AUTH:
+		wait_over(s);
 		break;
 	case WAIT_OUTPUT:
 	case WAIT_TLS:

@@ -18,6 +18,8 @@ enum {
 	HELO_MAX = 255,	  /* RFC 5321 4.5.3.1.2 */
 	REPLY_LINE = 512, /* RFC 5321 4.5.3.1.5 */
 	LARGE_OUTSTANDING = 2,
+	AUTH_TEXT_MAX = 255, /* of a user's name and of a password */
+	REMEMBERED = 1024,   /* passwords found right */
 	HEAD_RESERVE = 2048, /* what we put in front of a message is shorter */
 	IN_MEMORY_MAX = BODY_MEMORY_MAX - HEAD_RESERVE
 };
@@ -25,6 +27,7 @@ enum {
 enum server_state {
 	SV_CONNECTED,	 /* before EHLO */
 	SV_READY,	 /* no transaction */
+	SV_AUTH,	 /* the next line answers a 334 of AUTH */
 	SV_MAIL,	 /* a sender, no recipient yet */
 	SV_RCPT,	 /* at least one recipient */
 	SV_DATA,	 /* receiving behind 354 */
@@ -49,6 +52,7 @@ enum server_wait {
 	WAIT_OUTPUT, /* for the peer to read its replies */
 	WAIT_TURN,   /* for the other sessions of this loop */
 	WAIT_TLS,    /* for the TLS handshake */
+	WAIT_AUTH,   /* for a worker that looks at a password, and for the time a failure costs */
 };
 
 struct session_list {
@@ -71,6 +75,12 @@ struct per_second {
 	unsigned n, untold;
 };
 
+struct remembered {
+	uint64_t key;
+	us_t until;
+};
+enum auth_step { AUTH_STEP_NONE, AUTH_STEP_PLAIN, AUTH_STEP_USER, AUTH_STEP_PASSWORD };
+
 struct server {
 	uint32_t magic;
 	struct loop *loop;
@@ -85,9 +95,10 @@ struct server {
 	struct timer shutdown;
 	struct server_times times;
 	struct server_stats stats;
-	struct per_second warned;    /* sessions closed for their bytes */
-	struct per_second strangers; /* refusals of who may not relay */
-	char text[REPLY_LINE];	     /* a reply that is being worded */
+	struct per_second warned;		  /* sessions closed for their bytes */
+	struct per_second strangers;		  /* refusals of who may not relay */
+	struct remembered remembered[REMEMBERED]; /* by the key's own value */
+	char text[REPLY_LINE];			  /* a reply that is being worded */
 };
 
 struct session_link {
@@ -129,6 +140,13 @@ struct session {
 
 	char helo[HELO_MAX + 1]; /* sanitised */
 	bool esmtp;
+	char user_name[HELO_MAX + 1];	   /* who has logged in; "": nobody */
+	char auth_user[AUTH_TEXT_MAX + 1]; /* who tries */
+	enum auth_step auth_step;
+	enum server_auth_verdict auth_verdict;
+	us_t auth_at; /* when the verdict may be told; 0: it is not known, or at once */
+	uint64_t auth_key;
+	unsigned auth_failures;
 	bool start_tls; /* STARTTLS was said: nothing may stand behind it */
 
 	uint64_t queued_id; /* SV_COMMIT: of the message that the spool has */
@@ -213,6 +231,18 @@ void session_consume(struct session *s, size_t n);
 /* ---- server_command.c ---- */
 /* Runs one command; false when there is none to run now. */
 bool command_step(struct session *s);
+
+/* Who has logged in has changed: source, rights and limits follow. */
+void session_source(struct session *s);
+
+/* ---- server_auth.c ---- */
+/* What EHLO offers of it: "250-AUTH PLAIN LOGIN\r\n" or "". */
+const char *auth_offer(const struct session *s);
+const char *check_auth_command(struct session *s, struct command_args *a);
+void do_auth(struct session *s, struct command_args *a);
+/* A line in SV_AUTH. */
+void auth_line(struct session *s, struct str line);
+void session_auth_answer(struct session *s, enum server_auth_verdict v, us_t delay);
 
 /* ---- server_tls.c ---- */
 const char *check_starttls(struct session *s, struct command_args *a);

@@ -81,7 +81,8 @@ void tls_established(struct session *s)
 		  io_tls_cipher(s->io), io_tls_resumed(s->io) ? ", resumed" : "");
 	wait_over(s);
 	tx_reset(s);
-	s->helo[0] = '\0';
+	s->helo[0] = s->user_name[0] = '\0'; /* a login in the clear may have been anybody's */
+	session_source(s);
 	s->esmtp = false;
 	enter_state(s, SV_CONNECTED);
 	if (first)

@@ -61,6 +61,12 @@ LINES = [
         e2e("one_lane_keeps_its_rate"), e2e("a_stalled_receiver_is_not_made_up_for"), e2e("four_lanes_share_a_provider_rate"),
         e2e("two_domains_keep_their_own_limits_in_one_lane"), e2e("a_pool_keeps_its_limit_at_each_virtual_mta"),
         e2e("never_more_connections_than_allowed")]),
+    ("tls", "swaks over TLS with AUTH PLAIN and LOGIN; wrong passwords; STARTTLS injection both ways; expired, self-signed, wrong-name "
+            "certificates under each client setting, with s_server and Postfix; mail that requires TLS never rides a plaintext session; "
+            "why tls", [
+        e2e("mail_comes_in_by_tls"), e2e("logins_come_in"), e2e("nothing_glued_to_starttls_is_read"), e2e("certificates_under_each_setting"),
+        e2e("openssl_and_postfix_as_peers"), e2e("required_mail_never_goes_in_plain"), e2e("settings_of_the_client"),
+        e2e("login_to_a_smarthost"), unit("net/test_tls"), unit("net/test_tls", "asan"), unit("smtp/test_guard")]),
     ("pause", "pause, rate, disable: no MAIL later than 100 ms after the answer in 95 of 100 trials, 300 ms always", [
         e2e("pause_rate_and_disable_hold_at_once"), e2e("a_lower_rate_holds_at_once"), e2e("overrides_survive_a_restart_and_undo_ends_them")]),
     ("fairness", "500,000 wait at 20/s: another sender within 1 s, within two tokens at 1/s; postgrey at the second attempt", [

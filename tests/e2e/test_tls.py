@@ -1,4 +1,5 @@
-"""TLS both ways with real peers (OpenSSL s_server, Postfix, swaks, Python's ssl): offered, required, verified, injected into."""
+"""TLS and AUTH both ways with real peers (OpenSSL s_server, Postfix, swaks, Python's ssl): offered, required, verified, injected into."""
+import base64
 import datetime
 import ssl
 
@@ -8,10 +9,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from harness import *
-from test_why import expect_why
+import test_why
 
 ONE = "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
-QUICK = DEFAULTS.replace("min-backoff = 1s", "min-backoff = 30s")
+QUICK = DEFAULTS.replace("min-backoff = 1s", "min-backoff = 10m")
+
+
+def expect_why(m, code, name="test.example", fields=(), site=False):
+    """On the console only where one site is held: the words below the list are the cursor's row's."""
+    return test_why.expect_why(m, code, name, fields=fields, site=site)
 
 
 class Authority:
@@ -384,7 +390,150 @@ def settings_of_the_client(full):
         expect(len(r.plain) == 2, str(r.plain))
         found.append("resumed 2 of 4, one first handshake for each policy")
         hand_in(m, "u@new.test.example")
-        w = expect_why(m, "tls", "new.test.example")
+        w = expect_why(m, "tls", "new.test.example", ("until", "origin"), site=True)
         found.append("1.3 wanted of a 1.2 server: " + w["text"])
         found.append(f"settings: {[l for l in m.do('settings', 'new.test.example').splitlines() if 'tls-min' in l][0].strip()}")
+    return "; ".join(found)
+
+
+def password_line(m, password):
+    out = m.do("passwd", user_input=password.encode() + b"\n")
+    expect(out.startswith("password = $6$") and password not in out, out)
+    return out
+
+
+def plain(user, password):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+@test()
+def logins_come_in(full):
+    """swaks by AUTH PLAIN and LOGIN over TLS, right and wrong; AUTH without TLS; whose source holds; bans; nothing leaks into logs."""
+    found = []
+    with Scene() as s:
+        ca = Authority(s)
+        r = Receiver(s)
+        files = ca.server("good", "in.test.example")
+        subprocess.run(["ip", "addr", "add", "192.0.2.1/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
+        port, clear = free_port(), free_port()
+        m = tls_mta(s, "", listen=False)
+        users = "".join(f"[smtp-user {u}]\n" + password_line(m, p) + more for u, p, more in (
+            ("ann@example.com", "correct horse", "source = app\npriority = 80\n"), ("bob", "b\u00e4ttery", "")))
+        m.write_conf(ONE + f"[listener 192.0.2.1:{port}]\nauthenticate = plain login\n" + listen(files, "starttls") +
+                     f"[listener 192.0.2.1:{clear}]\nauthenticate = plain\nallow-unencrypted-auth = yes\nsource = strict\n"
+                     "[source app]\nhide-source = yes\n[source strict]\nrequire-auth = yes\nalways-allow-relaying = yes\n" + users)
+        m.start()
+        rc, out, err = m.cli("check", "-c", m.conf_path)
+        expect(rc == 0 and "allow-unencrypted-auth: passwords cross" in err and "nobody may relay" not in err, out + err)
+
+        def try_swaks(*args):
+            p = subprocess.run(["swaks", "--server", f"192.0.2.1:{port}", "-tls", "--from", "a@source.example", "--to", "user@test.example",
+                                "--ehlo", "c.test.example", *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60 * SLOW)
+            return p.returncode, p.stdout.decode("utf-8", "replace")
+        for how in ("PLAIN", "LOGIN"):
+            rc, out = try_swaks("--auth", how, "--auth-user", "ann@example.com", "--auth-password", "correct horse")
+            expect(rc == 0 and "235 2.7.0" in out, out)
+        rc, out = try_swaks("--auth", "PLAIN", "--auth-user", "bob", "--auth-password", "b\u00e4ttery")
+        expect(rc == 0 and "235 2.7.0" in out, out)
+        wait_for("the mail", lambda: len(r.messages) == 3)
+        heads = [x[4].split(b"\r\n\r\n")[0].decode() for x in r.messages]
+        expect(all("with ESMTPSA (TLSv1.3" in h for h in heads) and sum("192.0.2.1" in h for h in heads) == 1, str(heads))
+        wait_for("their events", lambda: len([e for e in m.events() if e["type"] == "delivered"]) == 3)
+        users_seen = sorted(e["user"] for e in m.events() if e["type"] == "delivered")
+        expect(users_seen == ["ann@example.com", "ann@example.com", "bob"], str(users_seen))
+        found.append("PLAIN and LOGIN by TLS: ESMTPSA, the user's own source holds, events name the user")
+        started = time.monotonic()
+        rc, out = try_swaks("--auth", "LOGIN", "--auth-user", "bob", "--auth-password", "wrong")
+        expect(rc != 0 and "535 5.7.8" in out and time.monotonic() - started > 0.9, out)
+        wait_for("the refusal's event", lambda: [e for e in m.events() if e["type"] == "rejected" and e["user"] == "bob"])
+        with open(m.dir + "/error.log") as f:
+            log = f.read()
+        expect('login as "bob" failed: 535' in log and "wrong" not in log.replace("failed", ""), log)
+        found.append("a wrong password: 535 after a second, an event and a line in the error log")
+        c = Smtp("192.0.2.1", port)
+        expect("AUTH" not in c.ehlo and "STARTTLS" in c.ehlo, c.ehlo)
+        expect(c.cmd("AUTH PLAIN " + plain("bob", "b\u00e4ttery")).startswith("538"), "AUTH in the clear")
+        expect(c.send("a@x.example", ["u@test.example"], b"x\r\n").startswith("5"), "relayed without a login")
+        c = Smtp("192.0.2.1", clear)
+        expect("AUTH PLAIN" in c.ehlo and "LOGIN" not in c.ehlo, c.ehlo)
+        expect(c.cmd("MAIL FROM:<a@x.example>").startswith("530"), "require-auth")
+        expect(c.cmd("AUTH LOGIN").startswith("504") and c.cmd("AUTH PLAIN !!!").startswith("501"), "mechanism, base64")
+        expect(c.cmd("AUTH PLAIN").startswith("334") and c.cmd("*").startswith("501"), "cancel")
+        expect(c.cmd("AUTH PLAIN") == "334 " and c.cmd(plain("bob", "b\u00e4ttery")).startswith("235"), "in two steps")
+        expect(c.cmd("AUTH PLAIN " + plain("bob", "b\u00e4ttery")).startswith("503"), "twice")
+        expect(c.cmd("MAIL FROM:<a@x.example>").startswith("250"), "MAIL after AUTH")
+        found.append("not offered in the clear but where it is allowed; require-auth holds mail back")
+        guesses = [Smtp("192.0.2.1", clear) for _ in range(10)]
+        for i, g in enumerate(guesses):
+            g.s.sendall(f"AUTH PLAIN {plain(f'guess{i}', 'x')}\r\n".encode())
+
+        def banned():
+            g = Smtp("192.0.2.1", clear)
+            g.s.settimeout(0.7 * SLOW)
+            try:
+                return g.cmd("AUTH PLAIN " + plain("stranger", "x")).startswith("454")
+            except OSError:
+                return False
+        wait_for("the ban", banned)
+        c = Smtp("192.0.2.1", clear)
+        expect(c.cmd("AUTH PLAIN " + plain("bob", "b\u00e4ttery")).startswith("235"), "a known user is locked out")
+        found.append("ten guesses ban strangers of that address, not a user who is known from there")
+        m.write_conf(m.conf.replace("[smtp-user bob]", "[smtp-user robert]"))
+        m.do("reload")
+        expect(c.cmd("MAIL FROM:<a@x.example>").startswith("421"), "a user that is gone goes on")
+    return "; ".join(found)
+
+
+@test()
+def login_to_a_smarthost(full):
+    """auth-user by PLAIN and LOGIN, only under TLS; a refused login defers with its words and bounces nothing; @path secrets."""
+    found = []
+    with Scene() as s:
+        ca = Authority(s)
+        tls = starttls(ca.server("good", "smart.test.example"))
+
+        def smarthost(offer, good):
+            def script(se, verb, arg):
+                if verb == "EHLO" and se.state.get("tls"):
+                    return f"250-smart.test.example\r\n250 AUTH {offer}"
+                if verb == "AUTH" and arg.startswith("PLAIN "):
+                    se.r.seen = base64.b64decode(arg[6:])
+                    return "235 2.7.0 ok" if se.r.seen == good else "535 5.7.8 no such login here"
+                if verb == "AUTH":
+                    se.send("334 VXNlcm5hbWU6")
+                    user = base64.b64decode(se.f.readline())
+                    se.send("334 UGFzc3dvcmQ6")
+                    se.r.seen = user + b" " + base64.b64decode(se.f.readline())
+                    return "235 2.7.0 ok"
+                return tls(se, verb, arg)
+            return script
+        a = Receiver(s, ip="127.0.2.10", script=smarthost("LOGIN PLAIN", b"\0me\0s3 cret"))
+        b = Receiver(s, ip="127.0.2.11", script=smarthost("LOGIN", None))
+        c = Receiver(s, ip="127.0.2.12", script=smarthost("PLAIN", b"other"))
+        d = Receiver(s, ip="127.0.2.13")
+        secret = s.write("secret", "s3 cret\n")
+        conf = "".join(f"[domain {n}.test.example]\nroute = [{r.listener.getsockname()[0]}]:25\nauth-user = me\nauth-password = @{secret}\n"
+                       for n, r in (("a", a), ("b", b), ("c", c), ("d", d)))
+        m = tls_mta(s, conf, {"test.example": ""}, defaults=QUICK)
+        os.chmod(secret, 0o644)
+        rc, out, err = m.cli("check", "-c", m.conf_path)
+        expect(rc == 2 and "auth-password" in err and "chmod o-rw" in err, out + err)
+        os.chmod(secret, 0o600)
+        m.start()
+        for n in "abcd":
+            hand_in(m, f"u@{n}.test.example")
+        wait_for("mail by both", lambda: a.messages and b.messages)
+        expect(b.seen == b"me s3 cret", str(b.seen))
+        w = expect_why(m, "connect", "c.test.example", fields=("until",))
+        expect("AUTH as me is refused: 535 5.7.8" in w["text"], str(w))
+        found.append(w["text"])
+        w = expect_why(m, "tls", "d.test.example")
+        expect(not d.times("AUTH") and not d.messages and not c.messages, "sent without login, or a login without TLS")
+        st = m.status()
+        expect(st["queued"] == 2 and st["bounced"] == 0, str(st))
+        events = [e for e in m.events() if e["type"] == "deferred" and e["enhanced"] == "4.7.8"]
+        expect(events, "no deferral tells of the login")
+        shown = m.do("settings", "a.test.example") + m.do("reload", "--dry-run")
+        expect("auth-password = (hidden)" in shown and "s3 cret" not in shown, shown)
+        found.append("without TLS no login is tried: " + w["text"])
     return "; ".join(found)

@@ -46,7 +46,7 @@ def read_on_console(m, words, w):
     t.wait("Queues > all")
     t.until(lambda: any(words in line for line in t.screen.display[4:-3]), words)
     if "origin" in w:
-        t.wait("by " + w["origin"])
+        t.wait("by " + w["origin"].rsplit("/", 1)[-1])
     if "until" in w and w["code"] != "rate":
         t.send("\r")
         t.until(lambda: " left" in t.text() and "SITE" not in t.text() or t.row_with("press it again") and t.send("\r"), "its end")

@@ -60,6 +60,14 @@ static inline void dump_mta(struct buf *b, const struct conf_mta *m)
 
 static inline void dump_ways(struct buf *b, const struct conf *c)
 {
+	for (int i = 0; i < c->nusers; i++)
+		buf_addf(b, "user %s %s %d %d\n", c->users[i].name, c->users[i].password,
+			 c->users[i].source, c->users[i].priority);
+	for (int i = 0; i < c->nlisteners; i++)
+		buf_addf(b, "auth %d %d\n", c->listeners[i].authenticate,
+			 c->listeners[i].allow_unencrypted_auth);
+	for (int i = 0; i < c->nsources; i++)
+		buf_addf(b, "require %d\n", c->sources[i].require_auth);
 	for (int i = 0; i < c->nlisteners; i++) {
 		const struct conf_listener *l = &c->listeners[i];
 
@@ -127,6 +135,8 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 	struct settings_cache *sc = settings_cache_new(c);
 	const struct settings *s = settings_get(sc, str_of(domain), provider, pool, vmta);
 
+	buf_addf(b, "%s %s\n", s->auth_user ? s->auth_user : "",
+		 s->auth_password ? s->auth_password : "");
 	buf_addf(b, "%d %d %d %d %d %d %lld %lld %lld %g %d %d %d %lld %d %d %d %d %d\n",
 		 s->max_msg_per_connection, s->max_rcpt_per_message, s->smtp_pipelining, s->use_rs,
 		 s->allow_private_mx, (int)s->ip_versions, (long long)s->bounce_after,

@@ -437,6 +437,48 @@ static void keys_and_dkim_sign_belong_together(void **state)
 	RUN(warnings, false);
 }
 
+#define USER "[smtp-user u]\npassword = $6$saltsalt$BBBBBBBBBBBBBBBBBBBBBBBBBB\n"
+
+static void logins_that_cannot_be_or_are_unsafe_are_named(void **state)
+{
+	static const struct check_case bad[] = {
+		{ OUT "[listener 127.0.0.1:25]\nauthenticate = plain\n[smtp-user u]\n",
+		  "a.ini:6: error: [smtp-user u] needs a password" },
+		{ OUT
+		  "[listener 127.0.0.1:25]\nauthenticate = plain\n[smtp-user u]\npassword = pw\n",
+		  "a.ini:7: error: password: this is no crypt(3) hash" },
+		{ TWO "[domain x.example]\nauth-user = me\n",
+		  "a.ini:15: error: auth-user needs auth-password" },
+		{ TWO "[domain x.example]\nauth-password = pw\n",
+		  "a.ini:15: error: auth-password needs auth-user" },
+		{ TWO "[domain x.example]\nauth-user = u\nauth-password = @none\n",
+		  "a.ini:16: error: auth-password: " },
+	};
+	static const struct check_case odd[] = {
+		{ TWO "[domain x.example]\nauth-user = u\nauth-password = p\nsmtp-starttls = no\n",
+		  "a.ini:17: warning: auth-user (line 15) wins over smtp-starttls" },
+		{ OUT IN USER, "a.ini:7: warning: [smtp-user u]: no listener asks for a login" },
+		{ OUT "[listener 127.0.0.1:25]\nauthenticate = plain\n" IN,
+		  "a.ini:5: warning: authenticate: there is no [smtp-user]" },
+		{ OUT "[listener 0.0.0.0:25]\nauthenticate = plain\n" USER,
+		  "a.ini:5: warning: authenticate without TLS is offered to loopback only" },
+		{ OUT "[listener 0.0.0.0:25]\nauthenticate = login\nallow-unencrypted-auth = "
+		      "yes\n" USER,
+		  "a.ini:6: warning: allow-unencrypted-auth: passwords cross the network" },
+		{ OUT "[listener 127.0.0.1:25]\nauthenticate = plain login\n" USER, NULL },
+		{ OUT "[listener 127.0.0.1:25]\nauthenticate = login\nsource = s\n[source s]\n"
+		      "always-allow-relaying = yes\nrequire-auth = yes\n" USER,
+		  NULL },
+		{ OUT "[listener 127.0.0.1:25]\nauthenticate = plain\n[source s]\n" USER
+		      "source = s\n",
+		  NULL },
+	};
+
+	(void)state;
+	RUN(bad, true);
+	RUN(odd, false);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -449,6 +491,7 @@ int main(void)
 		T(contradictions_between_lines_are_named),
 		T(tls_that_cannot_be_is_named),
 		T(keys_and_dkim_sign_belong_together),
+		T(logins_that_cannot_be_or_are_unsafe_are_named),
 		T(a_missing_include_is_not_followed_by_errors_about_what_it_may_define),
 		T(a_pattern_of_a_shipped_provider_is_said),
 		T(the_example_and_the_shipped_providers_are_clean),

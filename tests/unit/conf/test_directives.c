@@ -4,6 +4,8 @@
 
 #include "conf/schema.h"
 
+#define HASH "$6$saltsalt$BBBBBBBBBBBBBBBBBBBBBBBBBB"
+
 static struct world w;
 
 static int open_world(void **state)
@@ -43,6 +45,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_PROVIDER] = "[provider p]",
 	[KIND_DOMAIN] = "[domain d.example]",
 	[KIND_DKIM] = "[dkim d.example]",
+	[KIND_SMTP_USER] = "[smtp-user w]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
@@ -85,9 +88,12 @@ static const struct sample {
 	{ KIND_LISTENER, "max-connections-per-ip", "48", "1000001" },
 	{ KIND_LISTENER, "banner", "hello", NULL },
 	{ KIND_LISTENER, "tls", "implicit", "always" },
+	{ KIND_LISTENER, "authenticate", "plain, login", "cram-md5" },
+	{ KIND_LISTENER, "allow-unencrypted-auth", "yes", "plain" },
 	{ KIND_LISTENER, "tls-certificate", "/c.pem", NULL },
 	{ KIND_LISTENER, "tls-key", "/k.pem", NULL },
 	{ KIND_SOURCE, "always-allow-relaying", "yes", "ja" },
+	{ KIND_SOURCE, "require-auth", "yes", "plain" },
 	{ KIND_SOURCE, "default-virtual-mta", "q", "qq" },
 	{ KIND_SOURCE, "max-message-size", "49k", "3G" },
 	{ KIND_SOURCE, "max-rcpt-per-message", "51", "many" },
@@ -155,6 +161,11 @@ static const struct sample {
 	{ KIND_DKIM, "oversign", "From, X-B", "X B:" },
 	{ KIND_DKIM, "expire-after", "10d", "1s" },
 	{ KIND_DKIM, "must-sign", "no", "never" },
+	{ KIND_DOMAIN, "auth-user", "me\nauth-password = pw", NULL },
+	{ KIND_DOMAIN, "auth-password", "pw\nauth-user = me", NULL },
+	{ KIND_SMTP_USER, "password", "$6$saltsalt$AAAAAAAAAAAAAAAAAAAAAAAAAA", "secret" },
+	{ KIND_SMTP_USER, "source", "other", "othr" },
+	{ KIND_SMTP_USER, "priority", "51", "101" },
 	{ KIND_CONSOLE, "theme", "light", "../x" },
 	{ KIND_CONSOLE, "label", "\"PROD ; one\"", "0123456789012345678901234567890123456789x" },
 	{ KIND_CONSOLE, "label-color", "red", "rde" },
@@ -182,6 +193,7 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 	bool members = kind == KIND_POOL && strncmp(line, "members", 7) == 0;
 	bool hostname = kind == KIND_MTA && strncmp(line, "hostname", 8) == 0;
 	bool route = kind == KIND_MTA && strncmp(line, "default-virtual-mta", 19) == 0;
+	bool user = kind == KIND_SMTP_USER && strncmp(line, "password", 8) != 0;
 	bool tls = kind == KIND_LISTENER && strncmp(line, "tls =", 5) == 0;
 
 	static const char *const key[] = { "selector", "key-file", "second-selector",
@@ -195,7 +207,9 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 	snprintf(out, 4096, "%s%s%s%s%s%s%s\n%s\n", ground, members ? "" : "members = v\n",
 		 hostname ? "[mta]\n" : "[mta]\nhostname = mx.example.com\n",
 		 route ? "" : "default-virtual-mta = v\n",
-		 tls ? "[listener 127.0.0.1:2525]\ntls-certificate = /c\ntls-key = /k\n" : "",
+		 tls	? "[listener 127.0.0.1:2525]\ntls-certificate = /c\ntls-key = /k\n"
+		 : user ? "[smtp-user w]\npassword = " HASH "\n"
+			: "",
 		 headers[kind], needs, line);
 }
 
@@ -239,6 +253,8 @@ static void every_directive_changes_the_snapshot(void **state)
 		    strstr(d->name, "key-file") ||
 		    (d->kind == KIND_MTA && d->type == TYPE_ROUTE_NAME))
 			snprintf(line, sizeof line, "%s = v", d->name); /* needed */
+		if (d->kind == KIND_SMTP_USER && d->type == TYPE_SECRET)
+			snprintf(line, sizeof line, "%s = " HASH, d->name);
 		if (!reads(d->kind, line, &without))
 			print_error("%s", buf_z(&w.text));
 		assert_non_null(w.c);

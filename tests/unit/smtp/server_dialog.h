@@ -89,6 +89,12 @@ static inline void conf_step(struct world *w, const char *word)
 	else if (str_eqz(k, "feed"))
 		s->process_x_virtual_mta = s->process_x_job = s->process_x_envid =
 		    s->process_x_queue_priority = true;
+	else if (str_eqz(k, "auth"))
+		w->conf.listener.authenticate = CONF_AUTH_PLAIN | CONF_AUTH_LOGIN;
+	else if (str_eqz(k, "clear"))
+		w->conf.listener.allow_unencrypted_auth = true;
+	else if (str_eqz(k, "require-auth"))
+		s->require_auth = true;
 	else if (str_eqz(k, "hide-source"))
 		s->hide_source = true;
 	else if (str_eqz(k, "add-nothing"))
@@ -398,6 +404,7 @@ static inline void world_init(struct world *w)
 				  .large_abort = env_large_abort,
 				  .rejected = env_rejected,
 				  .source_rate = env_source_rate,
+				  .auth = env_auth,
 				  .closed = env_closed };
 
 	memset(w, 0, sizeof *w);

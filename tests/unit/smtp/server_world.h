@@ -27,12 +27,13 @@ struct test_conf {
 	struct conf_listener listener;
 	struct conf_source source;
 	struct conf_route routes[3];
+	struct conf_user user;
 	const char *remove[4], *postmasters[2];
 	int refs;
 	bool no_source;
 };
 
-/* Stand-ins, weak: only these three are needed of a snapshot, and ours are not made by the reader.
+/* Stand-ins, weak: only these are needed of a snapshot, and ours are not made by the reader.
  */
 __attribute__((weak)) struct conf *conf_ref(struct conf *c)
 {
@@ -58,6 +59,14 @@ __attribute__((weak)) int conf_route_find(const struct conf *c, struct str name)
 	return CONF_NONE;
 }
 
+__attribute__((weak)) int conf_user_find(const struct conf *c, struct str name)
+{
+	for (int i = 0; i < c->nusers; i++)
+		if (str_ieqz(name, c->users[i].name))
+			return i;
+	return CONF_NONE;
+}
+
 static inline void test_conf_init(struct test_conf *t)
 {
 	*t = (struct test_conf){ .refs = 0 };
@@ -75,6 +84,11 @@ static inline void test_conf_init(struct test_conf *t)
 	t->listener = (struct conf_listener){ .name = "127.0.0.1:25",
 					      .source = CONF_NONE,
 					      .default_route = CONF_NONE };
+	t->user = (struct conf_user){
+		.name = "ann", .password = "$6$hash", .source = CONF_NONE, .priority = 7
+	};
+	t->c.users = &t->user;
+	t->c.nusers = 1;
 	t->c.mta.hostname = "mx.test";
 	t->c.mta.max_message_size = 50 * 1024 * 1024;
 	t->c.mta.max_hops = 100;
@@ -265,6 +279,14 @@ static inline bool env_source_rate(void *arg, const struct conf *c, int source, 
 	(void)now;
 	assert_int_equal(source, 0);
 	return !((struct world *)arg)->no_rate;
+}
+
+static inline void env_auth(void *arg, uint64_t session, const struct server_auth_ask *a)
+{
+	struct world *w = arg;
+	bool right = a->hash && strcmp(a->hash, "$6$hash") == 0 && str_eqz(a->password, "right");
+
+	server_auth(w->srv, session, right ? SERVER_AUTH_OK : SERVER_AUTH_WRONG, 0);
 }
 
 static inline void env_closed(void *arg, const struct endpoint *peer, int door)
