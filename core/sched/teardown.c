@@ -35,6 +35,7 @@ static void free_sessions(struct sched *s)
 		list_del(&e->on_lane);
 		list_del(&e->on_source);
 		list_del(&e->ask);
+		patterns_unref(e->patterns);
 	}
 }
 
