@@ -189,7 +189,8 @@ static void build_sources(struct reading *r)
 	int n = sections_of(r, KIND_SOURCE);
 	struct errbuf e;
 
-	c->sources = mem_array(&r->mem, (size_t)n, sizeof *c->sources);
+	c->sources =
+	    mem_array(&r->mem, (size_t)(n + sections_of(r, KIND_PICKUP)), sizeof *c->sources);
 	r->priv->sources = name_index_make(r, n);
 	for (struct conf_section *s = r->priv->first; s; s = s->next) {
 		struct conf_source *x = &c->sources[c->nsources];
@@ -212,7 +213,8 @@ static void build_listeners(struct reading *r)
 	struct conf *c = r->c;
 	int n = sections_of(r, KIND_LISTENER);
 
-	c->listeners = mem_array(&r->mem, (size_t)n, sizeof *c->listeners);
+	c->listeners =
+	    mem_array(&r->mem, (size_t)(n + sections_of(r, KIND_PICKUP)), sizeof *c->listeners);
 	for (struct conf_section *s = r->priv->first; s; s = s->next) {
 		struct conf_listener *x = &c->listeners[c->nlisteners];
 
@@ -249,6 +251,51 @@ static void build_users(struct reading *r)
 	name_index_sort(&r->priv->users);
 }
 
+static void build_pickup_door(struct reading *r, struct conf_pickup *x, int named, int i)
+{
+	struct conf *c = r->c;
+	struct conf_source *src = &c->sources[c->nsources + i];
+	struct conf_listener *l = &c->listeners[c->nlisteners + i];
+
+	if (named >= 0)
+		*src = c->sources[named];
+	else
+		build_fields(r, KIND_SOURCE, NULL, src);
+	src->name = "pickup";
+	src->always_allow_relaying = src->process_x_job = true;
+	src->priority = x->priority;
+	build_fields(r, KIND_LISTENER, NULL, l);
+	l->name = mem_fmt(&r->mem, "pickup %s", x->dir);
+	l->default_route = CONF_NONE;
+	l->origin = src->origin = x->origin;
+	x->listener = c->nlisteners + i;
+	l->source = x->source = c->nsources + i;
+}
+
+static void build_pickups(struct reading *r)
+{
+	struct conf *c = r->c;
+	int n = sections_of(r, KIND_PICKUP);
+
+	int named = name_index_find(&r->priv->sources, STR_LIT("pickup"));
+
+	c->pickups = mem_array(&r->mem, (size_t)n, sizeof *c->pickups);
+	for (struct conf_section *s = r->priv->first; s; s = s->next) {
+		struct conf_pickup *x = &c->pickups[c->npickups];
+
+		if (s->kind != KIND_PICKUP)
+			continue;
+		x->dir = s->name;
+		x->origin = s->origin;
+		x->route = CONF_NONE;
+		build_fields(r, KIND_PICKUP, s, x);
+		if (!x->bad_directory)
+			x->bad_directory = mem_fmt(&r->mem, "%s/bad", x->dir);
+		build_pickup_door(r, x, named, c->npickups);
+		s->index = c->npickups++;
+	}
+}
+
 static void resolve(struct reading *r)
 {
 	struct conf *c = r->c;
@@ -262,6 +309,16 @@ static void resolve(struct reading *r)
 			build_references(r, s, &c->listeners[s->index]);
 		else if (s->kind == KIND_SMTP_USER)
 			build_references(r, s, &c->users[s->index]);
+		else if (s->kind == KIND_PICKUP)
+			build_references(r, s, &c->pickups[s->index]);
+	}
+	for (int i = 0; i < c->npickups; i++) {
+		const struct conf_pickup *x = &c->pickups[i];
+		int named = name_index_find(&r->priv->sources, STR_LIT("pickup"));
+
+		c->listeners[x->listener].default_route = x->route;
+		c->sources[x->source].default_route =
+		    named >= 0 ? c->sources[named].default_route : CONF_NONE;
 	}
 }
 
@@ -273,6 +330,7 @@ void build(struct reading *r)
 	build_sources(r);
 	build_listeners(r);
 	build_users(r);
+	build_pickups(r);
 	resolve(r);
 	build_domains(r);
 	build_dkim(r);

@@ -127,6 +127,20 @@ struct conf_listener { /* [listener ADDRESS:PORT] */
 	    origin_allow_unencrypted;
 };
 
+struct conf_pickup {	 /* [pickup DIRECTORY] */
+	const char *dir; /* absolute */
+	/* Its mail takes the server's door as that of a listener and a source would: these places
+	 * in `listeners` and `sources` are behind the last one that is written. The source is
+	 * [source pickup] if there is one, may relay, and takes X-Job. */
+	int listener, source;
+	int route; /* CONF_NONE: [mta]'s */
+	us_t scan_interval, settle;
+	bool delete_after_read;
+	const char *bad_directory;
+	int priority; /* 0 to 100 */
+	struct origin origin;
+};
+
 enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
 
 struct conf_mta {
@@ -192,6 +206,8 @@ struct conf {
 	struct conf_console console;
 	struct conf_listener *listeners;
 	int nlisteners;
+	struct conf_pickup *pickups;
+	int npickups;
 	struct conf_source *sources;
 	int nsources;
 	struct conf_user *users;

@@ -19,6 +19,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 			"Keys that sign mail whose From is in this domain or below it" },
 	[KIND_SMTP_USER] = { "smtp-user", "NAME", false,
 			     "A user that may log in (AUTH) and then relay" },
+	[KIND_PICKUP] = { "pickup", "DIRECTORY", false,
+			  "A directory that mail is taken from, a message a file" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -374,6 +376,22 @@ const struct directive directives[] = {
 	      "/regex/ action, action: mode=backoff (for=2h), mode=normal, skip-mx, bounce-queue, "
 	      "bounce-rcpt, disable-source-ip (for=1h), slower, greylist, retry-in=15m, ignore; or "
 	      "include LIST" },
+
+	{ KIND_PICKUP, "virtual-mta", TYPE_ROUTE_NAME, .field = AT(conf_pickup, route),
+	  .def = "[mta] default-virtual-mta", .flags = COMPUTED, .help = "Route of its mail" },
+	{ KIND_PICKUP, "scan-interval", TYPE_SECONDS, .field = AT(conf_pickup, scan_interval),
+	  .lo = US_PER_S / 10, .hi = US_PER_DAY, .def = "5s",
+	  .help = "How often it is looked through, beside inotify" },
+	{ KIND_PICKUP, "settle", TYPE_DURATION, .field = AT(conf_pickup, settle),
+	  .lo = US_PER_S / 100, .hi = US_PER_DAY, .def = "2s",
+	  .help = "A file that nobody was seen to close is taken when it is older than this" },
+	{ KIND_PICKUP, "delete-after-read", TYPE_BOOL, .field = AT(conf_pickup, delete_after_read),
+	  .def = "yes", .help = "no: a file whose message is accepted moves to DIRECTORY/done" },
+	{ KIND_PICKUP, "bad-directory", TYPE_PATH, .field = AT(conf_pickup, bad_directory),
+	  .def = "DIRECTORY/bad", .flags = COMPUTED,
+	  .help = "Where a file that is no message goes, with its reason in a .why file" },
+	{ KIND_PICKUP, "priority", TYPE_INT, .field = AT(conf_pickup, priority), .lo = 0, .hi = 100,
+	  .def = "50", .help = "Higher goes first inside a queue" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

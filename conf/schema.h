@@ -18,6 +18,7 @@ enum section_kind {
 	KIND_PATTERN_LIST,
 	KIND_DKIM,
 	KIND_SMTP_USER,
+	KIND_PICKUP,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -39,6 +40,7 @@ enum value_type {
 	TYPE_SIZE,	  /* int64_t, bytes */
 	TYPE_MEMORY,	  /* int64_t, bytes; a percentage is of what the process may use */
 	TYPE_DURATION,	  /* us_t */
+	TYPE_SECONDS,	  /* us_t; a bare number is seconds */
 	TYPE_DURATIONS,	  /* const us_t *, int */
 	TYPE_RATE,	  /* struct rate */
 	TYPE_WORD,	  /* an enum: one of `words` */

@@ -139,6 +139,25 @@ static bool dkim_name(struct reading *r, struct str s, const struct origin *at, 
 	return true;
 }
 
+/* A path is relative to the file it stands in; the same directory has one name. */
+static bool pickup_name(struct reading *r, struct str s, const struct origin *at, struct header *h)
+{
+	const char *slash = strrchr(at->file, '/');
+	struct str dir = { at->file, slash ? (size_t)(slash - at->file) : 0 };
+	const char *path = path_from(&r->mem, mem_z(&r->mem, dir.n ? dir : STR_LIT("/")), s);
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (n == 1) {
+		error_at(r, at, "[pickup %.*s]: mail is not taken from the root directory",
+			 shown(s), s.p);
+		return false;
+	}
+	h->name = mem_z(&r->mem, str_mem(path, n));
+	return true;
+}
+
 static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 			const struct origin *at, struct header *h)
 {
@@ -158,6 +177,8 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 		return listener_name(r, s, at, h);
 	case KIND_SOURCE:
 		return source_name(r, s, at, h);
+	case KIND_PICKUP:
+		return pickup_name(r, s, at, h);
 	case KIND_DOMAIN:
 		return domain_name(r, s, at, h);
 	case KIND_DKIM:

@@ -124,6 +124,20 @@ static const struct err *parse_duration(struct value_in *in, struct value *out)
 	return err;
 }
 
+/* PowerMTA's scan-interval counts seconds. */
+static const struct err *parse_seconds(struct value_in *in, struct value *out)
+{
+	enum { DIGITS_MAX = 9 };
+
+	out->i = 0;
+	for (size_t i = 0; i < in->text.n; i++) {
+		if (in->text.p[i] < '0' || in->text.p[i] > '9' || in->text.n > DIGITS_MAX)
+			return parse_duration(in, out);
+		out->i = out->i * 10 + (in->text.p[i] - '0') * US_PER_S;
+	}
+	return in_range(in, out->i);
+}
+
 static const struct err *parse_rate(struct value_in *in, struct value *out)
 {
 	return fmt_parse_rate(in->text, &out->rate, &in->e);
@@ -392,6 +406,7 @@ static const struct {
 	[TYPE_SIZE] = { "size", parse_size },
 	[TYPE_MEMORY] = { "size or percentage", parse_memory },
 	[TYPE_DURATION] = { "duration", parse_duration },
+	[TYPE_SECONDS] = { "duration or seconds", parse_seconds },
 	[TYPE_DURATIONS] = { "durations", value_parse_durations },
 	[TYPE_RATE] = { "rate", parse_rate },
 	[TYPE_WORD] = { "word", parse_word },

@@ -94,6 +94,7 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 		write_size(v->i, out);
 		break;
 	case TYPE_DURATION:
+	case TYPE_SECONDS:
 		write_duration(v->i, out);
 		break;
 	case TYPE_RATE:
@@ -121,7 +122,7 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 
 void value_write_bound(const struct directive *d, const struct value *v, struct buf *out)
 {
-	if (d->type == TYPE_DURATION || d->type == TYPE_DURATIONS)
+	if (d->type == TYPE_DURATION || d->type == TYPE_SECONDS || d->type == TYPE_DURATIONS)
 		write_duration(v->i, out);
 	else if (d->type == TYPE_INT || d->type == TYPE_FACTOR)
 		buf_addf(out, "%lld", (long long)v->i);
@@ -160,6 +161,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_SIZE:
 	case TYPE_MEMORY:
 	case TYPE_DURATION:
+	case TYPE_SECONDS:
 		*(int64_t *)p = v->i;
 		break;
 	case TYPE_RATE:
@@ -211,6 +213,7 @@ struct value field_get(const struct directive *d, const void *base)
 		v.f = *(const double *)p;
 		break;
 	case TYPE_DURATION:
+	case TYPE_SECONDS:
 		v.i = *(const int64_t *)p;
 		break;
 	case TYPE_DURATIONS:

@@ -57,6 +57,7 @@ static void members_make(struct mta *m)
 	m->report = member_add(m, MEMBER_REPORT, 0, "report");
 	m->control = member_add(m, MEMBER_CONTROL, 0, "control");
 	m->console = member_add(m, MEMBER_CONSOLE, 0, "console");
+	m->pickup = member_add(m, MEMBER_PICKUP, 0, "pickup");
 	for (int i = 0; i < WORKERS; i++) {
 		snprintf(name, sizeof name, "worker%d", i);
 		m->workers[i] = member_add(m, MEMBER_WORKER, i, name);
@@ -109,8 +110,8 @@ static void wire_all(struct mta *m)
 	static void (*const wire[])(struct member *) = {
 		[MEMBER_SCHED] = mta_sched_wire,     [MEMBER_SPOOL] = mta_spool_wire,
 		[MEMBER_REPORT] = mta_report_wire,   [MEMBER_CONTROL] = mta_control_wire,
-		[MEMBER_CONSOLE] = mta_console_wire, [MEMBER_WORKER] = mta_worker_wire,
-		[MEMBER_IO] = mta_io_wire,
+		[MEMBER_CONSOLE] = mta_console_wire, [MEMBER_PICKUP] = mta_pickup_wire,
+		[MEMBER_WORKER] = mta_worker_wire,   [MEMBER_IO] = mta_io_wire,
 	};
 	for (int i = 0; i < m->nmembers; i++) {
 		struct member *me = &m->members[i];
@@ -163,6 +164,7 @@ static void stop_one(struct member *me)
  */
 static void threads_stop(struct mta *m)
 {
+	stop_one(m->pickup);
 	for (int i = 0; i < m->nio; i++)
 		stop_one(m->io[i]);
 	stop_one(m->sched);
@@ -175,6 +177,7 @@ static void threads_stop(struct mta *m)
 	mta_spool_finish(m->spooler);
 	mta_report_finish(m->report);
 	mta_spool_finish(m->spooler);
+	mta_pickup_finish(m->pickup);
 	mta_console_finish(m->console);
 	mta_control_finish(m->control);
 	spool_close(m->spool);

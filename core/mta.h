@@ -31,6 +31,7 @@ enum member_kind {
 	MEMBER_REPORT,
 	MEMBER_CONTROL,
 	MEMBER_CONSOLE,
+	MEMBER_PICKUP,
 	MEMBER_WORKER,
 	MEMBER_IO
 };
@@ -94,8 +95,8 @@ struct mta {
 
 	struct member members[8 + WORKERS + IO_THREADS_MAX];
 	int nmembers, nio;
-	struct member *main, *sched, *spooler, *report, *control, *console, *workers[WORKERS],
-	    *io[IO_THREADS_MAX];
+	struct member *main, *sched, *spooler, *report, *control, *console, *pickup,
+	    *workers[WORKERS], *io[IO_THREADS_MAX];
 	struct mailbox **posts; /* [from * nmembers + to] */
 
 	/* the hot paths */
@@ -147,6 +148,8 @@ void mta_control_finish(struct member *me);
 void mta_report_wire(struct member *me);
 void mta_control_wire(struct member *me);
 void mta_console_wire(struct member *me);
+void mta_pickup_wire(struct member *me);
+void mta_pickup_finish(struct member *me);
 void mta_worker_wire(struct member *me);
 
 /* Posts' receiving functions that cross files. Each runs on the thread that its name begins with.
@@ -201,6 +204,7 @@ void worker_post_segment(struct member *to, struct post *p);
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
 void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p: endpoint */
+void io_post_pickup(struct member *to, struct post *p); /* a: fd, p: rstr, the listener's name */
 void io_post_conf(
     struct member *to,
     struct post *p); /* p: conf reference; q: int fds for new listeners (io 0) or NULL */
@@ -211,9 +215,11 @@ void io_post_chunk(struct member *to, struct post *p); /* p: struct chunk_reques
 void io_post_large(struct member *to,
 		   struct post *p); /* a: session, b: enum server_large_what, p: body */
 void io_post_lookup(struct member *to, struct post *p);	  /* io 0: p: struct lookup_request */
+void io_post_drain(struct member *to, struct post *p);	  /* a: refuse new mail */
 void io_post_memory(struct member *to, struct post *p);	  /* a: over the memory limit */
 void io_post_shutdown(struct member *to, struct post *p); /* a: within, us */
 
+void pickup_post_conf(struct member *to, struct post *p); /* p: conf reference */
 void report_post_wake(struct member *to, struct post *p); /* events were committed */
 void report_post_conf(struct member *to, struct post *p);
 void report_post_rotate(struct member *to, struct post *p);

@@ -295,6 +295,7 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
 		conf_send(t, m->io[i], io_post_conf, i ? NULL : fds);
 	conf_send(t, m->sched, sched_post_conf, NULL);
 	conf_send(t, m->report, report_post_conf, NULL);
+	conf_send(t, m->pickup, pickup_post_conf, NULL);
 	conf_send(t, m->console, console_post_conf, NULL);
 	conf_send(t, m->spooler, spool_post_conf, NULL);
 	mta_sources_check(t->me, now);
@@ -643,7 +644,7 @@ static void look_for_trouble(struct control_thread *t)
 	for (int i = 0; i < m->nmembers; i++) {
 		struct loop_stats s;
 		struct member *x = &m->members[i];
-		if (!x->loop || x->role == MEMBER_WORKER)
+		if (!x->loop || x->role == MEMBER_WORKER || x->role == MEMBER_PICKUP)
 			continue;
 		loop_stats(x->loop, &s);
 		if (s.cpu_max_us > LOOP_STALL)

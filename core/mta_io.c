@@ -16,6 +16,7 @@ enum {
 	CLIENT_SLOTS_MAX = 16384,
 	LISTENER_NAME = 96
 };
+enum { DOOR_NONE = -1 };
 
 static const us_t STALL_US =
     10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
@@ -267,6 +268,8 @@ void io_post_auth(struct member *to, struct post *p)
 static void env_closed(void *arg, const struct endpoint *peer, int door)
 {
 	struct io_thread *t = arg;
+	if (door == DOOR_NONE)
+		return; /* a pickup file: in no cap */
 	struct endpoint *copy = malloc(sizeof *copy);
 	if (!copy)
 		fatal("no memory to count a closed connection");
@@ -405,15 +408,24 @@ static void every_second(struct timer *tm, void *arg)
 void io_post_hold(struct member *to, struct post *p)
 {
 	struct io_thread *t = state(to);
-	t->holds = (t->holds & SERVER_HOLD_MEMORY) | (unsigned)p->a;
+	t->holds = (t->holds & (SERVER_HOLD_MEMORY | SERVER_HOLD_DRAIN)) | (unsigned)p->a;
+	apply_holds(t);
+}
+
+static void set_hold(struct io_thread *t, unsigned bit, bool on)
+{
+	t->holds = on ? t->holds | bit : t->holds & ~bit;
 	apply_holds(t);
 }
 
 void io_post_memory(struct member *to, struct post *p)
 {
-	struct io_thread *t = state(to);
-	t->holds = p->a ? t->holds | SERVER_HOLD_MEMORY : t->holds & ~(unsigned)SERVER_HOLD_MEMORY;
-	apply_holds(t);
+	set_hold(state(to), SERVER_HOLD_MEMORY, p->a);
+}
+
+void io_post_drain(struct member *to, struct post *p)
+{
+	set_hold(state(to), SERVER_HOLD_DRAIN, p->a);
 }
 
 void io_post_body(struct member *to, struct post *p)
@@ -443,6 +455,14 @@ void io_post_accept(struct member *to, struct post *p)
 	struct arrival *a = p->p;
 	server_accept(state(to)->server, (int)p->a, &a->peer, a->listener, (int)p->b);
 	free(a);
+}
+
+void io_post_pickup(struct member *to, struct post *p)
+{
+	struct endpoint local = { .sa.sa_family = AF_UNIX };
+	struct rstr *listener = p->p;
+	server_accept(state(to)->server, (int)p->a, &local, listener->text, DOOR_NONE);
+	rstr_unref(listener);
 }
 
 /* ---- io thread 0: the doors ---- */

@@ -146,6 +146,10 @@ static void act(struct sched_thread *t, const struct action *a)
 	case ACT_REPLY:
 		act_reply(t, a);
 		break;
+	case ACT_DRAIN:
+		for (int i = 0; i < m->nio; i++)
+			mta_post(t->me, m->io[i], (struct post){ .fn = io_post_drain, .a = a->on });
+		break;
 	case ACT_ECHO:
 		mta_post(t->me, m->control, (struct post){ .fn = control_post_echo, .p = a->text });
 		break;

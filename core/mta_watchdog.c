@@ -1,6 +1,6 @@
 /* systemd's watchdog: a sign of life goes out only if every loop that promises not to block has
- * gone round since the last one. The spool thread and the workers wait for the disk by their
- * nature: a stalled disk is an alarm, and a restart would not mend it. */
+ * gone round since the last one. The spool thread, the workers and pickup wait for the disk by
+ * their nature: a stalled disk is an alarm, and a restart would not mend it. */
 #include "core/mta.h"
 #include "core/notify.h"
 
@@ -13,7 +13,8 @@ us_t watchdog_every_us(void)
 
 static bool watched(const struct member *me)
 {
-	return me->loop && me->role != MEMBER_SPOOL && me->role != MEMBER_WORKER;
+	return me->loop && me->role != MEMBER_SPOOL && me->role != MEMBER_WORKER &&
+	       me->role != MEMBER_PICKUP;
 }
 
 static void beat(struct member *to, struct post *p)

@@ -219,6 +219,16 @@ static int end_all_on(struct sched *s, const struct sched_cmd *c, enum override_
 	return n;
 }
 
+/* The doors hear it before the fence that the answer waits for. */
+static void set_draining(struct sched *s, bool on)
+{
+	struct act *a = action_add(s, ACT_DRAIN);
+
+	s->draining = on;
+	if (a)
+		a->a.on = on;
+}
+
 static void do_resume(struct sched *s, const struct sched_cmd *c)
 {
 	enum override_kind kind = c->type == CMD_ENABLE ? OVER_DISABLE : OVER_PAUSE;
@@ -242,7 +252,7 @@ static void do_resume(struct sched *s, const struct sched_cmd *c)
 		refuse(s, c, rstr_new(buf_str(&b)));
 	} else {
 		if (drained)
-			s->draining = false;
+			set_draining(s, false);
 		buf_addf(&b, "%s %s", done, buf_z(&name));
 		if (number)
 			buf_addf(&b, " (override %llu ended)", (unsigned long long)number);
@@ -519,7 +529,7 @@ static void do_drain(struct sched *s, const struct sched_cmd *c)
 		refuse(s, c, rstr_newf("already draining"));
 		return;
 	}
-	s->draining = true;
+	set_draining(s, true);
 	override_act(s, c, "drain", "new mail is refused");
 	echo(s, c, "drains", "");
 	finish_override(s, c, NULL, rstr_newf("draining: new mail is refused until `resume all`"));

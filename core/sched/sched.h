@@ -104,6 +104,7 @@ enum action_type {
 	ACT_STATE_PUT,	/* table, key, value (value.p NULL: delete); valid until the next call */
 	ACT_STATE_SYNC, /* token: answer sched_synced when all puts before are durable */
 	ACT_REPLY,	/* reply; text owned by the taker */
+	ACT_DRAIN,	/* on: new mail is refused at the doors, or taken again */
 	ACT_ECHO, /* text: one line for every operator and the audit log ("op1 paused corp.example
 		     for 4h"); owned by the taker */
 };
@@ -139,7 +140,7 @@ struct action {
 	struct transaction *txn;
 	uint64_t lookup;
 	struct str name;
-	bool host, allow_private;
+	bool host, allow_private, on;
 	struct dsn_job *dsn;
 	void *body;
 	const char *table;

@@ -147,7 +147,7 @@ static void add_received(struct session *s, struct buf *head, bool hide_source, 
 	bool tls = io_tls(s->io);
 
 	buf_addz(head, "Received: ");
-	if (!hide_source) {
+	if (!hide_source && s->peer.sa.sa_family != AF_UNIX) {
 		buf_addz(head, "from ");
 		buf_addz(head, s->helo);
 		buf_addz(head, s->peer.sa.sa_family == AF_INET6 ? " ([IPv6:" : " ([");

@@ -237,7 +237,7 @@ void session_consume(struct session *s, size_t n)
 
 int server_find_listener(const struct conf *c, const char *name)
 {
-	for (int i = 0; i < c->nlisteners; i++) {
+	for (int i = 0; i < c->nlisteners + c->npickups; i++) {
 		if (strcmp(c->listeners[i].name, name) == 0)
 			return i;
 	}

@@ -89,6 +89,13 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 		dump_rate(b, "rate", s->max_msg_rate);
 		dump_list(b, "remove", s->remove_headers, s->nremove_headers);
 	}
+	for (int i = 0; i < c->npickups; i++) {
+		const struct conf_pickup *p = &c->pickups[i];
+
+		buf_addf(b, "pickup %s %d %lld %lld %d %s %d\n", p->dir, p->route,
+			 (long long)p->scan_interval, (long long)p->settle, p->delete_after_read,
+			 p->bad_directory, p->priority);
+	}
 	for (int i = 0; i < c->nvmtas; i++) {
 		const struct conf_vmta *v = &c->vmtas[i];
 

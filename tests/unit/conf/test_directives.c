@@ -32,6 +32,7 @@ static const char ground[] = "[mta]\n"
 			     "[virtual-mta u]\nsmtp-source-host = 192.0.2.2 m2.example.com\n"
 			     "[provider p]\nmx = *.p.example\n"
 			     "[domain d.example]\n"
+			     "[pickup /p]\n"
 			     "[console]\n"
 			     "[pattern-list l]\nreply = /x/ ignore\n"
 			     "[virtual-mta-pool q]\n";
@@ -46,6 +47,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_DOMAIN] = "[domain d.example]",
 	[KIND_DKIM] = "[dkim d.example]",
 	[KIND_SMTP_USER] = "[smtp-user w]",
+	[KIND_PICKUP] = "[pickup /p]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
@@ -166,6 +168,12 @@ static const struct sample {
 	{ KIND_SMTP_USER, "password", "$6$saltsalt$AAAAAAAAAAAAAAAAAAAAAAAAAA", "secret" },
 	{ KIND_SMTP_USER, "source", "other", "othr" },
 	{ KIND_SMTP_USER, "priority", "51", "101" },
+	{ KIND_PICKUP, "virtual-mta", "q", "qq" },
+	{ KIND_PICKUP, "scan-interval", "7", "0" },
+	{ KIND_PICKUP, "settle", "3s", "3" },
+	{ KIND_PICKUP, "delete-after-read", "no", "0" },
+	{ KIND_PICKUP, "bad-directory", "/elsewhere", NULL },
+	{ KIND_PICKUP, "priority", "9", "101" },
 	{ KIND_CONSOLE, "theme", "light", "../x" },
 	{ KIND_CONSOLE, "label", "\"PROD ; one\"", "0123456789012345678901234567890123456789x" },
 	{ KIND_CONSOLE, "label-color", "red", "rde" },

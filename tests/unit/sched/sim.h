@@ -131,6 +131,7 @@ struct sim {
 	int now_sessions, max_sessions;
 	struct sched_reply reply; /* the last */
 	char reply_text[400], echo[400];
+	bool draining;
 	int replies;
 	us_t reply_at;
 	uint64_t hash; /* of all actions, for replays */
@@ -655,6 +656,9 @@ static inline void sim_act(struct sim *m, const struct action *a)
 		snprintf(m->reply_text, sizeof m->reply_text, "%s",
 			 a->reply.text ? a->reply.text->text : "");
 		rstr_unref(a->reply.text);
+		break;
+	case ACT_DRAIN:
+		m->draining = a->on;
 		break;
 	case ACT_ECHO:
 		snprintf(m->echo, sizeof m->echo, "%s", a->text ? a->text->text : "");
