@@ -323,6 +323,8 @@ static void block_signals(sigset_t *set)
 		sigaddset(set, caught[i]);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a file at its size limit: the write fails, and that is handled */
 }
 
 static void seed_hashes(void)

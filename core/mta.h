@@ -263,6 +263,7 @@ struct body_request {
 	uint64_t session, txn, message;
 	struct spool_where where;
 	struct body *body; /* the answer */
+	bool no_room;	   /* or this: memory has no room for it now */
 	char error[160];
 };
 struct chunk_request {

@@ -431,7 +431,10 @@ void io_post_drain(struct member *to, struct post *p)
 void io_post_body(struct member *to, struct post *p)
 {
 	struct body_request *r = p->p;
-	client_body(state(to)->client, r->session, r->txn, r->body, r->error);
+	if (r->no_room)
+		client_no_room(state(to)->client, r->session, r->txn);
+	else
+		client_body(state(to)->client, r->session, r->txn, r->body, r->error);
 	free(r);
 }
 

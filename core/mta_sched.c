@@ -12,11 +12,17 @@ static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
 
+/* Hand-outs that stopped for want of memory begin again when there is room for some bodies, which
+ * is looked at so often. */
+static const us_t MEMORY_EVERY = 100 * US_PER_MS;
+enum { MEMORY_BODIES = 8 };
+
 struct sched_thread {
 	struct member *me;
 	struct sched *s;
 	us_t rows_at;	     /* when the next copy of the mirror is due */
 	bool rows_going;     /* a copy is under way */
+	us_t memory_at;	     /* when to look for room next; 0: nothing waits for it */
 	us_t outcomes_since; /* the oldest outcome that the spool has not been woken for; 0: none */
 	struct row *rows;    /* the batch being filled */
 	int nrows;
@@ -165,12 +171,32 @@ static void act_all(struct sched_thread *t)
 
 /* ---- the loop's hooks ---- */
 
+/* When to look again; US_NEVER: nothing waits for memory. */
+static us_t memory_step(struct sched_thread *t, us_t now)
+{
+	if (!sched_held(t->s, HOLD_MEMORY)) {
+		t->memory_at = 0;
+		return US_NEVER;
+	}
+	if (!t->memory_at)
+		t->memory_at = now + MEMORY_EVERY;
+	if (now < t->memory_at)
+		return t->memory_at;
+	t->memory_at = now + MEMORY_EVERY;
+	if (body_budget_has((uint64_t)MEMORY_BODIES * BODY_MEMORY_MAX))
+		sched_hold(t->s, now, HOLD_MEMORY, false);
+	return t->memory_at;
+}
+
 static us_t tick(void *arg, us_t now)
 {
 	struct sched_thread *t = arg;
 	struct mta *m = t->me->mta;
 	act_all(t);
+	us_t memory = memory_step(t, now);
 	us_t next = sched_tick(t->s, now);
+	if (memory > now && memory < next)
+		next = memory;
 	act_all(t);
 	if (rows_step(t, now))
 		return now;

@@ -41,6 +41,7 @@ void worker_post_body(struct member *to, struct post *p)
 		const struct err *err = spool_body_load(r->body, &in, &e);
 		body_unref(r->body);
 		r->body = err ? NULL : in;
+		r->no_room = err == &err_full || err == &err_no_memory;
 		if (err)
 			snprintf(r->error, sizeof r->error, "%.150s", e.text);
 	}

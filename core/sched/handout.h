@@ -66,6 +66,8 @@ struct transaction {
 	us_t permit_from, permit_until;
 	/* by the client */
 	us_t started_at, ended_at; /* MAIL written, last reply */
+	bool no_room;	 /* its body found no room in memory: all comes back untried, and hand-outs
+			    wait (HOLD_MEMORY) */
 	bool dsn_passed; /* the receiver offers DSN and was asked for what the sender asked us */
 	struct rstr *vmta, *source_ip, *mx, *mx_ip,
 	    *tls;		   /* of the session; one reference each; NULL: none */

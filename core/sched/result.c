@@ -275,13 +275,17 @@ static void untried_opening(struct sched *s, struct session *e)
 
 void result_take(struct sched *s, struct session *e, struct flight *f, struct transaction *t)
 {
-	struct taking k = { .e = e, .lane = e ? e->lane : NULL, .t = t, .recalled = f->recalled };
+	struct taking k = {
+		.e = e, .lane = e ? e->lane : NULL, .t = t, .recalled = f->recalled || t->no_room
+	};
 	struct msg *m = f->msg;
 	struct queue *q = f->queue;
 	struct rcpt *r = f->first, *next;
 	uint32_t tried = 0;
 
 	failed_opening(s, e, t);
+	if (t->no_room && !sched_held(s, HOLD_MEMORY))
+		sched_hold(s, s->now, HOLD_MEMORY, true);
 	m->live++; /* not to be freed on the way */
 	for (uint32_t i = 0; i < t->nrcpts; i++)
 		tried += t->rcpts[i].tried;

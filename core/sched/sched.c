@@ -357,6 +357,11 @@ void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on)
 	rows_all_dirty(s);
 }
 
+bool sched_held(const struct sched *s, enum sched_hold what)
+{
+	return (s->hold & what) != 0;
+}
+
 /* ---- start and totals ---- */
 
 void sched_start(struct sched *s, us_t now, const struct sched_totals *t, uint64_t loading)

@@ -85,9 +85,11 @@ bool sched_restore(struct sched *s, us_t now, struct str table, struct str key, 
 enum sched_hold {		     /* hand-outs stop after those in flight */
 		  HOLD_DISK = 1,     /* outcomes can't be recorded (LMDB commit failed) */
 		  HOLD_SHUTDOWN = 2, /* stopping */
-		  HOLD_MEMORY = 4,
+		  HOLD_MEMORY = 4,   /* no room for another body; set by a transaction that came
+					back for it, cleared by the owner of the room */
 };
 void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on);
+bool sched_held(const struct sched *s, enum sched_hold what);
 
 /* Does what is due by `now`: tokens, retries, expiry, hand-out; bounded work (about 1 ms). Returns
  * when to call again at the latest (now: more is waiting). */

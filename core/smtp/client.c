@@ -369,6 +369,22 @@ void client_body(struct client *c, uint64_t session, uint64_t txn, struct body *
 	client_leave_call(c);
 }
 
+void client_no_room(struct client *c, uint64_t session, uint64_t txn)
+{
+	struct slot *k = NULL;
+	struct session *s;
+
+	client_enter_call(c);
+	s = find_txn(c, session, txn, &k);
+	if (s && k->loading && !k->t->body && k->phase == PHASE_HELD) {
+		k->loading = false;
+		k->t->no_room = true;
+		k->phase = PHASE_OVER;
+		client_work(s);
+	}
+	client_leave_call(c);
+}
+
 void client_chunk(struct client *c, uint64_t session, uint64_t txn, struct buf *chunk,
 		  const char *error)
 {

@@ -36,6 +36,8 @@ void client_to_io(struct client *c, struct to_io *m);
 /* Answers; dropped if session or transaction are gone. They may come from inside load_body or
  * read_chunk. `body` (one reference, taken over) is in memory, or a file body for a large message;
  * NULL: it can't be read, and `error` says why in words. */
+/* The answer instead, without room for it: the transaction goes back untried. */
+void client_no_room(struct client *c, uint64_t session, uint64_t txn);
 void client_body(struct client *c, uint64_t session, uint64_t txn, struct body *body,
 		 const char *error);
 /* `chunk` must hold exactly what was asked for; its memory is taken over and the struct left empty.

@@ -119,6 +119,14 @@ bool body_budget_take(uint64_t bytes)
 	return true;
 }
 
+bool body_budget_has(uint64_t bytes)
+{
+	uint64_t used = __atomic_load_n(&budget_used, __ATOMIC_RELAXED);
+	uint64_t limit = __atomic_load_n(&budget_limit, __ATOMIC_RELAXED);
+
+	return used <= limit && bytes <= limit - used;
+}
+
 void body_budget_give(uint64_t bytes)
 {
 	__atomic_sub_fetch(&budget_used, bytes, __ATOMIC_RELAXED);

@@ -56,6 +56,7 @@ static inline bool body_in_memory(const struct body *b)
 /* The budget of all bodies in memory, process-wide atomics. take is false when there is no room. */
 void body_budget_set(uint64_t bytes);
 bool body_budget_take(uint64_t bytes);
+bool body_budget_has(uint64_t bytes); /* without taking it */
 void body_budget_give(uint64_t bytes);
 uint64_t body_budget_used(void);
 

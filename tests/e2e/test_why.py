@@ -265,3 +265,56 @@ def a_full_small_file_system(full):
         c2 = Smtp("127.0.0.1", m.port)
         wait_for("250 again", lambda: c2.cmd("MAIL FROM:<a@source.example>").startswith("250") or c2.cmd("RSET") and None, 20, 0.2)
         return "below the floor: 452 4.3.1 and an alarm, deliveries go on; above it again: 250"
+
+
+@test(flavours=("plain",))
+def memory_is_full_of_bodies_on_their_way(full):
+    """Half of memory-limit is for bodies: 32M, which receivers that do not answer MAIL fill; then the rest waits, untried."""
+    answer = threading.Event()
+    s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 200\ncommand-timeout = 60s\n",
+                    lambda se, v, a: answer.wait(60) and None if v == "MAIL" else None, mta="memory-limit = 64M")
+    with s:
+        s.enders.append(answer.set)
+        m.start()
+        m.do("pause", "all")
+        c = Smtp("127.0.0.1", m.port)
+        body = b"Subject: x\r\n\r\n" + (b"y" * 76 + b"\r\n") * 3270
+        for i in range(150):
+            expect(c.send("a@source.example", [f"u{i}@test.example"], body).startswith("250"), "refused")
+        c.close()
+        m.kill9()
+        m.start()
+        m.do("resume", "all")
+        expect_why(m, "memory")
+        expect(not any(x["state"] == "resting" for x in m.rows("lanes")), "a lane rests for it")
+        answer.set()
+        m.wait_drained()
+        expect(len(r.messages) == 150, f"{len(r.messages)} delivered")
+    return "150 bodies of 250 KB in 32 MB: the rest waits, untried, and all is delivered"
+
+
+@test(flavours=("plain",))
+def outcomes_can_not_be_recorded(full):
+    """The spool's files can't be written (RLIMIT_FSIZE): deliveries stop after those in flight, and go on once they can."""
+    answer = threading.Event()
+    s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 1\n", lambda se, v, a: answer.wait(30) and None if v == "BODY" else None)
+    with s:
+        s.enders.append(answer.set)
+        m.start()
+        send(m, 200)
+        expect_why(m, "connections")
+
+        def limit(n):
+            subprocess.run(["prlimit", "--pid", str(m.process.pid), f"--fsize={n}:unlimited"], check=True)
+        limit(8192)
+        answer.set()
+        expect_why(m, "disk")
+        alarm = next((a for a in m.status()["alarms"] if a["code"] == "spool-commit"), None)
+        expect(alarm, str(m.status()["alarms"]))
+        stopped = len(r.messages)
+        expect(stopped < 200, "all is delivered")
+        limit("unlimited")
+        m.wait_drained()
+        expect(len(r.messages) == 200, f"{len(r.messages)} delivered")
+        expect(not any(a["code"] == "spool-commit" for a in m.status()["alarms"]), "the alarm stays")
+    return "LMDB can't be written: disk and an alarm; 10 s later all goes on"

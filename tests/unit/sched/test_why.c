@@ -53,7 +53,7 @@ static struct answer ask(struct sim *m, enum row_kind kind, const char *name)
 	struct wanted x = { name, kind, &a };
 
 	/* Setting a hold that is not set changes nothing, and makes every row new. */
-	sched_hold(m->s, m->now, HOLD_MEMORY, false);
+	sched_hold(m->s, m->now, (enum sched_hold)0, false);
 	m->tick_at = m->now;
 	sim_run(m, 5 * US_PER_MS);
 	while (sched_rows(m->s, m->now, 1000, look, &x) == 1000)
@@ -221,6 +221,28 @@ static void sources_and_holds_are_named(void **state)
 	sched_hold(m->s, m->now, HOLD_SHUTDOWN, true);
 	expect(m, "draining", "stopping", "");
 	sched_hold(m->s, m->now, HOLD_SHUTDOWN, false);
+	m->tick_at = m->now;
+	sim_run(m, US_PER_S);
+	expect(m, "connections", "20", "default");
+	sim_free(m);
+}
+
+/* The client's answer where no body fits into memory: nothing is tried, nobody is to blame. */
+static void want_of_memory_holds_handouts_untried(void **state)
+{
+	struct sim *m = waiting("", 3000);
+	struct sim_session *e = NULL;
+
+	(void)state;
+	for (uint64_t id = 1; id < 10000 && !(e && e->ntxn); id++)
+		e = idmap_get(&m->sessions, id);
+	assert_true(e && e->ntxn);
+	e->txn[e->ntxn - 1]->no_room = true;
+	sim_give_back(m, e, e->ntxn - 1);
+	sim_run(m, US_PER_S);
+	assert_true(sched_held(m->s, HOLD_MEMORY));
+	expect(m, "memory", "memory", "");
+	sched_hold(m->s, m->now, HOLD_MEMORY, false);
 	m->tick_at = m->now;
 	sim_run(m, US_PER_S);
 	expect(m, "connections", "20", "default");
@@ -653,6 +675,7 @@ int main(void)
 		cmocka_unit_test(pauses_and_disabled_sources_are_named_with_their_override),
 		cmocka_unit_test(an_overrides_limit_is_named_by_its_number),
 		cmocka_unit_test(sources_and_holds_are_named),
+		cmocka_unit_test(want_of_memory_holds_handouts_untried),
 		cmocka_unit_test(rests_are_named_with_their_end),
 		cmocka_unit_test(what_is_not_due_says_so),
 		cmocka_unit_test(lifting_what_why_names_moves_the_mail),
