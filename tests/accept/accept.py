@@ -82,7 +82,7 @@ LINES = [
                                                    e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"), e2e("idle_and_draining"),
                                                    e2e("loading_after_a_kill"),
                                                    e2e("loading_with_tiny_mailboxes_is_quick"),
-                                                   e2e("memory_is_full_of_bodies"), e2e("outcomes_can_not_be_recorded"),
+                                                   e2e("memory_is_full_of_bodies_on_their_way"), e2e("outcomes_can_not_be_recorded"),
                                                    e2e("backoff"), unit("sched/test_why")]),
     ("adaptive", "a receiver that tolerates 40/s: a lane that starts at 200/s stays between 30 and 42/s, at most 2 % answered 421", [
         unit("sched/test_adaptive"), unit("sched/test_backoff")]),
