@@ -6,6 +6,11 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
+/* Bodies that are kept for mail that waits: some seconds of flowing mail. What waits longer is as
+ * well read from the disk again, and a million recipients behind a slow receiver cost their queue
+ * entries only. */
+#define BODY_CACHE_MOST ((uint64_t)96 * 1024 * 1024)
+
 enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROWS_A_PASS = 1000 };
 
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
@@ -467,10 +472,12 @@ void mta_sched_wire(struct member *me)
 		fatal("no memory for the scheduler");
 	me->state = t;
 	t->me = me;
+	uint64_t cache = (uint64_t)m->conf->mta.memory_limit / 4;
 	struct sched_opts o = { .seed = (uint64_t)m->started_at,
 				.io_threads = m->nio,
 				.smtp_port = m->opts.smtp_port,
-				.body_cache_bytes = (uint64_t)m->conf->mta.memory_limit / 4 };
+				.body_cache_bytes =
+				    cache < BODY_CACHE_MOST ? cache : BODY_CACHE_MOST };
 	t->s = sched_new(&o, clock_now_us());
 	if (!t->s)
 		fatal("no memory for the scheduler");

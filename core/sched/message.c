@@ -298,6 +298,10 @@ void sched_moved(struct sched *s, uint64_t message, const struct handout_where *
 
 /* ---- bodies ---- */
 
+/* What a small body costs beside its bytes: its struct, its head, and what malloc adds to three
+ * pieces. */
+enum { BODY_OVERHEAD = 512 };
+
 /* Keeps a body with its message, within the budget: the oldest are dropped, and come from the spool
  * when they are sent. */
 void body_hold(struct sched *s, struct msg *m, void *body)
@@ -316,7 +320,7 @@ void body_hold(struct sched *s, struct msg *m, void *body)
 	h->body = body;
 	m->held = h;
 	list_add(&s->bodies, &h->link);
-	s->body_bytes += m->size;
+	s->body_bytes += m->size + BODY_OVERHEAD;
 	while (s->body_bytes > s->opts.body_cache_bytes && (l = list_first(&s->bodies)))
 		action_body_drop(s, body_take(s, LIST_OF(l, struct held_body, link)->msg));
 }
@@ -331,7 +335,7 @@ void *body_take(struct sched *s, struct msg *m)
 	body = h->body;
 	m->held = NULL;
 	list_del(&h->link);
-	s->body_bytes -= m->size;
+	s->body_bytes -= m->size + BODY_OVERHEAD;
 	pool_put(&s->body_pool, h);
 	return body;
 }
