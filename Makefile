@@ -21,7 +21,7 @@ else
   OPT := -O2 -g -D_FORTIFY_SOURCE=3
 endif
 
-PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih opendkim libssl libcrypto
+PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih opendkim libmicrohttpd libssl libcrypto
 CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # libev.a, not libev.so, and before all others: Debian builds the shared one with libevent's names in it, and libunbound would call those instead
 # of libevent's own and crash (core/net/resolver.c refuses to start in a program linked so).
@@ -45,6 +45,8 @@ $(BUILD)/stoker: $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c)) $(ARCHIVES)
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/core/control/page.o: core/control/page.html
 
 # Where the shipped files will be is known to one object only, made anew when PREFIX is another.
 $(BUILD)/core/main.o: CFLAGS += -DSTOKER_SHARE='"$(PREFIX)/share/stoker"'
@@ -96,10 +98,10 @@ tsan:
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
-        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev
+        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev libmicrohttpd-dev
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
         openssh-client postgrey procps iproute2 util-linux mount git \
-        libnet-ssleay-perl openssl python3-cryptography python3-dkim python3-nacl libmail-dkim-perl systemd groff-base passwd
+        libnet-ssleay-perl openssl python3-cryptography python3-dkim python3-nacl libmail-dkim-perl python3-prometheus-client chromium systemd groff-base passwd
 # Installs only what is missing, so that it costs nothing (and needs no network) when all is there.
 missing = $(shell dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(1) 2>/dev/null | awk '$$2 == "installed" {print $$1}' | \
           sort -u | grep -vxF -f - <(printf '%s\n' $(1)))

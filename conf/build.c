@@ -74,6 +74,31 @@ static void collect_names(struct reading *r, const struct directive *d,
 			v[(*count)++] = e->v.names.v[i];
 }
 
+/* The default holds only where nothing is written. */
+static void collect_access(struct reading *r, const struct directive *d,
+			   const struct conf_section *s, struct conf_mta *m)
+{
+	struct value_in in = { .mem = &r->mem, .d = d, .text = str_of(d->def), .dir = "/" };
+	struct conf_access *v;
+	struct value def;
+	int n = 0;
+
+	if (!section_entry(s, d) && !value_parse(&in, &def)) {
+		m->http_access = def.access.v;
+		m->nhttp_access = def.access.n;
+		return;
+	}
+	for (const struct conf_entry *e = section_entry(s, d); e; e = e->next)
+		n += e->d == d && !e->bad ? e->v.access.n : 0;
+	v = mem_array(&r->mem, (size_t)n, sizeof *v);
+	m->http_access = v;
+	for (const struct conf_entry *e = section_entry(s, d); e; e = e->next)
+		for (int i = 0; e->d == d && !e->bad && i < e->v.access.n; i++) {
+			v[m->nhttp_access] = e->v.access.v[i];
+			v[m->nhttp_access++].origin = e->at;
+		}
+}
+
 static void set_default(struct reading *r, const struct directive *d, void *base)
 {
 	struct value_in in = { .mem = &r->mem, .d = d, .text = str_of(d->def), .dir = "/" };
@@ -94,6 +119,10 @@ void build_fields(struct reading *r, enum section_kind kind, const struct conf_s
 			continue;
 		if (type_is_names(d->type)) {
 			collect_names(r, d, s, base);
+			continue;
+		}
+		if (d->type == TYPE_ACCESS) {
+			collect_access(r, d, s, base);
 			continue;
 		}
 		e = section_entry(s, d);

@@ -410,4 +410,5 @@ void check(struct reading *r)
 	check_patterns(r);
 	check_dkim(r);
 	check_auth(r);
+	check_http(r);
 }

@@ -40,10 +40,9 @@ static bool is_inner(const struct endpoint *at, int prefix)
 	return false;
 }
 
-/* Reachable from the Internet, as far as an address tells. */
-static bool is_public(const struct conf_listener *l)
+bool is_public(const struct endpoint *at)
 {
-	return !is_inner(&l->at, l->at.sa.sa_family == AF_INET ? 32 : 128);
+	return !is_inner(at, at->sa.sa_family == AF_INET ? 32 : 128);
 }
 
 /* All clients of the family have a [source] of their own, so the listener's is never asked. */
@@ -61,7 +60,7 @@ static bool opens(const struct conf *c, const struct conf_listener *l, int sourc
 	const struct conf_source *s = &c->sources[source];
 	int family = l->at.sa.sa_family;
 
-	if (!s->always_allow_relaying || s->require_auth || !is_public(l))
+	if (!s->always_allow_relaying || s->require_auth || !is_public(&l->at))
 		return false;
 	if (l->source == source && !all_have_sources(c, family))
 		return true;

@@ -1,5 +1,8 @@
 #include "conf/conf.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "conf/snapshot.h"
 #include "core/base/domain.h"
 #include "core/base/log.h"
@@ -24,6 +27,9 @@ void conf_unref(struct conf *c)
 		c->tls_free(c->tls);
 	if (c->keys)
 		c->keys_free(c->keys);
+	if (c->http_token)
+		explicit_bzero(c->http_token, strlen(c->http_token));
+	free(c->http_token);
 	c->magic = 0;
 	patterns_unref(c->patterns);
 	arena = c->priv->arena; /* it holds c itself */
@@ -134,13 +140,13 @@ static const uint8_t *peer_bytes(const struct sockaddr *peer, int *family)
 	return six->s6_addr + 12;
 }
 
-static bool net_holds(const struct conf_source *s, int family, const uint8_t *p)
+static bool net_holds(const struct endpoint *at, int prefix, int family, const uint8_t *p)
 {
-	const uint8_t *net = s->net.sa.sa_family == AF_INET ? (const uint8_t *)&s->net.in4.sin_addr
-							    : s->net.in6.sin6_addr.s6_addr;
-	int bytes = s->prefix / 8, bits = s->prefix % 8;
+	const uint8_t *net = at->sa.sa_family == AF_INET ? (const uint8_t *)&at->in4.sin_addr
+							 : at->in6.sin6_addr.s6_addr;
+	int bytes = prefix / 8, bits = prefix % 8;
 
-	if (!s->is_cidr || s->net.sa.sa_family != family || memcmp(net, p, (size_t)bytes))
+	if (at->sa.sa_family != family || memcmp(net, p, (size_t)bytes))
 		return false;
 	return !bits || !((net[bytes] ^ p[bytes]) >> (8 - bits));
 }
@@ -151,10 +157,26 @@ int conf_source_for(const struct conf *c, const struct sockaddr *peer)
 	const uint8_t *p = peer_bytes(peer, &family);
 
 	for (int i = 0; p && i < c->nsources; i++)
-		if (net_holds(&c->sources[i], family, p) &&
+		if (c->sources[i].is_cidr &&
+		    net_holds(&c->sources[i].net, c->sources[i].prefix, family, p) &&
 		    (best == CONF_NONE || c->sources[i].prefix > c->sources[best].prefix))
 			best = i;
 	return best;
+}
+
+enum conf_role conf_http_role(const struct conf *c, const struct sockaddr *peer)
+{
+	const struct conf_access *best = NULL;
+	int family;
+	const uint8_t *p = peer_bytes(peer, &family);
+
+	for (int i = 0; p && i < c->mta.nhttp_access; i++) {
+		const struct conf_access *a = &c->mta.http_access[i];
+
+		if (net_holds(&a->net, a->prefix, family, p) && (!best || a->prefix > best->prefix))
+			best = a;
+	}
+	return best ? best->role : CONF_ROLE_NONE;
 }
 
 /* The provider that names the domain, or the longest `*.x` that it is below. */

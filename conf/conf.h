@@ -141,6 +141,16 @@ struct conf_pickup {	 /* [pickup DIRECTORY] */
 	struct origin origin;
 };
 
+/* What somebody may do; the order of enum role in core/control/commands.h. */
+enum conf_role { CONF_ROLE_NONE, CONF_ROLE_READ, CONF_ROLE_OPERATE, CONF_ROLE_ADMIN };
+
+struct conf_access { /* one `CIDR role` of http-access */
+	struct endpoint net;
+	int prefix;
+	enum conf_role role;
+	struct origin origin; /* file NULL: the default */
+};
+
 enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
 
 struct conf_mta {
@@ -163,6 +173,12 @@ struct conf_mta {
 	const char *audit_log, *error_log; /* error_log NULL: stderr */
 	const char **name_servers;	   /* `IP` or `IP@PORT`; empty: the machine's resolv.conf */
 	int nname_servers;
+	int http_port;		      /* 0: off */
+	struct endpoint http_address; /* port 0 */
+	const struct conf_access *http_access;
+	int nhttp_access;
+	const char *http_token; /* as written, `@/absolute/path` for a file; NULL: none */
+	struct origin origin_http_port, origin_http_address, origin_http_token;
 };
 
 struct conf_dkim {	    /* [dkim DOMAIN] */
@@ -234,6 +250,7 @@ struct conf {
 	 * them. */
 	void *keys;
 	void (*keys_free)(void *keys);
+	char *http_token;	   /* what conf_token_attach made of [mta] http-token; NULL: none */
 	struct conf_private *priv; /* the sections, for settings, diff and dump */
 };
 
@@ -253,6 +270,8 @@ int conf_dkim_for(const struct conf *c, struct str domain);
 int conf_user_find(const struct conf *c, struct str name);
 /* The longest CIDR that holds the address; CONF_NONE. */
 int conf_source_for(const struct conf *c, const struct sockaddr *peer);
+/* The role of the longest CIDR of http-access that holds the address. */
+enum conf_role conf_http_role(const struct conf *c, const struct sockaddr *peer);
 /* The provider that all these best-preference MX hosts (normal form) belong to, or that names the
  * domain; CONF_NONE. */
 int conf_provider_for(const struct conf *c, struct str domain, const struct str *hosts, int nhosts);
@@ -289,6 +308,10 @@ struct conf_read_opts {
  * in `problems` either way. Takes up to some 100 ms: a worker's or start's job. */
 struct conf *conf_read(const char *path, const struct conf_read_opts *opts,
 		       struct conf_problems *problems);
+
+/* Reads the file that http-token names, as the user that the server runs as, before the snapshot is
+ * shared. False with an error in `problems`. */
+bool conf_token_attach(struct conf *c, struct conf_problems *problems);
 
 /* True if the files on disk no longer hold what this snapshot was read from. A worker's job. */
 bool conf_differs_from_disk(const struct conf *c);

@@ -66,7 +66,10 @@ static bool same_text(const char *a, const char *b)
 /* A secret that stands in the file itself is not told: the difference goes to screens and logs. */
 static const char *hidden(const struct directive *dir, const char *text)
 {
-	return dir->type == TYPE_SECRET && text && *text && *text != '@' ? "(hidden)" : text;
+	return (dir->type == TYPE_SECRET || dir->type == TYPE_TOKEN) && text && *text &&
+		       *text != '@'
+		   ? "(hidden)"
+		   : text;
 }
 
 static void diff_section(struct conf_diff *d, const struct conf_section *was,

@@ -97,6 +97,9 @@ void check_patterns(struct reading *r);
 /* Compiles them all; NULL without memory. One reference is the caller's. */
 struct patterns *patterns_make(const struct conf_private *c);
 void check_dkim(struct reading *r);
+void check_http(struct reading *r);
+/* Reachable from the Internet, as far as an address tells. */
+bool is_public(const struct endpoint *at);
 
 /* " (did you mean \"x\"?)" or "". */
 const char *did_you_mean(struct reading *r, const struct nearest *n);

@@ -59,6 +59,10 @@ enum value_type {
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
 	TYPE_REPLY,	  /* no field */
+	TYPE_PORT,	  /* int, 0: `off` */
+	TYPE_IP,	  /* struct endpoint, port 0 */
+	TYPE_TOKEN,	  /* const char *: itself, or `@path` of a file */
+	TYPE_ACCESS,	  /* const struct conf_access *, int */
 	TYPE_ROUTE_HOSTS, /* const struct route_host *, int */
 	TYPE_ADDRESSES,	  /* from here on: const char **, int */
 	TYPE_NAME_SERVERS,

@@ -57,6 +57,11 @@ struct value {
 		} names;
 		const struct source_host *source_host;
 		struct reply_line *reply;
+		struct endpoint ip;
+		struct {
+			const struct conf_access *v;
+			int n;
+		} access;
 	};
 };
 

@@ -39,6 +39,9 @@ static inline bool type_is_names(enum value_type t)
 /* A path relative to `dir` made absolute. */
 const char *path_from(struct conf_mem *m, const char *dir, struct str path);
 
+/* NULL, or what is wrong with a token: its bytes as they stand behind `Bearer` (RFC 6750 2.1). */
+const char *token_wrong(struct str token);
+
 /* "1.2.3.4", "2001:db8::1", the latter also in brackets; port 0. */
 bool parse_ip(struct str s, struct endpoint *out);
 /* "1.2.3.4:25", "[::1]:25". */

@@ -152,6 +152,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		break;
 	case TYPE_INT:
 	case TYPE_MECHANISMS:
+	case TYPE_PORT:
 	case TYPE_WORD: /* enums of C have int's size here; settings.c asserts it */
 		*(int *)p = (int)v->i;
 		break;
@@ -179,9 +180,13 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		*(const struct route_host **)p = v->hosts.v;
 		*(int *)second = v->hosts.n;
 		break;
+	case TYPE_IP:
+		*(struct endpoint *)p = v->ip;
+		break;
 	case TYPE_CHOICE:
 	case TYPE_TEXT:
 	case TYPE_SECRET:
+	case TYPE_TOKEN:
 	case TYPE_NAME:
 	case TYPE_PATH:
 	case TYPE_HOST:

@@ -9,6 +9,11 @@ const struct err *value_parse_members(struct value_in *in, struct value *out);
 const struct err *value_parse_route(struct value_in *in, struct value *out);
 /* Also checks the regex. */
 const struct err *value_parse_reply(struct value_in *in, struct value *out);
+/* value_http.c */
+const struct err *value_parse_port(struct value_in *in, struct value *out);
+const struct err *value_parse_ip(struct value_in *in, struct value *out);
+const struct err *value_parse_token(struct value_in *in, struct value *out);
+const struct err *value_parse_access(struct value_in *in, struct value *out);
 /* Every type of `const char **, int`. */
 const struct err *value_parse_names(struct value_in *in, struct value *out);
 

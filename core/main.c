@@ -64,7 +64,9 @@ static struct conf *read_conf(const char *path, bool quiet, bool keys, int *code
 	buf_init(&out);
 	conf_problems_init(&problems);
 	struct conf *c = conf_read(path, &o, &problems);
-	if (c && keys && (!tls_attach(c, &problems) || !sign_keys_load(c, &problems))) {
+	if (c && keys &&
+	    (!tls_attach(c, &problems) || !sign_keys_load(c, &problems) ||
+	     !conf_token_attach(c, &problems))) {
 		conf_unref(c);
 		c = NULL;
 	}

@@ -58,6 +58,7 @@ static void members_make(struct mta *m)
 	m->control = member_add(m, MEMBER_CONTROL, 0, "control");
 	m->console = member_add(m, MEMBER_CONSOLE, 0, "console");
 	m->pickup = member_add(m, MEMBER_PICKUP, 0, "pickup");
+	m->http = member_add(m, MEMBER_HTTP, 0, "http");
 	for (int i = 0; i < WORKERS; i++) {
 		snprintf(name, sizeof name, "worker%d", i);
 		m->workers[i] = member_add(m, MEMBER_WORKER, i, name);
@@ -112,6 +113,7 @@ static void wire_all(struct mta *m)
 		[MEMBER_REPORT] = mta_report_wire,   [MEMBER_CONTROL] = mta_control_wire,
 		[MEMBER_CONSOLE] = mta_console_wire, [MEMBER_PICKUP] = mta_pickup_wire,
 		[MEMBER_WORKER] = mta_worker_wire,   [MEMBER_IO] = mta_io_wire,
+		[MEMBER_HTTP] = mta_http_wire,
 	};
 	for (int i = 0; i < m->nmembers; i++) {
 		struct member *me = &m->members[i];
@@ -172,6 +174,7 @@ static void threads_stop(struct mta *m)
 		stop_one(m->workers[i]);
 	stop_one(m->report);
 	stop_one(m->console);
+	stop_one(m->http);
 	stop_one(m->control);
 	stop_one(m->spooler);
 	mta_spool_finish(m->spooler);
@@ -179,6 +182,7 @@ static void threads_stop(struct mta *m)
 	mta_spool_finish(m->spooler);
 	mta_pickup_finish(m->pickup);
 	mta_console_finish(m->console);
+	mta_http_finish(m->http);
 	mta_control_finish(m->control);
 	spool_close(m->spool);
 }
@@ -212,8 +216,11 @@ static void bind_all(struct mta *m)
 	const struct conf *c = m->conf;
 	if (c->nlisteners > LISTENERS_MAX)
 		fatal("more than %d listeners", LISTENERS_MAX);
+	struct errbuf e = { "" };
+	if (!mta_http_bind(NULL, c, &m->http_fd, &e))
+		fatal("%s:%d: http-mgmt-port: %s", c->mta.origin_http_port.file,
+		      c->mta.origin_http_port.line, e.text);
 	for (int i = 0; i < c->nlisteners; i++) {
-		struct errbuf e = { "" };
 		m->listener_fds[i] = listener_bind(&c->listeners[i].at, &e);
 		if (m->listener_fds[i] < 0)
 			fatal("%s:%d: listener %s: %s", c->listeners[i].origin.file,
@@ -247,7 +254,8 @@ static void tls_start(struct mta *m)
 
 	buf_init(&out);
 	conf_problems_init(&problems);
-	if (!tls_attach(m->conf, &problems) || !sign_keys_load(m->conf, &problems)) {
+	if (!tls_attach(m->conf, &problems) || !sign_keys_load(m->conf, &problems) ||
+	    !conf_token_attach(m->conf, &problems)) {
 		conf_problems_print(&problems, &out);
 		fatal("the configuration can't be used:\n%s", buf_z(&out));
 	}

@@ -32,6 +32,7 @@ enum member_kind {
 	MEMBER_CONTROL,
 	MEMBER_CONSOLE,
 	MEMBER_PICKUP,
+	MEMBER_HTTP,
 	MEMBER_WORKER,
 	MEMBER_IO
 };
@@ -95,7 +96,7 @@ struct mta {
 
 	struct member members[8 + WORKERS + IO_THREADS_MAX];
 	int nmembers, nio;
-	struct member *main, *sched, *spooler, *report, *control, *console, *pickup,
+	struct member *main, *sched, *spooler, *report, *control, *console, *pickup, *http,
 	    *workers[WORKERS], *io[IO_THREADS_MAX];
 	struct mailbox **posts; /* [from * nmembers + to] */
 
@@ -110,6 +111,7 @@ struct mta {
 			       at its figures; 0: as fast as it goes */
 
 	int listener_fds[LISTENERS_MAX]; /* bound at start, one for each of conf->listeners */
+	int http_fd;			 /* listens on http-mgmt-port; negative: as http_listen */
 	uint32_t stopping;		 /* atomic */
 	int32_t connections_in;		 /* atomic; io thread 0 counts */
 	uint32_t source_rates_n;
@@ -150,6 +152,8 @@ void mta_control_wire(struct member *me);
 void mta_console_wire(struct member *me);
 void mta_pickup_wire(struct member *me);
 void mta_pickup_finish(struct member *me);
+void mta_http_wire(struct member *me);
+void mta_http_finish(struct member *me);
 void mta_worker_wire(struct member *me);
 
 /* Posts' receiving functions that cross files. Each runs on the thread that its name begins with.
@@ -242,6 +246,11 @@ void control_post_request(struct member *to, struct post *p); /* p: struct link_
 void control_post_resolved(struct member *to,
 			   struct post *p); /* a: id, p: answer, q: struct lookup_request */
 void control_post_signal(struct member *to, struct post *p); /* a: signal number */
+
+void control_post_http(struct member *to, struct post *p); /* p: struct http_ask */
+void http_post_answer(struct member *to, struct post *p);  /* p: struct http_answer */
+void http_post_conf(struct member *to,
+		    struct post *p); /* p: conf reference; a: int, as http_listen */
 
 void console_post_answer(struct member *to, struct post *p);
 void console_post_echo(struct member *to, struct post *p);
@@ -341,6 +350,9 @@ void mta_alarm(struct member *from, const char *code, bool on, int severity, con
 bool mta_address_here(const struct endpoint *e);
 /* Tells the scheduler which virtual MTAs are up, and raises or ends their alarms. */
 void mta_sources_check(struct member *from, const struct conf *c);
+/* What a configuration makes of the HTTP port (core/mta_http.c): *fd for http_listen. `was` NULL:
+ * at start. False with a sentence if it can't be opened. */
+bool mta_http_bind(const struct conf *was, const struct conf *now, int *fd, struct errbuf *e);
 /* Ends all loops; any thread. */
 void mta_stop(struct mta *m);
 

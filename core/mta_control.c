@@ -10,6 +10,7 @@
 
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
+#include "core/control/http.h"
 #include "core/mta.h"
 #include "core/notify.h"
 #include "core/version.h"
@@ -279,7 +280,7 @@ void mta_sources_check(struct member *from, const struct conf *c)
 	}
 }
 
-static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
+static void conf_apply(struct control_thread *t, struct conf *now, int *fds, int http_fd)
 {
 	struct mta *m = t->me->mta;
 	conf_set_number(now, ++m->conf_number, clock_now_us());
@@ -298,6 +299,10 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds)
 	conf_send(t, m->pickup, pickup_post_conf, NULL);
 	conf_send(t, m->console, console_post_conf, NULL);
 	conf_send(t, m->spooler, spool_post_conf, NULL);
+	mta_post(t->me, m->http,
+		 (struct post){ .fn = http_post_conf,
+				.p = conf_ref(t->conf),
+				.a = (uint64_t)(int64_t)http_fd });
 	mta_sources_check(t->me, now);
 	t->differs = false;
 	control_conf(t->c, t->conf, false);
@@ -341,14 +346,19 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 {
 	struct errbuf e = { "" };
 	int *fds = calloc(LISTENERS_MAX, sizeof *fds);
-	if (!fds || r->now->nlisteners > LISTENERS_MAX || !bind_new(t->conf, r->now, fds, &e)) {
+	int http_fd = HTTP_KEEP;
+	bool bound = fds && r->now->nlisteners <= LISTENERS_MAX &&
+		     mta_http_bind(t->conf, r->now, &http_fd, &e);
+	if (!bound || !bind_new(t->conf, r->now, fds, &e)) {
+		if (bound && http_fd >= 0)
+			close(http_fd);
 		free(fds);
 		reload_done(t, r, EXIT_REFUSED,
 			    rstr_newf("%s: nothing was changed\n",
 				      e.text[0] ? e.text : "too many listeners"));
 		return;
 	}
-	conf_apply(t, r->now, fds);
+	conf_apply(t, r->now, fds, http_fd);
 	r->now = NULL; /* kept by mta->conf */
 	audit_reload(t, r);
 	log_info("configuration #%llu is in force (%.*s)", (unsigned long long)t->conf->number,
@@ -590,6 +600,11 @@ void control_post_signal(struct member *to, struct post *p)
 	}
 }
 
+void control_post_http(struct member *to, struct post *p)
+{
+	control_http(state(to)->c, p->p);
+}
+
 /* ---- once a second ---- */
 
 static void memory_look(struct control_thread *t)
@@ -704,6 +719,12 @@ static void link_header_out(void *arg, const struct sched_totals *totals, struct
 		 (struct post){ .fn = console_post_header, .p = copy, .q = status });
 }
 
+static void http_answer_out(void *arg, struct http_answer *a)
+{
+	struct control_thread *t = arg;
+	mta_post(t->me, t->me->mta->http, (struct post){ .fn = http_post_answer, .p = a });
+}
+
 void mta_control_wire(struct member *me)
 {
 	struct control_thread *t = calloc(1, sizeof *t);
@@ -731,6 +752,7 @@ void mta_control_wire(struct member *me)
 	if (!t->c)
 		fatal("no memory for the control thread");
 	control_set_link(t->c, link_answer_out, link_echo_out, link_header_out, t);
+	control_set_http(t->c, http_answer_out, t);
 	control_phase(t->c, "starting", 0);
 	if (control_listen(t->c, &e))
 		fatal("%s", e.text);

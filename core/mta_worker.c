@@ -449,7 +449,8 @@ void worker_post_reload(struct member *to, struct post *p)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
-	if (r->now && (!tls_attach(r->now, &problems) || !sign_keys_load(r->now, &problems))) {
+	if (r->now && (!tls_attach(r->now, &problems) || !sign_keys_load(r->now, &problems) ||
+		       !conf_token_attach(r->now, &problems))) {
 		conf_unref(r->now);
 		r->now = NULL;
 	}

@@ -79,6 +79,7 @@ void control_free(struct control *c)
 	sessions_free(c);
 	c->answer = NULL; /* the console may be gone */
 	c->echo = NULL;
+	c->http_answer = NULL;
 	requests_free(c);
 	alarms_forget(c);
 	logring_free(c->ring);

@@ -13,6 +13,7 @@
 enum { CONTROL_MAGIC = 0x6374726c };
 
 struct session;
+struct http_answer;
 struct control {
 	uint32_t magic;
 	struct loop *loop;
@@ -42,6 +43,9 @@ struct control {
 	void (*header)(void *arg, const struct sched_totals *t, struct rstr *status_json);
 	void *link_arg;
 	int operators;
+	/* http */
+	void (*http_answer)(void *arg, struct http_answer *a);
+	void *http_arg;
 	struct timer header_timer, upkeep_timer;
 };
 

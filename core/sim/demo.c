@@ -23,6 +23,7 @@ enum {
 	FIRST_SMTP_PORT = 2525,
 	FIRST_DNS_PORT = 5354,
 	FIRST_LISTEN_PORT = 2600,
+	FIRST_HTTP_PORT = 8080,
 	PORTS_TO_TRY = 50,
 	PATH_SIZE = 256
 };
@@ -78,7 +79,7 @@ int sim_run(void)
 
 /* ---- the demo's configuration ---- */
 
-static void write_conf(const char *path, const char *dir, uint16_t port)
+static void write_conf(const char *path, const char *dir, uint16_t port, uint16_t http)
 {
 	FILE *f = fopen(path, "we");
 	int n;
@@ -95,8 +96,9 @@ static void write_conf(const char *path, const char *dir, uint16_t port)
 		"audit-log = %s/audit.log\n"
 		"error-log = %s/error.log\n"
 		"spool-min-free = 64M\n"
+		"http-mgmt-port = %u\n"
 		"default-virtual-mta = pool-a\n\n",
-		dir, dir, dir, dir, dir);
+		dir, dir, dir, dir, dir, http);
 	fprintf(f,
 		"[listener 127.0.0.1:%u]\nsource = local\n\n[source local]\nalways-allow-relaying "
 		"= yes\n\n",
@@ -142,12 +144,12 @@ static bool port_free(uint16_t port)
 	return ok;
 }
 
-static uint16_t free_port(void)
+static uint16_t free_port(uint16_t first)
 {
-	for (uint16_t p = FIRST_LISTEN_PORT; p < FIRST_LISTEN_PORT + PORTS_TO_TRY; p++)
+	for (uint16_t p = first; p < first + PORTS_TO_TRY; p++)
 		if (port_free(p))
 			return p;
-	fatal("no free port from %d on for the demo's listeners", FIRST_LISTEN_PORT);
+	fatal("no free port from %d on for the demo", first);
 }
 
 static pid_t start_sim(uint16_t listen_port, struct sim_ports *ports)
@@ -220,13 +222,14 @@ static void wait_for_end(void)
 	sigwait(&set, &sig);
 }
 
-static void say_where(const char *dir, const char *conf, uint16_t port)
+static void say_where(const char *dir, const char *conf, uint16_t port, uint16_t http)
 {
 	printf("Stoker's demo lives in %s until it ends; configuration %s\n"
 	       "hand in mail:  swaks --server 127.0.0.1 --port %u --from you@sender.example --to "
 	       "someone@gmail.com\n"
-	       "another shell: STOKER_SOCKET=%s/stoker.sock stoker queues\n",
-	       dir, conf, port, dir);
+	       "another shell: STOKER_SOCKET=%s/stoker.sock stoker queues\n"
+	       "in a browser:  http://127.0.0.1:%u/\n",
+	       dir, conf, port, dir, http);
 	fflush(stdout);
 }
 
@@ -242,8 +245,8 @@ int demo_run(const struct demo_env *env, bool headless)
 		fatal("%s: %s", dir, strerror(errno));
 	snprintf(conf, sizeof conf, "%s/stoker.ini", dir);
 	snprintf(socket_path, sizeof socket_path, "%s/stoker.sock", dir);
-	uint16_t port = free_port();
-	write_conf(conf, dir, port);
+	uint16_t port = free_port(FIRST_LISTEN_PORT), http = free_port(FIRST_HTTP_PORT);
+	write_conf(conf, dir, port, http);
 	pid_t sim = start_sim(port, &ports);
 	pid_t mta = start_mta(env, conf, &ports);
 	if (!mta) {
@@ -251,7 +254,7 @@ int demo_run(const struct demo_env *env, bool headless)
 		nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 		return 1;
 	}
-	say_where(dir, conf, port);
+	say_where(dir, conf, port, http);
 	if (headless) {
 		sigemptyset(&set);
 		sigaddset(&set, SIGINT);

@@ -97,6 +97,10 @@ LINES = [
     ("import", "the text this project started from: pasted, imported, checked, run under exactly its limits", [
         e2e("the_text_this_project_started_from"), unit("conf/test_pmta"), unit("conf/test_pmta", "asan")]),
     ("path", "import, check, run, pause a domain, edit, reload --dry-run, reload, go on", [e2e("an_operators_path")]),
+    ("http", "in Chromium the page shows the demo's moving numbers at both sizes; Prometheus reads the metrics; each endpoint refuses what it must", [
+        e2e("the_page_moves_in_chromium"), e2e("metrics_pass_a_prometheus_parser"), e2e("lists_are_those_of_the_command_line"),
+        e2e("each_endpoint_refuses_what_it_must"), e2e("commands_need_token_role_and_yes"), e2e("large_slow_and_many_clients_are_bounded"),
+        e2e("a_reload_opens_moves_and_closes_it")]),
     ("throughput", "at least 8 times Postfix, durable before 250, five interleaved rounds", [bench]),
 ]
 

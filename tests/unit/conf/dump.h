@@ -55,6 +55,12 @@ static inline void dump_mta(struct buf *b, const struct conf_mta *m)
 		 (long long)m->log_keep);
 	dump_z(b, "audit", m->audit_log);
 	dump_z(b, "error", m->error_log);
+	buf_addf(b, "http %d %s", m->http_port, m->http_token ? m->http_token : "-");
+	dump_ip(b, &m->http_address);
+	for (int i = 0; i < m->nhttp_access; i++) {
+		buf_addf(b, "/%d %d ", m->http_access[i].prefix, (int)m->http_access[i].role);
+		dump_ip(b, &m->http_access[i].net);
+	}
 	dump_list(b, "name-servers", m->name_servers, m->nname_servers);
 }
 

@@ -77,6 +77,10 @@ static const struct sample {
 	{ KIND_MTA, "smtp-source-host", "192.0.2.77 x.example.com", "1.2.3.4 ://example.com" },
 	{ KIND_MTA, "default-virtual-mta", "u", "w" },
 	{ KIND_MTA, "name-server", "192.0.2.53, [2001:db8::53]:5353", "ns.example.com" },
+	{ KIND_MTA, "http-mgmt-port", "8080", "0" },
+	{ KIND_MTA, "http-mgmt-address", "::1", "localhost" },
+	{ KIND_MTA, "http-access", "10.0.0.0/8 read, ::1 none", "10.0.0.0/8 write" },
+	{ KIND_MTA, "http-token", "0123456789abcdef", "secret" },
 	{ KIND_MTA, "log-file", "/l", NULL },
 	{ KIND_MTA, "log-file-rotate", "100M", "weekly" },
 	{ KIND_MTA, "log-keep", "never", "14" },
@@ -390,6 +394,11 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_true(m->log_keep == 14 * US_PER_DAY);
 	assert_string_equal(m->audit_log, "/var/log/stoker/audit.log");
 	assert_null(m->error_log);
+	assert_int_equal(m->http_port, 0);
+	assert_int_equal(m->http_address.in4.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	assert_int_equal(m->nhttp_access, 2);
+	assert_int_equal(m->http_access[0].role, CONF_ROLE_READ);
+	assert_null(m->http_token);
 	assert_int_equal(w.c->listeners[0].max_connections, 1000);
 	assert_int_equal(w.c->listeners[0].max_connections_per_ip, 100);
 	assert_int_equal(w.c->sources[0].max_rcpt_per_message, 1000);
@@ -445,8 +454,6 @@ static void unknown_words_are_refused_with_the_nearest_one(void **state)
 		  "\"127.0.0.1\"?" },
 		{ "[mta]\ndefault-virtual-mta = deflaut\n",
 		  "there is no virtual MTA or pool \"deflaut\": did you mean \"default\"?" },
-		/* directives that Stoker's next versions may have are unknown words today */
-		{ "[mta]\nhttp-mgmt-port = 8080\n", "has no directive http-mgmt-port" },
 		{ "[dkmi example.com]\nselector = s\n",
 		  "a.ini:7: error: [dkmi]: there is no such section: did you mean \"dkim\"?" },
 	};
