@@ -230,7 +230,9 @@ static void fire_timers(struct loop *l)
 		if (!top || top->key > l->now)
 			return;
 		t = HEAP_OF(top, struct timer, node);
-		if (t->due > l->now) { /* was moved to later in the meantime */
+		if (t->due >
+		    top->key) { /* was moved to later in the meantime; in a late pass it may be
+				 * due, but behind others that the heap holds after it */
 			heap_set(&l->timers, top, t->due);
 			continue;
 		}

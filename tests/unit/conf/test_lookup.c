@@ -123,7 +123,7 @@ static void a_site_belongs_to_the_provider_that_all_its_best_hosts_match(void **
 	world_read(&w, BASE "[provider google]\nmx = *.google.example\n"
 			    "domains = named.example, *.below.example\n"
 			    "[provider ms]\nmx = *.ms.example\n"
-			    "[provider consumer]\nmx = *.OLC.ms.example.\n"
+			    "[provider consumer]\nmx = *.OLC.ms.example\n"
 			    "[provider y]\nmx = mta*.am0.y.example\n");
 	expect_clean(&w);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
