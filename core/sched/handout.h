@@ -75,7 +75,8 @@ struct transaction {
 	/* It can't be signed and must: where that is written, "stoker.ini:12"; what came of it is
 	 * each recipient's reply. One reference; NULL: that is not so. */
 	struct rstr *unsigned_by;
-	struct transaction *next; /* for lists of the current owner */
+#define HANDOUT_UNSIGNED "not signed for " /* how those replies begin */
+	struct transaction *next;	   /* for lists of the current owner */
 };
 /* NULL without memory. Arena first block sized for nrcpts. */
 struct transaction *transaction_new(uint32_t nrcpts);

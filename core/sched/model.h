@@ -418,7 +418,9 @@ struct queue {
 	struct tally *tally;
 	struct queue_more *more;
 	struct override *paused;
-	struct link work; /* in sched.work */
+	struct rstr *unsigned_by; /* where it is written that its mail must be signed, which could
+				     not be done; NULL: that has not happened */
+	struct link work;	  /* in sched.work */
 	uint64_t epoch;
 	uint32_t queued, ready, in_flight, nwaiting;
 	uint32_t sessions;     /* that count as its */

@@ -222,6 +222,7 @@ void queue_free(struct sched *s, struct queue *q)
 	row_gone(s, &q->row);
 	tally_free(s, q->tally);
 	queue_name_forget(s, q);
+	rstr_unref(q->unsigned_by);
 	pool_put(&s->queue_pool, q);
 	domain_put(s, d);
 }

@@ -220,6 +220,14 @@ static void tell_lane(struct sched *s, struct taking *k, struct queue *q, const 
 		mode_delivered(s, k->lane);
 }
 
+static void note_unsigned(struct queue *q, const struct transaction *t)
+{
+	if (!t->unsigned_by)
+		return;
+	rstr_unref(q->unsigned_by);
+	q->unsigned_by = rstr_ref(t->unsigned_by);
+}
+
 static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct txn_rcpt *tr)
 {
 	if (!judged(tr)) {
@@ -230,6 +238,7 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 	if (skips_mx(tr))
 		mode_skip_mx(s, k->e, k->t);
 	decide(s, r, tr, k->lane);
+	note_unsigned(r->queue, k->t);
 	count_outcome(s, tr, &k->counts);
 	k->any = true;
 	if (tr->reply)

@@ -403,6 +403,20 @@ static void say_stop(struct sched *s, struct queue *q, struct why *w)
 		say_plain(w, WHY_READY);
 }
 
+static void say_waits(const struct queue *q, const struct rcpt *r, struct why *w)
+{
+	struct str reply = name_str(r->reply);
+
+	/* The client's own words: a receiver's begin with a code. */
+	if (!q->unsigned_by || !str_istarts(reply, HANDOUT_UNSIGNED)) {
+		say(w, WHY_RETRY_WAIT, rstr_newf("waits for its retry"));
+	} else {
+		say(w, WHY_DKIM, rstr_newf("%.*s", (int)reply.n, reply.p));
+		w->origin = rstr_ref(q->unsigned_by);
+	}
+	w->until = r->tree.due;
+}
+
 static void say_not_due(struct sched *s, const struct queue *q, struct why *w)
 {
 	const struct rcpt *r = due_first(q->waiting);
@@ -412,8 +426,7 @@ static void say_not_due(struct sched *s, const struct queue *q, struct why *w)
 	} else if (q->released) {
 		say_plain(w, WHY_READY);
 	} else if (r) {
-		say(w, WHY_RETRY_WAIT, rstr_newf("waits for its retry"));
-		w->until = r->tree.due;
+		say_waits(q, r, w);
 	} else {
 		why_paused_by(s, NULL, w); /* its messages are */
 	}
@@ -448,8 +461,7 @@ void why_rcpt(struct sched *s, struct rcpt *r, struct why *w)
 	} else if (r->queue->paused) {
 		why_paused_by(s, r->queue->paused, w);
 	} else if (r->phase == PHASE_WAITING) {
-		say(w, WHY_RETRY_WAIT, rstr_newf("waits for its retry"));
-		w->until = r->tree.due;
+		say_waits(r->queue, r, w);
 	} else if (job_stopped(s, m->job)) {
 		why_paused_by(s, m->job->paused, w);
 	} else {

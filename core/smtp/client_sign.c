@@ -112,7 +112,7 @@ void client_sign_clear(struct slot *k)
 static void cannot(struct slot *k, const struct signature *g)
 {
 	struct reply_verdict v = client_verdict_own(CLASS_MAILBOX, "4.7.0", "dkim");
-	struct rstr *words = rstr_newf("not signed for %s: %s", rstr_str(g->domain).p,
+	struct rstr *words = rstr_newf(HANDOUT_UNSIGNED "%s: %s", rstr_str(g->domain).p,
 				       g->reason ? g->reason->text : "no memory");
 
 	k->t->unsigned_by = rstr_ref(g->origin);

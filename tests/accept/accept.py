@@ -83,7 +83,7 @@ LINES = [
                                                    e2e("loading_after_a_kill"),
                                                    e2e("loading_with_tiny_mailboxes_is_quick"),
                                                    e2e("memory_is_full_of_bodies_on_their_way"), e2e("outcomes_can_not_be_recorded"),
-                                                   e2e("backoff"), unit("sched/test_why")]),
+                                                   e2e("backoff"), e2e("why.dkim"), unit("sched/test_why")]),
     ("adaptive", "a receiver that tolerates 40/s: a lane that starts at 200/s stays between 30 and 42/s, at most 2 % answered 421", [
         unit("sched/test_adaptive"), unit("sched/test_backoff")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),

@@ -318,3 +318,24 @@ def outcomes_can_not_be_recorded(full):
         expect(len(r.messages) == 200, f"{len(r.messages)} delivered")
         expect(not any(a["code"] == "spool-commit" for a in m.status()["alarms"]), "the alarm stays")
     return "LMDB can't be written: disk and an alarm; 10 s later all goes on"
+
+
+@test()
+def dkim(full):
+    """A message that must be signed and can't be: its header holds a field that no signature can cover."""
+    with Scene() as s:
+        key = s.path("k1.pem")
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.chmod(key, 0o600)
+        dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"})})
+        r = Receiver(s)
+        m = Stoker(s, ONE + f"[domain *]\ndkim-sign = yes\n[dkim must.example]\nselector = k1\nkey-file = {key}\n", mta=dns.mta)
+        m.start()
+        long = "x" * 900 + "\r\n "
+        reply = Smtp("127.0.0.1", m.port).send("a@must.example", ["b@test.example"],
+                                               f"From: a@must.example\r\nSubject: {long * 80}end\r\n\r\ntext\r\n".encode())
+        expect(reply.startswith("250"), reply)
+        w = expect_why(m, "dkim", fields=("origin", "until"))
+        expect("not signed for must.example" in w["text"] and "stoker.ini:" in w["origin"], str(w))
+        expect(not r.messages, "it was sent unsigned")
+        return "dkim, with its origin and its next try"
