@@ -105,6 +105,13 @@ static bool may_move(size_t home, size_t at, size_t hole, size_t mask)
 	return ((at - home) & mask) >= ((at - hole) & mask);
 }
 
+/* A full table grows step by step: the bigger one takes what comes, and each put brings STEP slots
+ * of the old one over. Those leave the mark below, so that what lies behind them is still found.
+ * The old table is empty long before the bigger one is full. */
+enum { STEP = 64 };
+static char moved_mark;
+#define MOVED ((void *)&moved_mark)
+
 struct idmap_slot {
 	uint64_t key;
 	void *value; /* NULL: free */
@@ -126,68 +133,101 @@ void idmap_init(struct idmap *m)
 void idmap_free(struct idmap *m)
 {
 	free(m->slots);
+	free(m->old);
 	idmap_init(m);
 }
 
 /* The slot that holds key, or the free one where it would go. */
-static struct idmap_slot *id_slot(const struct idmap *m, uint64_t key)
+static struct idmap_slot *id_slot(struct idmap_slot *slots, size_t cap, uint64_t key)
 {
-	size_t i = id_hash(key) & (m->cap - 1);
+	size_t i = id_hash(key) & (cap - 1);
 
-	while (m->slots[i].value && m->slots[i].key != key)
-		i = (i + 1) & (m->cap - 1);
-	return &m->slots[i];
+	while (slots[i].value && (slots[i].value == MOVED || slots[i].key != key))
+		i = (i + 1) & (cap - 1);
+	return &slots[i];
+}
+
+/* Where it is; NULL: nowhere. */
+static struct idmap_slot *id_find(const struct idmap *m, uint64_t key)
+{
+	struct idmap_slot *s = m->cap ? id_slot(m->slots, m->cap, key) : NULL;
+
+	if (s && s->value)
+		return s;
+	s = m->old ? id_slot(m->old, m->old_cap, key) : NULL;
+	return s && s->value ? s : NULL;
+}
+
+static void id_move(struct idmap *m, size_t n)
+{
+	for (; m->old && n; n--) {
+		struct idmap_slot *s = &m->old[m->old_at++];
+
+		if (s->value && s->value != MOVED) {
+			*id_slot(m->slots, m->cap, s->key) = *s;
+			s->value = MOVED;
+		}
+		if (m->old_at < m->old_cap)
+			continue;
+		free(m->old);
+		m->old = NULL;
+	}
 }
 
 static bool id_grow(struct idmap *m)
 {
-	struct idmap bigger = { .cap = m->cap ? m->cap * 2 : FIRST_SLOTS, .used = m->used };
+	size_t cap = m->cap ? m->cap * 2 : FIRST_SLOTS;
+	struct idmap_slot *slots = calloc(cap, sizeof *slots);
 
-	bigger.slots = calloc(bigger.cap, sizeof *bigger.slots);
-	if (!bigger.slots)
+	if (!slots)
 		return false;
-	for (size_t i = 0; i < m->cap; i++)
-		if (m->slots[i].value)
-			*id_slot(&bigger, m->slots[i].key) = m->slots[i];
-	free(m->slots);
-	*m = bigger;
+	id_move(m, SIZE_MAX);
+	m->old = m->slots;
+	m->old_cap = m->cap;
+	m->old_at = 0;
+	m->slots = slots;
+	m->cap = cap;
 	return true;
 }
 
 void *idmap_get(const struct idmap *m, uint64_t key)
 {
-	return m->cap ? id_slot(m, key)->value : NULL;
+	struct idmap_slot *s = id_find(m, key);
+
+	return s ? s->value : NULL;
 }
 
 bool idmap_put(struct idmap *m, uint64_t key, void *value)
 {
-	struct idmap_slot *s;
+	struct idmap_slot *s = id_find(m, key);
 
 	assert(value);
-	s = m->cap ? id_slot(m, key) : NULL;
-	if (!s || (!s->value && too_full(m->used, m->cap))) {
-		if (!id_grow(m))
-			return false;
-		s = id_slot(m, key);
+	if (s) {
+		s->value = value;
+		return true;
 	}
-	if (!s->value)
-		m->used++;
-	*s = (struct idmap_slot){ key, value };
+	if ((!m->cap || too_full(m->used, m->cap)) && !id_grow(m))
+		return false;
+	id_move(m, STEP);
+	*id_slot(m->slots, m->cap, key) = (struct idmap_slot){ key, value };
+	m->used++;
 	return true;
 }
 
 void *idmap_del(struct idmap *m, uint64_t key)
 {
+	struct idmap_slot *s = id_find(m, key);
 	size_t mask = m->cap - 1, hole;
-	struct idmap_slot *s;
 	void *value;
 
-	if (!m->cap)
+	if (!s)
 		return NULL;
-	s = id_slot(m, key);
 	value = s->value;
-	if (!value)
-		return NULL;
+	m->used--;
+	if (m->old && s >= m->old && s < m->old + m->old_cap) {
+		s->value = MOVED;
+		return value;
+	}
 	hole = (size_t)(s - m->slots);
 	for (size_t i = (hole + 1) & mask; m->slots[i].value; i = (i + 1) & mask) {
 		if (!may_move(id_hash(m->slots[i].key) & mask, i, hole, mask))
@@ -196,16 +236,18 @@ void *idmap_del(struct idmap *m, uint64_t key)
 		hole = i;
 	}
 	m->slots[hole].value = NULL;
-	m->used--;
 	return value;
 }
 
 bool idmap_next(const struct idmap *m, size_t *pos, uint64_t *key, void **value)
 {
-	while (*pos < m->cap) {
-		const struct idmap_slot *s = &m->slots[(*pos)++];
+	size_t old = m->old ? m->old_cap : 0;
 
-		if (!s->value)
+	while (*pos < m->cap + old) {
+		size_t i = (*pos)++;
+		const struct idmap_slot *s = i < m->cap ? &m->slots[i] : &m->old[i - m->cap];
+
+		if (!s->value || s->value == MOVED)
 			continue;
 		*key = s->key;
 		*value = s->value;
@@ -228,68 +270,103 @@ void strmap_init(struct strmap *m)
 void strmap_free(struct strmap *m)
 {
 	free(m->slots);
+	free(m->old);
 	strmap_init(m);
 }
 
-static struct strmap_slot *str_slot(const struct strmap *m, struct str key, uint64_t hash)
+static struct strmap_slot *str_slot(struct strmap_slot *slots, size_t cap, struct str key,
+				    uint64_t hash)
 {
-	size_t i = (size_t)hash & (m->cap - 1);
+	size_t i = (size_t)hash & (cap - 1);
 
-	while (m->slots[i].value && (m->slots[i].hash != hash || !str_eq(m->slots[i].key, key)))
-		i = (i + 1) & (m->cap - 1);
-	return &m->slots[i];
+	/* The bytes of a key that has moved may be gone. */
+	while (slots[i].value &&
+	       (slots[i].value == MOVED || slots[i].hash != hash || !str_eq(slots[i].key, key)))
+		i = (i + 1) & (cap - 1);
+	return &slots[i];
+}
+
+static struct strmap_slot *str_find(const struct strmap *m, struct str key, uint64_t hash)
+{
+	struct strmap_slot *s = m->cap ? str_slot(m->slots, m->cap, key, hash) : NULL;
+
+	if (s && s->value)
+		return s;
+	s = m->old ? str_slot(m->old, m->old_cap, key, hash) : NULL;
+	return s && s->value ? s : NULL;
+}
+
+static void str_move(struct strmap *m, size_t n)
+{
+	for (; m->old && n; n--) {
+		struct strmap_slot *s = &m->old[m->old_at++];
+
+		if (s->value && s->value != MOVED) {
+			*str_slot(m->slots, m->cap, s->key, s->hash) = *s;
+			s->value = MOVED;
+		}
+		if (m->old_at < m->old_cap)
+			continue;
+		free(m->old);
+		m->old = NULL;
+	}
 }
 
 static bool str_grow(struct strmap *m)
 {
-	struct strmap bigger = { .cap = m->cap ? m->cap * 2 : FIRST_SLOTS, .used = m->used };
+	size_t cap = m->cap ? m->cap * 2 : FIRST_SLOTS;
+	struct strmap_slot *slots = calloc(cap, sizeof *slots);
 
-	bigger.slots = calloc(bigger.cap, sizeof *bigger.slots);
-	if (!bigger.slots)
+	if (!slots)
 		return false;
-	for (size_t i = 0; i < m->cap; i++)
-		if (m->slots[i].value)
-			*str_slot(&bigger, m->slots[i].key, m->slots[i].hash) = m->slots[i];
-	free(m->slots);
-	*m = bigger;
+	str_move(m, SIZE_MAX);
+	m->old = m->slots;
+	m->old_cap = m->cap;
+	m->old_at = 0;
+	m->slots = slots;
+	m->cap = cap;
 	return true;
 }
 
 void *strmap_get(const struct strmap *m, struct str key)
 {
-	return m->cap ? str_slot(m, key, hash_bytes(key.p, key.n))->value : NULL;
+	struct strmap_slot *s = str_find(m, key, hash_bytes(key.p, key.n));
+
+	return s ? s->value : NULL;
 }
 
 bool strmap_put(struct strmap *m, struct str key, void *value)
 {
 	uint64_t hash = hash_bytes(key.p, key.n);
-	struct strmap_slot *s;
+	struct strmap_slot *s = str_find(m, key, hash);
 
 	assert(value);
-	s = m->cap ? str_slot(m, key, hash) : NULL;
-	if (!s || (!s->value && too_full(m->used, m->cap))) {
-		if (!str_grow(m))
-			return false;
-		s = str_slot(m, key, hash);
+	if (s) {
+		*s = (struct strmap_slot){ key, hash, value };
+		return true;
 	}
-	if (!s->value)
-		m->used++;
-	*s = (struct strmap_slot){ key, hash, value };
+	if ((!m->cap || too_full(m->used, m->cap)) && !str_grow(m))
+		return false;
+	str_move(m, STEP);
+	*str_slot(m->slots, m->cap, key, hash) = (struct strmap_slot){ key, hash, value };
+	m->used++;
 	return true;
 }
 
 void *strmap_del(struct strmap *m, struct str key)
 {
+	struct strmap_slot *s = str_find(m, key, hash_bytes(key.p, key.n));
 	size_t mask = m->cap - 1, hole;
-	struct strmap_slot *s;
 	void *value;
 
-	if (!m->cap)
+	if (!s)
 		return NULL;
-	s = str_slot(m, key, hash_bytes(key.p, key.n));
 	value = s->value;
-	if (!value)
-		return NULL;
+	m->used--;
+	if (m->old && s >= m->old && s < m->old + m->old_cap) {
+		s->value = MOVED;
+		return value;
+	}
 	hole = (size_t)(s - m->slots);
 	for (size_t i = (hole + 1) & mask; m->slots[i].value; i = (i + 1) & mask) {
 		if (!may_move((size_t)m->slots[i].hash & mask, i, hole, mask))
@@ -298,16 +375,18 @@ void *strmap_del(struct strmap *m, struct str key)
 		hole = i;
 	}
 	m->slots[hole].value = NULL;
-	m->used--;
 	return value;
 }
 
 bool strmap_next(const struct strmap *m, size_t *pos, struct str *key, void **value)
 {
-	while (*pos < m->cap) {
-		const struct strmap_slot *s = &m->slots[(*pos)++];
+	size_t old = m->old ? m->old_cap : 0;
 
-		if (!s->value)
+	while (*pos < m->cap + old) {
+		size_t i = (*pos)++;
+		const struct strmap_slot *s = i < m->cap ? &m->slots[i] : &m->old[i - m->cap];
+
+		if (!s->value || s->value == MOVED)
 			continue;
 		*key = s->key;
 		*value = s->value;

@@ -126,6 +126,38 @@ static void strmap_agrees_with_an_array(void **state)
 	assert_null(strmap_get(&m, STR_LIT("q1.example")));
 }
 
+/* No put of a big table may move it as a whole: what a put leaves in the old table shows that it
+ * took a step. */
+static void a_table_grows_in_steps(void **state)
+{
+	static char names[5000][12];
+	struct idmap m;
+	struct strmap s;
+	size_t left = 0, most = 0;
+
+	(void)state;
+	idmap_init(&m);
+	strmap_init(&s);
+	for (size_t i = 0; i < 5000; i++) {
+		size_t before = s.old ? s.old_cap - s.old_at : 0;
+
+		snprintf(names[i], sizeof names[i], "n%zu", i);
+		assert_true(idmap_put(&m, i, names[i]));
+		assert_true(strmap_put(&s, str_of(names[i]), names[i]));
+		left = s.old ? s.old_cap - s.old_at : 0;
+		assert_true(before < left || before - left <= 64);
+		for (size_t k = 0; k <= i; k += 1 + i / 7) {
+			assert_ptr_equal(idmap_get(&m, k), names[k]);
+			assert_ptr_equal(strmap_get(&s, str_of(names[k])), names[k]);
+		}
+		most = left > most ? left : most;
+	}
+	assert_true(most >= 4096 - 64);
+	assert_null(s.old);
+	idmap_free(&m);
+	strmap_free(&s);
+}
+
 static void keys_may_be_empty_or_hold_nul(void **state)
 {
 	struct strmap m;
@@ -148,6 +180,7 @@ int main(void)
 		cmocka_unit_test(folded_hash_ignores_the_case_of_ascii_letters_only),
 		cmocka_unit_test(idmap_agrees_with_an_array),
 		cmocka_unit_test(strmap_agrees_with_an_array),
+		cmocka_unit_test(a_table_grows_in_steps),
 		cmocka_unit_test(keys_may_be_empty_or_hold_nul),
 	};
 
