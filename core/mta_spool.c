@@ -6,6 +6,7 @@
 
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
+#include "core/classify/category.h"
 #include "core/mta.h"
 
 enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 256 };
@@ -175,6 +176,13 @@ static enum event_type event_of(enum decision d)
 	return types[d];
 }
 
+static const char *category_of(const struct txn_rcpt *r)
+{
+	if (r->decision == DECIDE_EXPIRED)
+		return "message-expired";
+	return r->decision == DECIDE_REMOVED ? "" : verdict_category(&r->verdict);
+}
+
 static void record(struct spool_thread *t, const struct transaction *x, const struct txn_rcpt *r,
 		   us_t now)
 {
@@ -204,6 +212,8 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 			   .tls = rstr_str(x->tls),
 			   .reply = reply,
 			   .enhanced = str_of(r->verdict.enhanced),
+			   .category = str_of(category_of(r)),
+			   .hard = o.as == EVENT_BOUNCED && verdict_hard(&r->verdict),
 			   .job = x->job,
 			   .user = x->user,
 			   .seconds = x->ended_at > x->started_at && x->started_at

@@ -23,9 +23,12 @@ enum reply_class {
 };
 const char *reply_class_name(enum reply_class c);
 
+enum { CATEGORY_SIZE = 32 };
 struct reply_verdict {
 	enum reply_class class;
-	bool permanent;	   /* the recipient bounces */
+	bool permanent; /* the recipient bounces */
+	bool hard;	/* see verdict_hard in category.h, which also knows what codes say */
+	char category[CATEGORY_SIZE]; /* see verdict_category; empty: no rule said it */
 	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0");
 			    * "4.4.2" for no reply, "4.5.0" for what is no reply line. At RCPT a
 			    * 552's 5 becomes 4 */

@@ -116,6 +116,7 @@ enum event_field {
 	EF_REPLY,
 	EF_ENHANCED,
 	EF_CATEGORY,
+	EF_HARD,
 	EF_SECONDS,
 	EF_TLS,
 	EF_SIZE,
@@ -146,6 +147,7 @@ static const struct {
 	[EF_REPLY] = { "reply", V_TEXT, true },
 	[EF_ENHANCED] = { "enhanced", V_TEXT, false },
 	[EF_CATEGORY] = { "category", V_TEXT, true },
+	[EF_HARD] = { "hard", V_BOOL, false },
 	[EF_SECONDS] = { "seconds", V_SPAN, false },
 	[EF_TLS] = { "tls", V_TEXT, false },
 	[EF_SIZE] = { "size", V_BYTES, false },
@@ -185,6 +187,7 @@ static int64_t event_number(const struct event *e, enum event_field f)
 	const int64_t numbers[EF_COUNT] = {
 		[EF_ID] = (int64_t)e->id,
 		[EF_AT] = e->at,
+		[EF_HARD] = e->hard,
 		[EF_SECONDS] = e->seconds,
 		[EF_SIZE] = (int64_t)e->size,
 		[EF_ATTEMPT] = e->attempt,

@@ -59,6 +59,11 @@ void event_line(const struct event *e, struct buf *out)
 		buf_addf(out, " %llu bytes", (unsigned long long)e->size);
 	if (e->seconds)
 		buf_addf(out, " %.2fs", (double)e->seconds / 1e6);
+	if (e->category.n) {
+		buf_addz(out, e->hard ? " [hard " : " [");
+		clean_add(out, e->category, false);
+		buf_addc(out, ']');
+	}
 	if (e->maybe_twice)
 		buf_addz(out, " (may have been sent)");
 	buf_addc(out, '\n');
@@ -96,6 +101,8 @@ void event_json(const struct event *e, struct buf *out)
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (texts[i].v.n)
 			jsonw_str(&w, texts[i].name, texts[i].v);
+	if (e->type == EVENT_BOUNCED && e->category.n)
+		jsonw_bool(&w, "hard", e->hard);
 	if (e->type == EVENT_RECEIVED)
 		jsonw_int(&w, "recipients", e->count);
 	if (e->seconds)

@@ -21,6 +21,8 @@ enum {
 	NUMBERS = 11, /* type, mask and those of put_numbers */
 	LENGTH_BYTES = 4,
 };
+/* Bits of the mask beyond the texts. */
+#define MASK_HARD (1u << 24)
 
 const char *event_type_name(enum event_type t)
 {
@@ -76,7 +78,7 @@ static void get_numbers(struct reader *r, struct event *e)
 bool event_encode(struct buf *out, const struct event *e)
 {
 	size_t most = LENGTH_BYTES + NUMBERS * WIRE_VARINT_MAX;
-	uint32_t mask = 0;
+	uint32_t mask = e->hard ? MASK_HARD : 0;
 	size_t length;
 	char *p, *start;
 
@@ -118,6 +120,7 @@ bool event_decode(struct reader *r, struct event *e)
 	*e = (struct event){ .id = id, .type = (enum event_type)wire_varint(&in) };
 	mask = wire_varint(&in);
 	get_numbers(&in, e);
+	e->hard = mask & MASK_HARD;
 	for (unsigned i = 0; i < TEXTS; i++) {
 		struct str s = mask >> i & 1 ? wire_text(&in) : STR_LIT("");
 

@@ -28,12 +28,13 @@ struct event {
 	uint32_t rcpt;	/* index in the message */
 	uint32_t count; /* EVENT_RECEIVED: recipients */
 	struct str sender, recipient, queue, virtual_mta, source_ip, mx, mx_ip, reply, enhanced,
-	    category, tls, job, user;
-	us_t seconds;	   /* how long the attempt took (a span in microseconds) */
-	us_t queued_at;	   /* when the message was received */
-	us_t next_attempt; /* EVENT_DEFERRED */
+	    category, tls, job, user; /* category: PowerMTA's word, of what failed */
+	us_t seconds;		      /* how long the attempt took (a span in microseconds) */
+	us_t queued_at;		      /* when the message was received */
+	us_t next_attempt;	      /* EVENT_DEFERRED */
 	uint64_t size;
 	uint32_t attempt; /* 1 for the first */
+	bool hard;	  /* EVENT_BOUNCED: the address takes no mail and won't (category.h) */
 	bool maybe_twice; /* the connection died between final dot and answer */
 };
 /* Appends a self-delimiting encoding (without id: ids are consecutive in a batch). */

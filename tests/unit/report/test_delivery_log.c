@@ -109,6 +109,17 @@ static void an_event_is_one_line_that_a_person_reads(void **state)
 	for (size_t i = 0; i + 1 < b.n; i++)
 		assert_true((unsigned char)b.p[i] >= 32);
 	assert_non_null(strstr(buf_z(&b), "\\x1b[31mred"));
+	buf_clear(&b);
+	e.type = EVENT_BOUNCED;
+	e.reply = STR_LIT("550 no such user");
+	e.category = STR_LIT("bad-mailbox");
+	e.hard = true;
+	event_line(&e, &b);
+	assert_non_null(strstr(buf_z(&b), "550 no such user 0.81s [hard bad-mailbox]\n"));
+	buf_clear(&b);
+	event_json(&e, &b);
+	assert_non_null(strstr(buf_z(&b), "\"category\":\"bad-mailbox\""));
+	assert_non_null(strstr(buf_z(&b), "\"hard\":true"));
 	buf_free(&b);
 }
 

@@ -61,6 +61,7 @@ static struct event full_event(void)
 			       .next_attempt = US_NEVER,
 			       .size = 1u << 30,
 			       .attempt = UINT32_MAX,
+			       .hard = true,
 			       .maybe_twice = true };
 }
 
@@ -86,6 +87,7 @@ static void an_event_comes_back(void **state)
 	assert_true(out.seconds == in.seconds && out.queued_at == in.queued_at);
 	assert_true(out.next_attempt == in.next_attempt && out.size == in.size);
 	assert_true(out.attempt == in.attempt && out.maybe_twice == in.maybe_twice);
+	assert_true(out.hard);
 	assert_true(str_eq(out.sender, in.sender) && str_eq(out.recipient, in.recipient));
 	assert_true(str_eq(out.queue, in.queue) && str_eq(out.virtual_mta, in.virtual_mta));
 	assert_true(str_eq(out.source_ip, in.source_ip) && str_eq(out.mx, in.mx));
