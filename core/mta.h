@@ -242,6 +242,8 @@ void control_post_spool(
 void control_post_alarm(struct member *to, struct post *p); /* p: struct alarm_note */
 void control_post_loaded(struct member *to,
 			 struct post *p); /* p: struct reload_request: what the worker read */
+void control_post_conf_held(struct member *to,
+			    struct post *p); /* a: number of a snapshot that a loop works by now */
 void control_post_request(struct member *to, struct post *p); /* p: struct link_request */
 void control_post_resolved(struct member *to,
 			   struct post *p); /* a: id, p: answer, q: struct lookup_request */
@@ -330,6 +332,10 @@ struct reload_request {
 	char *stored_path;
 	bool at_start_check; /* only looks whether files differ */
 	bool differs;
+	/* In force, not yet answered: its snapshot's number, and how many loops still lack it. */
+	uint64_t number;
+	int waits;
+	struct reload_request *next;
 };
 struct alarm_note {
 	char code[32];

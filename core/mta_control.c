@@ -38,6 +38,7 @@ struct control_thread {
 	uint64_t anon_bytes, mapped_bytes;
 	bool memory_held;
 	unsigned operators;
+	struct reload_request *settling; /* answered when every loop has the snapshot */
 };
 
 static struct control_thread *state(struct member *me)
@@ -361,12 +362,30 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 	conf_apply(t, r->now, fds, http_fd);
 	r->now = NULL; /* kept by mta->conf */
 	audit_reload(t, r);
-	log_info("configuration #%llu is in force (%.*s)", (unsigned long long)t->conf->number,
+	r->number = t->conf->number;
+	r->waits = t->me->mta->nio + 1;
+	r->next = t->settling;
+	t->settling = r;
+}
+
+/* The answer says "in force": it goes out when the scheduler and every io thread have the snapshot
+ * (a client that connected right after it was still judged by the one before). */
+void control_post_conf_held(struct member *to, struct post *p)
+{
+	struct control_thread *t = state(to);
+	struct reload_request **at = &t->settling;
+	while (*at && (*at)->number != p->a)
+		at = &(*at)->next;
+	struct reload_request *r = *at;
+	if (!r || --r->waits)
+		return;
+	*at = r->next;
+	log_info("configuration #%llu is in force (%.*s)", (unsigned long long)r->number,
 		 (int)rstr_str(r->who).n, rstr_str(r->who).p);
 	reload_done(t, r, EXIT_DONE,
 		    rstr_newf("%s"
 			      "configuration #%llu is in force\n",
-			      r->text ? r->text->text : "", (unsigned long long)t->conf->number));
+			      r->text ? r->text->text : "", (unsigned long long)r->number));
 }
 
 void control_post_loaded(struct member *to, struct post *p)

@@ -647,10 +647,12 @@ void io_post_conf(struct member *to, struct post *p)
 	server_conf(t->server, c);
 	client_conf(t->client, c);
 	unsigned_mail_forget(t);
-	if (to->nth != 0)
-		return;
-	doors_conf(t, p->q);
-	free(p->q);
+	if (to->nth == 0) {
+		doors_conf(t, p->q);
+		free(p->q);
+	}
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_conf_held, .a = c->number });
 }
 
 void io_post_shutdown(struct member *to, struct post *p)

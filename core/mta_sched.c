@@ -310,8 +310,11 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 
 void sched_post_conf(struct member *to, struct post *p)
 {
-	sched_conf(state(to)->s, loop_now(to->loop), p->p);
-	conf_unref(p->p);
+	struct conf *c = p->p;
+	sched_conf(state(to)->s, loop_now(to->loop), c);
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_conf_held, .a = c->number });
+	conf_unref(c);
 }
 
 void sched_post_source(struct member *to, struct post *p)
