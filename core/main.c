@@ -17,6 +17,7 @@
 #include "core/manual.h"
 #include "core/mta.h"
 #include "core/net/tls.h"
+#include "core/read_report.h"
 #include "core/sim/demo.h"
 #include "core/version.h"
 
@@ -419,6 +420,8 @@ int main(int argc, char **argv)
 		a.file = locals[i].words ? words[1] : NULL;
 		return locals[i].run(&a);
 	}
+	if (strcmp(words[0], "read-report") == 0)
+		return read_report(n - 1, words + 1);
 	if (!command_find(str_of(words[0])))
 		return help(words[0]);
 	return cli_command(socket_path(&a), n, words);

@@ -46,6 +46,9 @@ static const struct command commands[] = {
 	{ "import-pmta", "FILE [-o FILE]", "PowerMTA's configuration to Stoker's",
 	  "The configuration goes to -o FILE (a new one, for its owner only) or standard output. Standard error gets a line for each directive\n"
 	  "and section: FILE:LINE: taken, approximated or dropped, and why. `stoker check -c FILE` accepts what it writes.\n", ROLE_NONE, COMMAND_LOCAL },
+	{ "read-report", "FILE... [--json] [--key FILE]", "what it makes of a bounce or feedback report; changes nothing",
+	  "For each recipient: what happened, the status, hard or soft, the receiver's words. With --key its tokens are verified: matched\n"
+	  "is then verp (the return path) or ref (X-Stoker-Ref); else unverified.\n", ROLE_NONE, COMMAND_LOCAL },
 	{ "help", "[COMMAND] [--page NAME]", "this, or one command in full",
 	  "--page writes what is made from the tables of commands and directives: the manual pages stoker.1 and\n"
 	  "stoker.ini.5 (for man -l -), or completion (for bash).\n", ROLE_NONE, COMMAND_LOCAL },

@@ -1,0 +1,9 @@
+/* `stoker read-report`: what is made of a bounce or feedback report; changes nothing, needs no
+ * running Stoker. */
+#ifndef STOKER_READ_REPORT_H
+#define STOKER_READ_REPORT_H
+
+/* words: file names, --json, --key FILE (a verp-key's file: tokens are verified). An exit code. */
+int read_report(int n, char **words);
+
+#endif
