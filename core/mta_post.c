@@ -9,6 +9,9 @@
 
 enum { POST_CAPACITY = 512, POST_BUDGET = 256, POST_PRIORITY = 10 };
 
+/* Of one pass; a post is some tenths of a ms at most. */
+static const us_t POSTS_WITHIN = US_PER_MS;
+
 static struct mailbox **post_slot(struct mta *m, int from, int to)
 {
 	return &m->posts[(size_t)from * (size_t)m->nmembers + (size_t)to];
@@ -43,10 +46,13 @@ static int posts_drain(void *arg, struct mailbox *box, int budget)
 {
 	struct member *me = arg;
 	struct post p;
+	us_t stop = clock_now_us() + POSTS_WITHIN;
 	int n = 0;
 	while (n < budget && mailbox_pop(box, &p)) {
 		p.fn(me, &p);
 		n++;
+		if (clock_now_us() >= stop)
+			return budget; /* more may wait: in the next pass */
 	}
 	return n;
 }

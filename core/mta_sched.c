@@ -11,8 +11,9 @@
  * entries only. */
 #define BODY_CACHE_MOST ((uint64_t)96 * 1024 * 1024)
 
-enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROWS_A_PASS = 1000 };
+enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROWS_A_PASS = 200 };
 
+static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
@@ -291,9 +292,11 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 	struct sched_thread *t = arg;
 	struct new_message f;
 	uint32_t rcpts = 0;
+	us_t stop = clock_now_us() + FRESH_WITHIN;
+	bool more = false;
 	int n = 0;
-	/* What it costs is recipients: new mail of many each is taken in smaller steps. */
-	while (n < budget && rcpts < FRESH_RCPTS && mailbox_pop(box, &f)) {
+	/* What it costs is recipients, and new queues above all. */
+	while (n < budget && !more && mailbox_pop(box, &f)) {
 		n++;
 		rcpts += f.message->nrcpts;
 		/* Durable mail that does not fit in memory would be silent until the next start:
@@ -301,9 +304,10 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 		if (!take_message(t, f.message, f.loaded))
 			fatal("no memory for queued mail; everything accepted is on disk and is "
 			      "loaded at the next start");
+		more = rcpts >= FRESH_RCPTS || clock_now_us() >= stop;
 	}
 	act_all(t);
-	return rcpts < FRESH_RCPTS ? n : budget;
+	return more ? budget : n;
 }
 
 /* ---- posts ---- */

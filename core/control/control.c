@@ -8,7 +8,7 @@
 static const char default_group[] = "stoker"; /* conf/schema.c */
 enum { RING_EVENTS = 100000 };
 /* Of a loop pass, for lists and logs that are being written. */
-static const us_t pump_budget = 2 * US_PER_MS;
+static const us_t pump_budget = US_PER_MS;
 static const us_t header_every = 250 * US_PER_MS, upkeep_every = US_PER_S;
 
 us_t control_now(const struct control *c)

@@ -150,71 +150,106 @@ static void sort_heap(struct hit *v, size_t n, const struct order *o)
 	}
 }
 
-/* Hoare's partition around the median of three; both parts are shorter than n. */
-static size_t partition(struct hit *v, size_t n, const struct order *o)
-{
-	struct hit *first = v, *mid = v + n / 2, *last = v + n - 1;
-	struct hit pivot;
-	size_t i = 0, j = n - 1;
+/* So many comparisons of numbers are a step; one of texts looks for two rows. */
+enum { COMPARED_A_STEP = 8192, TEXT_COSTS = 8 };
 
+static uint64_t selection_random(struct selection *s)
+{
+	s->random = s->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return s->random >> 33;
+}
+
+/* The median of three, taken anywhere (rows come in patterns, which would make the parts uneven),
+ * becomes the pivot of Hoare's partition; both parts are shorter than n. */
+static void divide(struct selection *s, struct hit *v, const struct order *o)
+{
+	size_t n = s->at.n;
+	struct hit *first = v + s->at.from, *mid = first + n / 2, *last = first + n - 1;
+
+	swap(first, first + selection_random(s) % n);
+	swap(mid, first + selection_random(s) % n);
+	swap(last, first + selection_random(s) % n);
 	if (hit_before(mid, first, o))
 		swap(mid, first);
 	if (hit_before(last, mid, o))
 		swap(last, mid);
 	if (hit_before(mid, first, o))
 		swap(mid, first);
-	pivot = *mid;
-	for (;;) {
-		while (hit_before(&v[i], &pivot, o))
-			i++;
-		while (hit_before(&pivot, &v[j], o))
-			j--;
-		if (i >= j)
-			return j + 1;
-		swap(&v[i++], &v[j--]);
-	}
+	s->pivot = *mid;
+	s->i = 0;
+	s->j = n - 1;
 }
 
-struct part {
-	size_t from, n;
-	int depth;
-};
-
-void hits_select(struct hit *v, size_t n, size_t lo, size_t hi, const struct order *o)
+/* False when the budget is used up. The ends are looked at as well as the pivot: texts may have
+ * changed since the last step. */
+static bool divide_more(struct selection *s, struct hit *all, const struct order *o, int *budget)
 {
-	enum { FEW = 16, MAX_DEPTH = 64 };
-	struct part stack[MAX_DEPTH + 2];
-	int top = 0;
+	struct hit *v = all + s->at.from;
 
-	stack[top++] = (struct part){ 0, n, 0 };
-	while (top) {
-		struct part p = stack[--top];
+	while (*budget > 0) {
+		for (; s->i < s->at.n - 1 && hit_before(&v[s->i], &s->pivot, o); s->i++)
+			if (--*budget <= 0)
+				return false;
+		for (; s->j > 0 && hit_before(&s->pivot, &v[s->j], o); s->j--)
+			if (--*budget <= 0)
+				return false;
+		if (s->i >= s->j) {
+			size_t left = s->j + 1 < s->at.n ? s->j + 1 : s->at.n - 1;
+			int depth = s->at.depth + 1;
 
-		if (p.n < 2 || p.from >= hi || p.from + p.n <= lo)
+			s->stack[s->top++] = (struct part){ s->at.from, left, depth };
+			s->stack[s->top++] =
+			    (struct part){ s->at.from + left, s->at.n - left, depth };
+			s->at.n = 0;
+			return true;
+		}
+		swap(&v[s->i++], &v[s->j--]);
+		*budget -= 2;
+	}
+	return false;
+}
+
+void selection_begin(struct selection *s, size_t n, size_t lo, size_t hi)
+{
+	s->random = n;
+	s->top = 0;
+	s->stack[s->top++] = (struct part){ 0, n, 0 };
+	s->at.n = 0;
+	s->lo = lo;
+	s->hi = hi;
+}
+
+bool selection_step(struct selection *s, struct hit *v, const struct order *o)
+{
+	enum { FEW = 16 };
+	int budget = o->by_text ? COMPARED_A_STEP / TEXT_COSTS : COMPARED_A_STEP;
+
+	while (budget > 0) {
+		if (s->at.n) {
+			if (!divide_more(s, v, o, &budget))
+				return false;
+			continue;
+		}
+		if (!s->top)
+			return true;
+		struct part p = s->stack[--s->top];
+
+		if (p.n < 2 || p.from >= s->hi || p.from + p.n <= s->lo)
 			continue;
 		if (p.n <= FEW) {
 			sort_few(v + p.from, p.n, o);
-			continue;
-		}
-		if (p.depth >= MAX_DEPTH) {
+			budget -= (int)p.n * 2;
+		} else if (p.depth >= SELECT_DEPTH) {
 			sort_heap(v + p.from, p.n, o);
-			continue;
+		} else {
+			s->at = p;
+			divide(s, v, o);
 		}
-		size_t left = partition(v + p.from, p.n, o);
-
-		stack[top++] = (struct part){ p.from, left, p.depth + 1 };
-		stack[top++] = (struct part){ p.from + left, p.n - left, p.depth + 1 };
 	}
+	return false;
 }
 
 /* ---- matches ---- */
-
-struct finding {
-	const struct query *q;
-	const struct sift *sift; /* its verdicts are all known; NULL: everything matches */
-	struct str vmta;	 /* of lanes */
-	us_t now;
-};
 
 static bool of_site(const struct row *r, uint64_t site)
 {
@@ -223,33 +258,9 @@ static bool of_site(const struct row *r, uint64_t site)
 	return r->kind == ROW_LANE && r->lane.site == site;
 }
 
-static bool matches(const struct finding *f, const struct row *r, size_t i)
+static bool of_source(const struct row *r, struct str vmta)
 {
-	if (f->sift && f->sift->verdict[i] != VERDICT_YES)
-		return false;
-	if (f->q->site && !of_site(r, f->q->site))
-		return false;
-	if (f->q->vmta && !(r->kind == ROW_LANE && str_eq(rstr_str(r->lane.vmta), f->vmta)))
-		return false;
-	return true;
-}
-
-static void collect(const struct finding *f, struct hits *h)
-{
-	bool all = !f->q->site && !f->q->vmta && !f->sift;
-	const struct order *o = &h->order;
-
-	for (size_t i = 0; i < h->rows.n; i++) {
-		const struct mark *mark = &h->rows.marks[i];
-		uint64_t key = o->inverted ? ~mark->trouble : mark->trouble;
-
-		if (!all && !matches(f, &h->rows.v[i], i))
-			continue;
-		if (o->field)
-			key = field_key(o->field, &h->rows.v[i], f->now, o->inverted);
-		h->v[h->n++] = (struct hit){ key, mark->id, mark->queued, (uint32_t)i };
-		h->recipients += mark->queued;
-	}
+	return r->kind == ROW_LANE && str_eq(rstr_str(r->lane.vmta), vmta);
 }
 
 static bool order_parse(const struct query *q, us_t now, struct order *o, struct errbuf *e)
@@ -285,38 +296,80 @@ static struct sift *sift_of(struct mirror *m, const struct query *q, us_t now, s
 	return sift_for(mirror_sifts(m, kind), q->list, text, mirror_count(m, kind), now, e);
 }
 
-bool query_prepare(struct mirror *m, const struct query *q, us_t now, size_t rows)
+bool hits_begin(struct mirror *m, const struct query *q, us_t now, struct hits *h, struct errbuf *e)
 {
-	struct sift *sift = sift_of(m, q, now, NULL);
+	enum row_kind kind = list_def(q->list)->kind;
+	size_t n = mirror_count(m, kind);
 
-	/* A filter that can't be read is found out soon enough. */
-	return !sift || sift_step(sift, mirror_rows(m, list_def(q->list)->kind).v, now, rows);
-}
-
-bool hits_find(struct mirror *m, const struct query *q, us_t now, struct hits *out,
-	       struct errbuf *e)
-{
-	const struct row *source = q->vmta ? mirror_find(m, ROW_SOURCE, q->vmta) : NULL;
-	struct finding f = { .q = q, .now = now };
-	struct sift *sift;
-
-	*out = (struct hits){ .rows = mirror_rows(m, list_def(q->list)->kind) };
-	if (!order_parse(q, now, &out->order, e))
+	*h = (struct hits){ .mirror = m, .q = q };
+	if (!order_parse(q, now, &h->order, e))
 		return false;
-	out->order.mirror = m;
-	out->order.kind = list_def(q->list)->kind;
-	sift = sift_of(m, q, now, e);
-	if (!sift && str_trim(q->filter).n)
+	h->order.mirror = m;
+	h->order.kind = kind;
+	if (!sift_of(m, q, now, e) && str_trim(q->filter).n)
 		return false;
-	if (sift)
-		sift_step(sift, out->rows.v, now, SIZE_MAX);
-	f.sift = sift;
-	f.vmta = source ? rstr_str(source->name) : STR_LIT("");
-	out->v = mirror_scratch(m, out->rows.n);
-	if (!out->v && out->rows.n) {
-		errbuf_set(e, "no memory for %zu rows", out->rows.n);
+	h->v = mirror_lend(m, n);
+	if (!h->v) {
+		errbuf_set(e, "no memory for %zu rows", n);
 		return false;
 	}
-	collect(&f, out);
+	h->cap = n;
+	mirror_walk_begin(m, kind, &h->walk);
 	return true;
+}
+
+/* So much is looked at in a step: a row by its mark, its content, or with a filter. */
+enum { LOOKED_A_STEP = 8192, MARK_COSTS = 1, ROW_COSTS = 4, FILTER_COSTS = 16 };
+
+enum hits_result hits_step(struct hits *h, struct errbuf *e)
+{
+	const struct query *q = h->q;
+	const struct order *o = &h->order;
+	const struct row *source = q->vmta ? mirror_find(h->mirror, ROW_SOURCE, q->vmta) : NULL;
+	struct str vmta = source ? rstr_str(source->name) : STR_LIT("");
+	struct sift *sift = sift_of(h->mirror, q, o->now, e);
+	struct rows rows = mirror_rows(h->mirror, o->kind);
+	int budget = LOOKED_A_STEP;
+	size_t i;
+
+	if ((!sift && str_trim(q->filter).n) || h->walk.failed) {
+		if (h->walk.failed)
+			errbuf_set(e, "no memory for the rows that move");
+		return HITS_FAILED;
+	}
+	while (budget > 0) {
+		const struct mark *mark;
+		uint64_t key;
+
+		if (!mirror_walk_next(h->mirror, o->kind, &h->walk, &i)) {
+			mirror_walk_end(&h->walk);
+			return HITS_FOUND;
+		}
+		budget -= MARK_COSTS;
+		if (sift && sift->verdict[i] == VERDICT_UNKNOWN)
+			budget -= FILTER_COSTS;
+		if (sift && !sift_one(sift, rows.v, i, o->now))
+			continue;
+		if ((q->site && !of_site(&rows.v[i], q->site)) ||
+		    (q->vmta && !of_source(&rows.v[i], vmta))) {
+			budget -= ROW_COSTS;
+			continue;
+		}
+		mark = &rows.marks[i];
+		key = o->inverted ? ~mark->trouble : mark->trouble;
+		if (o->field) {
+			key = field_key(o->field, &rows.v[i], o->now, o->inverted);
+			budget -= ROW_COSTS;
+		}
+		h->v[h->n++] = (struct hit){ key, mark->id, mark->queued };
+		h->recipients += mark->queued;
+	}
+	return HITS_MORE;
+}
+
+void hits_end(struct hits *h)
+{
+	mirror_walk_end(&h->walk);
+	mirror_give_back(h->mirror, h->v, h->cap);
+	h->v = NULL;
 }

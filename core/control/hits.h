@@ -1,4 +1,6 @@
-/* The matches of a query in its order, for query.c (pages) and lister.c (whole lists in steps). */
+/* The matches of a query in its order, found step by step, for query.c (pages) and lister.c (whole
+ * lists). Rows may come, change and go between two steps. A step is some tenths of a ms, whatever
+ * the list holds. */
 #ifndef STOKER_CONTROL_HITS_H
 #define STOKER_CONTROL_HITS_H
 
@@ -13,21 +15,44 @@ struct order {			   /* how hits are compared */
 	bool by_text; /* keys are equal: the field's text decides */
 	bool inverted;
 };
-/* Brings hits [lo, hi) to their places in the order, sorted; what lies outside is only on the right
- * side of them. */
-void hits_select(struct hit *v, size_t n, size_t lo, size_t hi, const struct order *o);
 /* True if a comes before b. */
 bool hit_before(const struct hit *a, const struct hit *b, const struct order *o);
 
-/* Finds the matches (unordered) in the mirror's scratch. False with a sentence. */
+/* Brings hits [lo, hi) to their places in the order, sorted; what lies outside is only on the right
+ * side of them. */
+enum { SELECT_DEPTH = 64 };
+struct part {
+	size_t from, n;
+	int depth;
+};
+struct selection {
+	struct part stack[SELECT_DEPTH + 2];
+	int top;
+	size_t lo, hi;
+	uint64_t random;
+	struct part at; /* being divided, if n */
+	struct hit pivot;
+	size_t i, j; /* the hits before i and behind j are on their side */
+};
+void selection_begin(struct selection *s, size_t n, size_t lo, size_t hi);
+/* True when it is done. */
+bool selection_step(struct selection *s, struct hit *v, const struct order *o);
+
+/* Finds all matches, unordered. */
 struct hits {
+	struct mirror *mirror;
+	const struct query *q; /* the caller's, as long as it searches */
+	struct row_walk walk;
 	struct hit *v;
-	size_t n;
-	struct rows rows;
+	size_t n, cap;
 	uint64_t recipients; /* of all matches */
 	struct order order;
 };
-bool hits_find(struct mirror *m, const struct query *q, us_t now, struct hits *out,
-	       struct errbuf *e);
+/* False with a sentence. */
+bool hits_begin(struct mirror *m, const struct query *q, us_t now, struct hits *h,
+		struct errbuf *e);
+enum hits_result { HITS_MORE, HITS_FOUND, HITS_FAILED /* with a sentence */ };
+enum hits_result hits_step(struct hits *h, struct errbuf *e);
+void hits_end(struct hits *h);
 
 #endif

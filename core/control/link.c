@@ -7,14 +7,7 @@
 #include "core/control/text.h"
 #include "core/report/delivery_log.h"
 
-enum {
-	TEXT_MAX = 256 * 1024,
-	LINES_MAX = 2000,
-	EVENTS_A_STEP = 512,
-	ROWS_A_STEP = 2048,
-	STEPS_MAX = 1000,
-	COMPLETIONS_MAX = 60
-};
+enum { TEXT_MAX = 256 * 1024, LINES_MAX = 2000, EVENTS_A_STEP = 512, COMPLETIONS_MAX = 60 };
 
 void link_request_free(struct link_request *r)
 {
@@ -180,16 +173,17 @@ static void one_line(struct request *r, struct str line)
 	((struct link_answer *)r->owner)->text = rstr_new(line);
 }
 
-struct asking {
+struct question {
 	struct query q;
-	int steps;
+	struct asking *asking;
 	struct rstr *filter, *sort;
 };
 
-static void asking_free(void *state)
+static void question_free(void *state)
 {
-	struct asking *k = state;
+	struct question *k = state;
 
+	asking_free(k->asking);
 	rstr_unref(k->filter);
 	rstr_unref(k->sort);
 	free(k);
@@ -207,15 +201,14 @@ static const struct sink page_sink = { no_words, one_line, NULL, page_done, NULL
 
 static enum pump_result pump_query(struct request *r)
 {
-	struct asking *k = r->state;
+	struct question *k = r->state;
 	struct link_answer *a = r->owner;
 
-	/* With more filters at once than are kept, they would start over and over: then in one go.
-	 */
-	if (k->steps++ < STEPS_MAX &&
-	    !query_prepare(r->c->mirror, &k->q, control_now(r->c), ROWS_A_STEP))
+	if (!k->asking)
+		k->asking = asking_new(r->c->mirror, &k->q, control_now(r->c));
+	if (k->asking && !asking_step(k->asking))
 		return PUMP_MORE;
-	a->page = query_run(r->c->mirror, &k->q, control_now(r->c));
+	a->page = k->asking ? asking_page(k->asking) : NULL;
 	request_finish(r, a->page && !a->page->error[0] ? EXIT_DONE : EXIT_USAGE);
 	return PUMP_DONE;
 }
@@ -223,7 +216,7 @@ static enum pump_result pump_query(struct request *r)
 static void link_query(struct control *c, const struct link_request *l)
 {
 	struct link_answer *a = answer_new(l);
-	struct asking *k = calloc(1, sizeof *k);
+	struct question *k = calloc(1, sizeof *k);
 	struct rstr *session = rstr_new(STR_LIT("console"));
 	struct request *r = NULL;
 
@@ -235,10 +228,10 @@ static void link_query(struct control *c, const struct link_request *l)
 		link_answer_free(a);
 		return;
 	}
-	*k = (struct asking){ l->q, 0, rstr_ref(l->text), rstr_ref(l->sort) };
+	*k = (struct question){ l->q, NULL, rstr_ref(l->text), rstr_ref(l->sort) };
 	k->q.filter = rstr_str(k->filter);
 	k->q.sort = rstr_str(k->sort);
-	request_stream(r, pump_query, k, asking_free);
+	request_stream(r, pump_query, k, question_free);
 }
 
 /* ---- lines of the log, in steps ---- */

@@ -11,28 +11,27 @@
 enum {
 	TERMINAL_ROWS = 100,
 	ROWS_A_STEP = 64,
-	SORTED_A_STEP = 4096,
-	SIFTED_A_STEP = 2048,
-	STEPS_MAX = 1000
+	SORTED_AT_ONCE = 4096,
 };
 
 struct list {
 	enum list_id id;
 	struct table table;
 	struct query q;
-	int steps;
-	bool found, started, any;
-	struct hit *v; /* all matches */
-	struct order order;
+	struct hits hits;
+	bool searching, found, sorting, started, any;
 	size_t total, next, end; /* next to be written, and where the list ends */
 	size_t sorted;		 /* matches before this one are in their places */
+	size_t sorted_from;	 /* the selection's first */
+	struct selection selection;
 };
 
 static void list_free(void *state)
 {
 	struct list *l = state;
 
-	free(l->v);
+	if (l->searching)
+		hits_end(&l->hits);
 	free(l);
 }
 
@@ -71,7 +70,7 @@ static void rest(const struct list *l, struct buf *out)
 	uint64_t recipients = 0;
 
 	for (size_t i = l->end; i < l->total; i++)
-		recipients += l->v[i].queued;
+		recipients += l->hits.v[i].queued;
 	text_table_rest((int64_t)(l->total - l->end), (int64_t)recipients, out);
 }
 
@@ -89,52 +88,49 @@ static void tail(struct request *r, struct list *l, struct buf *out)
 		rest(l, out);
 }
 
-/* The mirror's scratch is the next query's: this list takes a copy. */
-static bool keep_hits(struct list *l, const struct hits *h)
-{
-	size_t offset = (size_t)l->q.offset, limit = l->q.limit ? (size_t)l->q.limit : h->n;
-
-	l->v = malloc((h->n ? h->n : 1) * sizeof *l->v);
-	if (!l->v)
-		return false;
-	if (h->n)
-		memcpy(l->v, h->v, h->n * sizeof *l->v);
-	l->order = h->order;
-	l->total = h->n;
-	l->next = offset < h->n ? offset : h->n;
-	l->end = h->n - l->next < limit ? h->n : l->next + limit;
-	return true;
-}
-
 /* Puts the next matches into their places; what lies before them is there already. */
 static void sort_more(struct list *l)
 {
-	size_t hi = l->next + SORTED_A_STEP, from = l->sorted;
+	struct hits *h = &l->hits;
+	size_t hi = l->end - l->next < SORTED_AT_ONCE ? l->end : l->next + SORTED_AT_ONCE;
 
-	if (hi > l->end)
-		hi = l->end;
-	hits_select(l->v + from, l->total - from, l->next - from, hi - from, &l->order);
-	l->sorted = hi;
+	if (!l->sorting) {
+		l->sorted_from = l->sorted;
+		selection_begin(&l->selection, h->n - l->sorted, l->next - l->sorted,
+				hi - l->sorted);
+	}
+	l->sorting = !selection_step(&l->selection, h->v + l->sorted_from, &h->order);
+	if (!l->sorting)
+		l->sorted = hi;
 }
 
-/* The order of the list, when the filter has seen every row. */
+static void found(struct list *l)
+{
+	size_t n = l->hits.n, offset = (size_t)l->q.offset;
+	size_t limit = l->q.limit ? (size_t)l->q.limit : n;
+
+	l->found = true;
+	l->total = n;
+	l->next = offset < n ? offset : n;
+	l->end = n - l->next < limit ? n : l->next + limit;
+}
+
 static enum pump_result find(struct request *r, struct list *l)
 {
-	us_t now = control_now(r->c);
+	enum hits_result got = HITS_FAILED;
 	struct errbuf e = { "" };
-	struct hits h;
 
-	if (l->steps++ < STEPS_MAX && !query_prepare(r->c->mirror, &l->q, now, SIFTED_A_STEP))
-		return PUMP_MORE;
-	if (!hits_find(r->c->mirror, &l->q, now, &h, &e)) {
+	if (!l->searching)
+		l->searching = hits_begin(r->c->mirror, &l->q, control_now(r->c), &l->hits, &e);
+	if (l->searching)
+		got = hits_step(&l->hits, &e);
+	if (got == HITS_FAILED) {
 		request_fail(r, EXIT_USAGE, "%s", e.text);
 		return PUMP_DONE;
 	}
-	l->found = keep_hits(l, &h);
-	if (l->found)
-		return PUMP_MORE;
-	request_fail(r, EXIT_REFUSED, "no memory for the list");
-	return PUMP_DONE;
+	if (got == HITS_FOUND)
+		found(l);
+	return PUMP_MORE;
 }
 
 static enum pump_result pump_list(struct request *r)
@@ -146,14 +142,16 @@ static enum pump_result pump_list(struct request *r)
 
 	if (!l->found)
 		return find(r, l);
+	if (l->next >= l->sorted && l->next < l->end) {
+		sort_more(l);
+		return PUMP_MORE;
+	}
 	buf_init(&out);
 	if (!l->started)
 		head(r, l, &out);
-	if (l->next >= l->sorted && l->next < l->end)
-		sort_more(l);
 	for (; l->next < l->sorted && l->next < stop; l->next++) {
 		const struct row *row =
-		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->v[l->next].id);
+		    mirror_find(r->c->mirror, list_def(l->id)->kind, l->hits.v[l->next].id);
 
 		if (row)
 			one(r, l, row, &out);

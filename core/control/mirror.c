@@ -14,14 +14,15 @@ struct shelf { /* all rows of one kind; a row that goes is replaced by the last 
 	struct idmap by_id;    /* id -> index + 1 */
 	struct strmap by_name; /* name -> index + 1; of two rows of one name the newer */
 	struct sifts sifts;
+	struct row_walk *walks; /* under way */
 };
 struct mirror {
 	uint32_t magic;
 	struct shelf shelf[ROW_KINDS];
 	struct sched_totals totals;
 	us_t totals_at;
-	struct hit *scratch;
-	size_t scratch_cap;
+	struct hit *spare; /* for the next query; NULL: none, or lent */
+	size_t spare_cap;
 };
 
 static void *slot_of(size_t index)
@@ -64,7 +65,7 @@ void mirror_free(struct mirror *m)
 		strmap_free(&s->by_name);
 		sifts_free(&s->sifts);
 	}
-	free(m->scratch);
+	free(m->spare);
 	m->magic = 0;
 	free(m);
 }
@@ -201,6 +202,17 @@ static void give_name(struct shelf *s, size_t i)
 		log_warn("no memory: a row can't be found by its name");
 }
 
+/* The last row goes to place i: who has met it there must not meet it again. */
+static void walks_move(struct shelf *s, size_t i, size_t last)
+{
+	for (struct row_walk *w = s->walks; w; w = w->next) {
+		if (last < w->left)
+			w->left = last; /* it was the top one, or will be met at its new place */
+		else if (i < w->left && !idmap_put(&w->met, s->v[last].id, w))
+			w->failed = true;
+	}
+}
+
 static void shelf_del(struct shelf *s, uint64_t id)
 {
 	void *slot = idmap_del(&s->by_id, id);
@@ -211,6 +223,7 @@ static void shelf_del(struct shelf *s, uint64_t id)
 	i = index_of(slot);
 	unname(s, i);
 	row_release(&s->v[i]);
+	walks_move(s, i, last);
 	s->n--;
 	sifts_remove(&s->sifts, i, last);
 	if (i == last)
@@ -319,15 +332,60 @@ struct rows mirror_rows(const struct mirror *m, enum row_kind k)
 	return (struct rows){ s->v, s->marks, s->n };
 }
 
-struct hit *mirror_scratch(struct mirror *m, size_t n)
+struct hit *mirror_lend(struct mirror *m, size_t n)
 {
-	if (n > m->scratch_cap) {
-		struct hit *p = realloc(m->scratch, n * sizeof *p);
+	struct hit *v = m->spare;
 
-		if (!p)
-			return NULL;
-		m->scratch = p;
-		m->scratch_cap = n;
+	if (v && m->spare_cap < n) {
+		free(v);
+		v = NULL;
 	}
-	return m->scratch;
+	m->spare = NULL;
+	return v ? v : malloc((n ? n : 1) * sizeof *v);
+}
+
+void mirror_give_back(struct mirror *m, struct hit *v, size_t n)
+{
+	if (!v || (m->spare && m->spare_cap >= n)) {
+		free(v);
+		return;
+	}
+	free(m->spare);
+	m->spare = v;
+	m->spare_cap = n;
+}
+
+void mirror_walk_begin(struct mirror *m, enum row_kind k, struct row_walk *w)
+{
+	struct shelf *s = &m->shelf[k];
+
+	*w = (struct row_walk){ .next = s->walks, .at = &s->walks, .left = s->n };
+	if (w->next)
+		w->next->at = &w->next;
+	s->walks = w;
+	idmap_init(&w->met);
+}
+
+/* From the last to the first: a row moves to a lower place only, so none is missed. */
+bool mirror_walk_next(struct mirror *m, enum row_kind k, struct row_walk *w, size_t *i)
+{
+	const struct shelf *s = &m->shelf[k];
+
+	while (w->left) {
+		*i = --w->left;
+		if (!w->met.used || !idmap_get(&w->met, s->v[*i].id))
+			return true;
+	}
+	return false;
+}
+
+void mirror_walk_end(struct row_walk *w)
+{
+	if (!w->at)
+		return;
+	*w->at = w->next;
+	if (w->next)
+		w->next->at = w->at;
+	w->at = NULL;
+	idmap_free(&w->met);
 }

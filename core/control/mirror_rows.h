@@ -4,6 +4,7 @@
 #ifndef STOKER_CONTROL_MIRROR_ROWS_H
 #define STOKER_CONTROL_MIRROR_ROWS_H
 
+#include "core/base/hash.h"
 #include "core/control/mirror.h"
 #include "core/control/sift.h"
 
@@ -16,7 +17,6 @@ struct hit {	      /* a match, while a query is answered */
 	uint64_t key; /* smaller comes first */
 	uint64_t id;
 	uint64_t queued;
-	uint32_t index; /* of the row, as long as no row comes or goes */
 };
 struct rows {
 	const struct row *v;
@@ -26,8 +26,22 @@ struct rows {
 /* Standing filters of a kind. */
 struct sifts *mirror_sifts(struct mirror *m, enum row_kind k);
 struct rows mirror_rows(const struct mirror *m, enum row_kind k);
-/* Scratch for n hits, kept from query to query; NULL without memory. */
-struct hit *mirror_scratch(struct mirror *m, size_t n);
+/* Room for n hits: what the last query gave back, if it is not lent; NULL without memory. */
+struct hit *mirror_lend(struct mirror *m, size_t n);
+void mirror_give_back(struct mirror *m, struct hit *v, size_t n);
+
+/* A walk over the rows of a kind in steps, while rows come, change and go: each row that is there
+ * from begin to end is met once. */
+struct row_walk {
+	struct row_walk *next, **at;
+	size_t left;	  /* rows [0, left) are still to be met */
+	struct idmap met; /* rows that were met and have moved to below `left` since */
+	bool failed;	  /* no memory for that: it would meet rows twice */
+};
+void mirror_walk_begin(struct mirror *m, enum row_kind k, struct row_walk *w);
+/* Index of the next row; false at the end. */
+bool mirror_walk_next(struct mirror *m, enum row_kind k, struct row_walk *w, size_t *i);
+void mirror_walk_end(struct row_walk *w);
 /* The default order (DESIGN.md, CONSOLE.md): rank of the state, then recipients. */
 uint64_t mirror_trouble(const struct row *r);
 

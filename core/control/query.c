@@ -16,78 +16,223 @@ static struct page *page_new(const struct query *q, us_t at, size_t nrows)
 	return p;
 }
 
-/* How many matches come before the row; n if it is not among them. */
-static size_t rank_of(const struct hits *h, uint64_t id)
-{
-	const struct hit *it = NULL;
-	size_t before = 0;
+enum asking_phase { FINDING, SEEKING, RANKING, SELECTING, SUMMING, COPYING, READY };
 
-	for (size_t i = 0; i < h->n && !it; i++)
-		if (h->v[i].id == id)
-			it = &h->v[i];
-	if (!it)
-		return h->n;
-	for (size_t i = 0; i < h->n; i++)
-		before += hit_before(&h->v[i], it, &h->order);
-	return before;
+struct asking {
+	struct query q;
+	struct hits hits;
+	enum asking_phase phase;
+	size_t at; /* of the phase */
+	struct hit cursor;
+	size_t before; /* matches before the cursor's row */
+	size_t lo, hi;
+	uint64_t recipients; /* up to hi */
+	struct selection selection;
+	struct page *page;
+};
+
+enum { HITS_A_STEP = 16384, TEXTS_A_STEP = 2048, ROWS_A_STEP = 512 };
+
+static void enter(struct asking *k, enum asking_phase phase)
+{
+	k->phase = phase;
+	k->at = 0;
 }
 
-/* The window [*lo, *lo + limit), moved so that it ends with the matches at the latest and holds the
- * cursor. */
-static size_t window(const struct query *q, const struct hits *h, size_t *lo)
+/* The window [lo, hi), moved so that it ends with the matches at the latest and holds the match
+ * number `rank`, if there is one. */
+static void window(struct asking *k, size_t rank)
 {
-	size_t limit = q->limit > 0 ? (size_t)q->limit : h->n;
-	size_t rank = q->around ? rank_of(h, q->around) : h->n;
+	size_t n = k->hits.n, limit = k->q.limit > 0 ? (size_t)k->q.limit : n;
+	size_t lo = k->q.offset > 0 ? (size_t)k->q.offset : 0;
 
-	*lo = q->offset > 0 ? (size_t)q->offset : 0;
-	if (*lo > h->n)
-		*lo = h->n;
-	if (rank < h->n && rank < *lo)
-		*lo = rank;
-	else if (rank < h->n && limit && rank >= *lo + limit)
-		*lo = rank - limit + 1;
-	return h->n - *lo < limit ? h->n : *lo + limit;
+	if (lo > n)
+		lo = n;
+	if (rank < n && rank < lo)
+		lo = rank;
+	else if (rank < n && limit && rank >= lo + limit)
+		lo = rank - limit + 1;
+	k->lo = lo;
+	k->hi = n - lo < limit ? n : lo + limit;
+	selection_begin(&k->selection, n, k->lo, k->hi);
+	enter(k, SELECTING);
 }
 
-static uint64_t recipients_before(const struct hits *h, size_t n)
+static size_t end_of_step(const struct asking *k, size_t most)
 {
-	uint64_t sum = 0;
+	return k->hits.n - k->at < most ? k->hits.n : k->at + most;
+}
 
-	for (size_t i = 0; i < n; i++)
-		sum += h->v[i].queued;
-	return sum;
+static void seek(struct asking *k)
+{
+	size_t end = end_of_step(k, HITS_A_STEP);
+
+	for (; k->at < end; k->at++)
+		if (k->hits.v[k->at].id == k->q.around) {
+			k->cursor = k->hits.v[k->at];
+			enter(k, RANKING);
+			return;
+		}
+	if (k->at == k->hits.n)
+		window(k, k->hits.n);
+}
+
+static void rank(struct asking *k)
+{
+	size_t end = end_of_step(k, k->hits.order.by_text ? TEXTS_A_STEP : HITS_A_STEP);
+
+	for (; k->at < end; k->at++)
+		k->before += hit_before(&k->hits.v[k->at], &k->cursor, &k->hits.order);
+	if (k->at == k->hits.n)
+		window(k, k->before);
+}
+
+static void sum(struct asking *k)
+{
+	size_t end = end_of_step(k, HITS_A_STEP);
+
+	for (; k->at < end && k->at < k->hi; k->at++)
+		k->recipients += k->hits.v[k->at].queued;
+	if (k->at == k->hi)
+		enter(k, COPYING);
+}
+
+static bool page_begin(struct asking *k)
+{
+	const struct hits *h = &k->hits;
+	struct page *p = page_new(&k->q, h->order.now, k->hi - k->lo);
+
+	k->page = p;
+	if (!p)
+		return false;
+	p->total = (int64_t)h->n;
+	p->all = (int64_t)mirror_count(h->mirror, h->order.kind);
+	p->offset = (int)k->lo;
+	p->rest_rows = (int64_t)(h->n - k->hi);
+	p->rest_recipients = (int64_t)(h->recipients - k->recipients);
+	k->at = k->lo;
+	return true;
+}
+
+static void copy(struct asking *k)
+{
+	size_t end;
+
+	if (!k->page && !page_begin(k)) {
+		enter(k, READY);
+		return;
+	}
+	end = end_of_step(k, ROWS_A_STEP);
+	for (; k->at < end && k->at < k->hi; k->at++) {
+		const struct row *r =
+		    mirror_find(k->hits.mirror, k->hits.order.kind, k->hits.v[k->at].id);
+
+		if (!r) /* it went meanwhile */
+			continue;
+		k->page->rows[k->page->nrows] = *r;
+		row_retain(&k->page->rows[k->page->nrows++]);
+	}
+	if (k->at == k->hi)
+		enter(k, READY);
+}
+
+static void fail(struct asking *k, const struct errbuf *e)
+{
+	k->page = page_new(&k->q, k->hits.order.now, 0);
+	if (k->page)
+		snprintf(k->page->error, sizeof k->page->error, "%.*s",
+			 (int)sizeof k->page->error - 1, e->text);
+	enter(k, READY);
+}
+
+static void find(struct asking *k)
+{
+	struct errbuf e = { "" };
+
+	switch (hits_step(&k->hits, &e)) {
+	case HITS_MORE:
+		break;
+	case HITS_FOUND:
+		if (k->q.around)
+			enter(k, SEEKING);
+		else
+			window(k, k->hits.n);
+		break;
+	case HITS_FAILED:
+		fail(k, &e);
+		break;
+	}
+}
+
+struct asking *asking_new(struct mirror *m, const struct query *q, us_t now)
+{
+	struct asking *k = calloc(1, sizeof *k);
+	struct errbuf e = { "" };
+
+	if (!k)
+		return NULL;
+	k->q = *q;
+	if (!hits_begin(m, &k->q, now, &k->hits, &e))
+		fail(k, &e);
+	return k;
+}
+
+bool asking_step(struct asking *k)
+{
+	switch (k->phase) {
+	case FINDING:
+		find(k);
+		break;
+	case SEEKING:
+		seek(k);
+		break;
+	case RANKING:
+		rank(k);
+		break;
+	case SELECTING:
+		if (selection_step(&k->selection, k->hits.v, &k->hits.order))
+			enter(k, SUMMING);
+		break;
+	case SUMMING:
+		sum(k);
+		break;
+	case COPYING:
+		copy(k);
+		break;
+	case READY:
+		break;
+	}
+	return k->phase == READY;
+}
+
+struct page *asking_page(struct asking *k)
+{
+	struct page *p = k->page;
+
+	k->page = NULL;
+	return p;
+}
+
+void asking_free(struct asking *k)
+{
+	if (!k)
+		return;
+	hits_end(&k->hits);
+	page_free(k->page);
+	free(k);
 }
 
 struct page *query_run(struct mirror *m, const struct query *q, us_t now)
 {
-	struct errbuf e = { "" };
-	struct hits h;
+	struct asking *k = asking_new(m, q, now);
 	struct page *p;
-	size_t lo, hi;
 
-	if (!hits_find(m, q, now, &h, &e)) {
-		p = page_new(q, now, 0);
-		if (p)
-			snprintf(p->error, sizeof p->error, "%.*s", (int)sizeof p->error - 1,
-				 e.text);
-		return p;
-	}
-	hi = window(q, &h, &lo);
-	hits_select(h.v, h.n, lo, hi, &h.order);
-	p = page_new(q, now, hi - lo);
-	if (!p)
+	if (!k)
 		return NULL;
-	p->total = (int64_t)h.n;
-	p->all = (int64_t)h.rows.n;
-	p->offset = (int)lo;
-	p->rest_rows = (int64_t)(h.n - hi);
-	p->rest_recipients = (int64_t)(h.recipients - recipients_before(&h, hi));
-	for (size_t i = lo; i < hi; i++) {
-		struct row *r = &p->rows[p->nrows++];
-
-		*r = h.rows.v[h.v[i].index];
-		row_retain(r);
-	}
+	while (!asking_step(k))
+		;
+	p = asking_page(k);
+	asking_free(k);
 	return p;
 }
 

@@ -97,11 +97,15 @@ struct page {
 	int nrows;
 	struct row rows[];
 };
-struct page *query_run(struct mirror *m, const struct query *q, us_t now); /* NULL without memory */
-/* Looks at up to `rows` rows with the query's filter, which query_run would have to look at
- * otherwise. True when query_run will be quick: at once without a filter or with one that was asked
- * lately. */
-bool query_prepare(struct mirror *m, const struct query *q, us_t now, size_t rows);
+/* In one go, for lists that are short; NULL without memory. */
+struct page *query_run(struct mirror *m, const struct query *q, us_t now);
+/* The same in steps of some tenths of a ms, while rows come and go: one that vanishes meanwhile is
+ * not on the page. The query's texts must stay until asking_free. */
+struct asking;
+struct asking *asking_new(struct mirror *m, const struct query *q, us_t now);
+bool asking_step(struct asking *k);	    /* true when the page is ready */
+struct page *asking_page(struct asking *k); /* once; NULL without memory */
+void asking_free(struct asking *k);
 void page_free(struct page *p);
 /* One row as a JSON object with every field; and a whole page as {"total": N, "rows": […]}. */
 void row_json(enum list_id l, const struct row *r, us_t now, struct buf *out);

@@ -138,15 +138,11 @@ struct sift *sift_for(struct sifts *s, enum list_id l, struct str text, size_t n
 	return f;
 }
 
-bool sift_step(struct sift *f, const struct row *rows, us_t now, size_t max)
+bool sift_one(struct sift *f, const struct row *rows, size_t i, us_t now)
 {
-	const uint8_t *at = f->verdict, *end = f->verdict + f->n;
-
-	while (f->unknown && max-- && (at = memchr(at, VERDICT_UNKNOWN, (size_t)(end - at)))) {
-		size_t i = (size_t)(at - f->verdict);
-
+	if (f->verdict[i] == VERDICT_UNKNOWN) {
 		f->verdict[i] = filter_match(f->filter, &rows[i], now) ? VERDICT_YES : VERDICT_NO;
 		f->unknown--;
 	}
-	return !f->unknown;
+	return f->verdict[i] == VERDICT_YES;
 }

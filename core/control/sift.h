@@ -1,7 +1,6 @@
 /* Filters that stand: the console asks the same question four times a second, and only what changed
  * since needs a new answer. For each of the last filters of a list one byte a row says whether it
- * matches. A first answer over 100,000 rows is found in steps (sift_step), so that no loop pass is
- * long. Control thread. */
+ * matches. Control thread. */
 #ifndef STOKER_CONTROL_SIFT_H
 #define STOKER_CONTROL_SIFT_H
 
@@ -31,7 +30,7 @@ void sifts_remove(struct sifts *s, size_t i, size_t n);
 /* The standing filter of that text, made if there is none; NULL with a sentence. */
 struct sift *sift_for(struct sifts *s, enum list_id l, struct str text, size_t nrows, us_t now,
 		      struct errbuf *e);
-/* Finds up to `max` verdicts; true when all are known. */
-bool sift_step(struct sift *f, const struct row *rows, us_t now, size_t max);
+/* Does row i match? */
+bool sift_one(struct sift *f, const struct row *rows, size_t i, us_t now);
 
 #endif

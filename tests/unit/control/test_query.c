@@ -319,8 +319,6 @@ static void test_standing_filters_follow_the_rows(void **state)
 		size_t pos = 0;
 		int64_t expect = 0;
 
-		if (rng_below(&rng, 2)) /* some of it ahead, in a step */
-			query_prepare(m, &q, world_now, (size_t)rng_below(&rng, 100));
 		while ((r = mirror_next(m, ROW_QUEUE, &pos)) != NULL)
 			expect += filter_match(fresh, r, world_now);
 		filter_free(fresh);
@@ -351,9 +349,96 @@ static void test_a_filter_of_ages_is_asked_anew(void **state)
 	mirror_free(m);
 }
 
+static void add_one(struct mirror *m, uint64_t id, struct rng *rng)
+{
+	char domain[32];
+	struct row r;
+
+	snprintf(domain, sizeof domain, "same-start%llu.example", (unsigned long long)id);
+	r = queue_row(id, domain, rng_below(rng, 2) ? "pool-a" : "pool-b", STATE_OK,
+		      rng_below(rng, 50));
+	mirror_row(m, &r);
+}
+
+/* Rows come, change and go between the steps: whoever is there all the time is met once, nobody
+ * twice, and the page is as long as it can be. */
+static void check_moving(struct mirror *m, struct rng *rng, struct query q, uint64_t *next)
+{
+	enum { STEADY = 6000 };
+	bool *seen;
+	struct asking *k = asking_new(m, &q, world_now);
+	struct page *p;
+	int steps = 0, steady = 0;
+
+	assert_non_null(k);
+	while (!asking_step(k) && ++steps)
+		for (int i = 0; i < 20; i++) {
+			struct row gone = { .id = STEADY + 1 + rng_below(rng, STEADY),
+					    .kind = ROW_QUEUE,
+					    .deleted = true };
+
+			mirror_row(m, &gone);
+			add_one(m, (*next)++, rng);
+			add_one(m, 1 + rng_below(rng, STEADY), rng);
+		}
+	assert_true(steps >= 1);
+	p = asking_page(k);
+	asking_free(k);
+	seen = calloc(*next, sizeof *seen);
+	for (int i = 0; i < p->nrows; i++) {
+		assert_false(seen[p->rows[i].id]);
+		seen[p->rows[i].id] = true;
+		steady += p->rows[i].id <= STEADY;
+	}
+	if (!q.limit)
+		assert_int_equal(steady, STEADY);
+	page_free(p);
+	free(seen);
+}
+
+static void test_a_query_in_steps_meets_every_row_once(void **state)
+{
+	static const char *const orders[] = { "queued", "name", "-state" };
+	struct mirror *m = mirror_new();
+	struct rng rng;
+	uint64_t next = 12001;
+
+	(void)state;
+	rng_seed(&rng, 31);
+	for (uint64_t id = 1; id < next; id++)
+		add_one(m, id, &rng);
+	for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+		struct query q = { .list = LIST_QUEUES, .sort = str_of(orders[i]) };
+
+		check_moving(m, &rng, q, &next);
+		q.filter = STR_LIT("pool-a|pool-b");
+		q.around = 77;
+		check_moving(m, &rng, q, &next);
+	}
+	mirror_free(m);
+}
+
 static us_t cpu(void)
 {
 	return clock_thread_cpu_us();
+}
+
+/* No step may be long, or the console's loop is: 2 ms of the 5 of a pass. */
+static us_t longest_step(struct mirror *m, struct query q)
+{
+	struct asking *k = asking_new(m, &q, world_now);
+	us_t longest = 0;
+	bool ready = false;
+
+	while (!ready) {
+		us_t start = cpu();
+
+		ready = asking_step(k);
+		if (cpu() - start > longest)
+			longest = cpu() - start;
+	}
+	asking_free(k);
+	return longest;
 }
 
 static us_t best_of(struct mirror *m, struct query q)
@@ -390,6 +475,9 @@ static void test_time_over_100000_rows(void **state)
 		{ "by name, top 50",
 		  { .list = LIST_QUEUES, .limit = 50, .sort = STR_LIT("name") },
 		  40 },
+		{ "by a text of few values",
+		  { .list = LIST_QUEUES, .limit = 50, .sort = STR_LIT("route") },
+		  200 },
 		{ "filter of a number",
 		  { .list = LIST_QUEUES, .limit = 50, .filter = STR_LIT("queued>40") },
 		  15 },
@@ -411,10 +499,18 @@ static void test_time_over_100000_rows(void **state)
 	rng_seed(&rng, 9);
 	fill(m, &rng, MANY);
 	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
-		us_t took = best_of(m, t[i].q);
+		us_t step = longest_step(m, t[i].q), took = best_of(m, t[i].q);
 
-		print_message("%-24s %6.2f ms\n", t[i].what, (double)took / 1000);
+		for (int k = 0; k < 4; k++) {
+			us_t again = longest_step(m, t[i].q);
+
+			step = again < step ? again : step;
+		}
+
+		print_message("%-24s %6.2f ms, longest step %.2f\n", t[i].what, (double)took / 1000,
+			      (double)step / 1000);
 		assert_true(took < t[i].most_ms * room * US_PER_MS);
+		assert_true(step < room * US_PER_MS);
 	}
 	mirror_free(m);
 }
@@ -430,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_mirror_keeps_the_last_word_about_each_row),
 		cmocka_unit_test(test_standing_filters_follow_the_rows),
 		cmocka_unit_test(test_a_filter_of_ages_is_asked_anew),
+		cmocka_unit_test(test_a_query_in_steps_meets_every_row_once),
 		cmocka_unit_test(test_time_over_100000_rows),
 	};
 
