@@ -14,6 +14,7 @@ struct patterns {
 	uint32_t magic, refs; /* refs: atomic */
 	struct pattern_list *lists;
 	struct pattern *all;
+	struct category_rules categories;
 	int nlists, nall;
 };
 enum { PATTERNS_MAGIC = 0x50415454, RULE_BYTES = 300 };
@@ -27,6 +28,13 @@ struct patterns *patterns_ref(struct patterns *p)
 	return p;
 }
 
+static void clear(struct pattern *p)
+{
+	pcre2_code_free(p->code);
+	free((char *)(uintptr_t)p->rule);
+	need_free(&p->need);
+}
+
 void patterns_unref(struct patterns *p)
 {
 	if (!p)
@@ -35,10 +43,15 @@ void patterns_unref(struct patterns *p)
 	if (__atomic_fetch_sub(&p->refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;
 	p->magic = 0;
-	for (int i = 0; i < p->nall; i++) {
-		pcre2_code_free(p->all[i].code);
-		free((char *)(uintptr_t)p->all[i].rule);
+	for (int i = 0; i < p->nall; i++)
+		clear(&p->all[i]);
+	for (int i = 0; i < p->categories.n; i++) {
+		clear(&p->categories.v[i].pattern);
+		free((char *)(uintptr_t)p->categories.v[i].category);
+		free((char *)(uintptr_t)p->categories.v[i].codes);
+		free((char *)(uintptr_t)p->categories.v[i].from);
 	}
+	free(p->categories.v);
 	for (int i = 0; i < p->nlists; i++) {
 		free(p->lists[i].v);
 		free((char *)(uintptr_t)p->lists[i].name);
@@ -91,22 +104,75 @@ static char *rule_name(const struct origin *at)
 	return str_dup(str_of(name));
 }
 
-static bool compile_one(struct pattern *to, const struct conf_entry *e)
+static bool compile_one(struct pattern *to, const struct conf_entry *e, const char *regex)
 {
-	const struct reply_line *l = e->v.reply;
-
-	to->code = compile(l->regex, NULL);
+	to->code = compile(regex, NULL);
 	to->rule = rule_name(&e->at);
-	to->does = l->does;
-	if (!to->code || !to->rule)
+	if (!to->code || !to->rule || !need_make(&to->need, regex, false))
 		return false;
 	/* Where the processor or a policy forbids JIT, the interpreter gives the same answers. */
 	(void)pcre2_jit_compile(to->code, PCRE2_JIT_COMPLETE);
 	return true;
 }
 
+static bool copy(const char **to, const char *from)
+{
+	*to = from ? str_dup(str_of(from)) : NULL;
+	return !from || *to;
+}
+
+static bool compile_category(struct category_rule *to, const struct conf_entry *e)
+{
+	static const unsigned acts[] = {
+		[CATEGORY_LANE_SLOWER] = DO_SLOWER, [CATEGORY_LANE_BACKOFF] = DO_BACKOFF
+	};
+	const struct category_line *l = e->v.category;
+
+	to->pattern.does.acts = acts[l->lane];
+	to->lane = l->lane;
+	to->hard = l->hard;
+	return compile_one(&to->pattern, e, l->regex) && copy(&to->category, l->category) &&
+	       copy(&to->codes, l->codes) && copy(&to->from, l->from);
+}
+
+static bool compile_categories(struct patterns *p, const struct conf_private *c)
+{
+	const struct conf_section *s = c->first;
+	int n = 0;
+
+	while (s && s->kind != KIND_CATEGORIES)
+		s = s->next;
+	if (!s)
+		return true;
+	for (const struct conf_entry *e = s->first; e; e = e->next)
+		n++;
+	p->categories.v = calloc((size_t)n + 1, sizeof *p->categories.v);
+	if (!p->categories.v)
+		return false;
+	for (const struct conf_entry *e = s->first; e; e = e->next)
+		if (!e->bad && !e->clear &&
+		    !compile_category(&p->categories.v[p->categories.n++], e))
+			return false;
+	return true;
+}
+
+/* Without any [pattern-list default] it is empty, so that categories are found by it. */
+static bool add_default(struct patterns *p)
+{
+	struct pattern_list *l = &p->lists[p->nlists];
+
+	if (patterns_find(p, "default"))
+		return true;
+	p->nlists++;
+	l->categories = &p->categories;
+	l->name = str_dup(STR_LIT("default"));
+	l->v = calloc(1, sizeof *l->v);
+	return l->name && l->v;
+}
+
 static bool fill_list(struct patterns *p, struct pattern_list *to, const struct conf_patterns *from)
 {
+	to->categories = &p->categories;
 	to->name = str_dup(str_of(from->name));
 	to->v = calloc((size_t)from->n + 1, sizeof *to->v);
 	if (!to->name || !to->v)
@@ -121,6 +187,12 @@ static bool fill_list(struct patterns *p, struct pattern_list *to, const struct 
 	return true;
 }
 
+static bool compile_reply(struct pattern *to, const struct conf_entry *e)
+{
+	to->does = e->v.reply->does;
+	return compile_one(to, e, e->v.reply->regex);
+}
+
 struct patterns *patterns_make(const struct conf_private *c)
 {
 	struct patterns *p = calloc(1, sizeof *p);
@@ -131,13 +203,13 @@ struct patterns *patterns_make(const struct conf_private *c)
 	p->magic = PATTERNS_MAGIC;
 	p->refs = 1;
 	p->all = calloc((size_t)c->nreplies + 1, sizeof *p->all);
-	p->lists = calloc((size_t)c->npatterns + 1, sizeof *p->lists);
+	p->lists = calloc((size_t)c->npatterns + 1, sizeof *p->lists); /* and default */
 	p->nall = p->all ? c->nreplies : 0;
 	for (int i = 0; i < p->nall && ok; i++)
-		ok = compile_one(&p->all[i], c->replies[i]);
+		ok = compile_reply(&p->all[i], c->replies[i]);
 	for (int i = 0; p->lists && i < c->npatterns && ok; i++)
 		ok = fill_list(p, &p->lists[p->nlists++], &c->patterns[i]);
-	if (ok && p->all && p->lists)
+	if (ok && p->all && p->lists && add_default(p) && compile_categories(p, c))
 		return p;
 	patterns_unref(p);
 	return NULL;

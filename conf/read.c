@@ -34,7 +34,7 @@ static void read_shipped_file(struct reading *r, const char *name)
 
 static void read_shipped(struct reading *r)
 {
-	static const char *const names[] = { "providers.ini", "patterns.ini" };
+	static const char *const names[] = { "providers.ini", "patterns.ini", "bounces.ini" };
 
 	if (!r->opts || !r->opts->shipped_dir || !wants_shipped(r))
 		return;

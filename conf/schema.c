@@ -15,6 +15,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 			  "What holds for mail to these domains" },
 	[KIND_PATTERN_LIST] = { "pattern-list", "NAME", false,
 				"What receivers' replies mean; the first line that matches rules" },
+	[KIND_CATEGORIES] = { "bounce-category-patterns", NULL, false,
+			      "What refusals mean, before the rules that come with Stoker" },
 	[KIND_DKIM] = { "dkim", "DOMAIN", false,
 			"Keys that sign mail whose From is in this domain or below it" },
 	[KIND_SMTP_USER] = { "smtp-user", "NAME", false,
@@ -389,6 +391,13 @@ const struct directive directives[] = {
 	      "/regex/ action, action: mode=backoff (for=2h), mode=normal, skip-mx, bounce-queue, "
 	      "bounce-rcpt, disable-source-ip (for=1h), slower, greylist, retry-in=15m, ignore; or "
 	      "include LIST" },
+
+	{ KIND_CATEGORIES, "pattern", TYPE_CATEGORY, .flags = REPEATS,
+	  .help =
+	      "/regex/ category; also hard or soft (default: hard for bad-mailbox, bad-domain and "
+	      "inactive-mailbox), lane=none, lane=slower or lane=backoff, code=421|45x|5xx|local, "
+	      "from=receiver (a provider or a label of the MX host). Several lines are matched as "
+	      "one. The category may be a word of your own" },
 
 	{ KIND_PICKUP, "virtual-mta", TYPE_ROUTE_NAME, .field = AT(conf_pickup, route),
 	  .def = "[mta] default-virtual-mta", .flags = COMPUTED, .help = "Route of its mail" },

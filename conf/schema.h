@@ -16,6 +16,7 @@ enum section_kind {
 	KIND_PROVIDER,
 	KIND_DOMAIN,
 	KIND_PATTERN_LIST,
+	KIND_CATEGORIES,
 	KIND_DKIM,
 	KIND_SMTP_USER,
 	KIND_PICKUP,
@@ -59,6 +60,7 @@ enum value_type {
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
 	TYPE_REPLY,	  /* no field */
+	TYPE_CATEGORY,	  /* no field */
 	TYPE_PORT,	  /* int, 0: `off` */
 	TYPE_IP,	  /* struct endpoint, port 0 */
 	TYPE_TOKEN,	  /* const char *: itself, or `@path` of a file */

@@ -191,6 +191,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_PATTERN_LIST:
 		return plain_name(r, kind, s, at, h);
 	case KIND_MTA:
+	case KIND_CATEGORIES:
 	case KIND_CONSOLE:
 	case KIND_COUNT:
 		break;
@@ -317,7 +318,8 @@ void section_add(struct reading *r, struct conf_section *s, struct conf_entry *e
 	const struct directive *d = e->d;
 	const struct conf_entry *before = section_entry(s, d);
 
-	if (before && e->shipped && !before->shipped && d->type != TYPE_REPLY)
+	if (before && e->shipped && !before->shipped && d->type != TYPE_REPLY &&
+	    d->type != TYPE_CATEGORY)
 		return; /* yours replaces the shipped one; reply lines come before the shipped ones
 			 */
 	if (before && !(d->flags & REPEATS)) {

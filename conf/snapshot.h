@@ -28,6 +28,13 @@ struct reply_line {	     /* one of [pattern-list] */
 	int index; /* among all */
 };
 
+struct category_line { /* one of [bounce-category-patterns] */
+	const char *regex, *category;
+	const char *codes, *from; /* NULL: any */
+	enum category_lane lane;
+	bool hard;
+};
+
 struct value {
 	union {
 		bool b;
@@ -57,6 +64,7 @@ struct value {
 		} names;
 		const struct source_host *source_host;
 		struct reply_line *reply;
+		struct category_line *category;
 		struct endpoint ip;
 		struct {
 			const struct conf_access *v;

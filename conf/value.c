@@ -424,6 +424,7 @@ static const struct {
 	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },
 	[TYPE_MEMBERS] = { "names with weights", value_parse_members },
+	[TYPE_CATEGORY] = { "/regex/ category", value_parse_category },
 	[TYPE_REPLY] = { "/regex/ actions", value_parse_reply },
 	[TYPE_PORT] = { "port or off", value_parse_port },
 	[TYPE_IP] = { "address", value_parse_ip },

@@ -8,6 +8,7 @@ const struct err *value_parse_durations(struct value_in *in, struct value *out);
 const struct err *value_parse_members(struct value_in *in, struct value *out);
 const struct err *value_parse_route(struct value_in *in, struct value *out);
 /* Also checks the regex. */
+const struct err *value_parse_category(struct value_in *in, struct value *out);
 const struct err *value_parse_reply(struct value_in *in, struct value *out);
 /* value_http.c */
 const struct err *value_parse_port(struct value_in *in, struct value *out);

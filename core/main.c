@@ -13,6 +13,7 @@
 
 #include "conf/pmta.h"
 #include "core/base/log.h"
+#include "core/classify_command.h"
 #include "core/control/cli.h"
 #include "core/manual.h"
 #include "core/mta.h"
@@ -28,6 +29,7 @@
 
 struct args {
 	const char *conf, *socket, *output;
+	char **words;	  /* after the subcommand, for those that take several; ended by NULL */
 	const char *file; /* the word after the subcommand, for those that take one */
 	bool headless, read_only, plain;
 	int rest; /* index of the first word that is no global option */
@@ -320,18 +322,58 @@ static int cmd_passwd(const struct args *a)
 	return EXIT_DONE;
 }
 
+/* Without a configuration: by the rules that come with Stoker. */
+static struct conf *shipped_conf(void)
+{
+	static const char text[] =
+	    "[mta]\nhostname = mta.invalid\nsmtp-source-host = 192.0.2.1 mta.invalid\n";
+	struct conf_file file = { "/stoker.ini", { text, sizeof text - 1 } };
+	struct conf_read_opts o = { share_dir("conf"), &file, 1 };
+	struct conf_problems p;
+	conf_problems_init(&p);
+	struct conf *c = conf_read(file.path, &o, &p);
+	conf_problems_free(&p);
+	return c;
+}
+
+static int cmd_classify(const struct args *a)
+{
+	struct classify_job j = { .receiver = NULL };
+	bool named = strcmp(a->conf, DEFAULT_CONF) != 0;
+	int code = 0;
+	for (char **w = a->words; *w; w++) {
+		if (strcmp(*w, "--receiver") == 0 && w[1]) {
+			j.receiver = *++w;
+		} else if (strcmp(*w, "--json") == 0) {
+			j.json = true;
+		} else if (strcmp(*w, "--time") == 0) {
+			j.time = true;
+		} else {
+			fprintf(stderr,
+				"stoker classify takes no \"%s\"; see stoker help classify\n", *w);
+			return EXIT_USAGE;
+		}
+	}
+	struct conf *c = named || access(a->conf, R_OK) == 0
+			     ? read_conf(a->conf, false, false, &code)
+			     : shipped_conf();
+	if (!c)
+		return EXIT_USAGE;
+	j.list = patterns_find(c->patterns, "default");
+	bool ok = classify_command(&j, stdin);
+	conf_unref(c);
+	return ok ? EXIT_DONE : EXIT_REFUSED;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct args *a);
 	int words; /* that it takes */
 } locals[] = {
-	{ "run", cmd_run, 0 },
-	{ "attach", cmd_attach, 0 },
-	{ "demo", cmd_demo, 0 },
-	{ "sim", cmd_sim, 0 },
-	{ "check", cmd_check, 0 },
-	{ "passwd", cmd_passwd, 0 },
-	{ "import-pmta", cmd_import_pmta, 1 },
+	{ "run", cmd_run, 0 },		 { "attach", cmd_attach, 0 },
+	{ "demo", cmd_demo, 0 },	 { "sim", cmd_sim, 0 },
+	{ "check", cmd_check, 0 },	 { "passwd", cmd_passwd, 0 },
+	{ "classify", cmd_classify, 4 }, { "import-pmta", cmd_import_pmta, 1 },
 };
 
 static int help_page(const char *name)
@@ -418,6 +460,7 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 		a.file = locals[i].words ? words[1] : NULL;
+		a.words = words + 1;
 		return locals[i].run(&a);
 	}
 	if (strcmp(words[0], "read-report") == 0)

@@ -2,7 +2,9 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "core/base/log.h"
 #include "core/classify/rules.h"
@@ -20,6 +22,7 @@ enum {
 struct classifier {
 	uint32_t magic;
 	pcre2_code **codes; /* one for each of text_rules */
+	struct need *needs;
 	pcre2_match_context *limits;
 };
 
@@ -30,6 +33,8 @@ struct view {
 	bool no_rcpt;	     /* before RCPT no reply can be about a mailbox */
 	int subject, detail; /* of the enhanced code; -1: none */
 	struct str text;
+	struct pieces pieces; /* of the text */
+	pcre2_match_data *data;
 };
 
 const char *reply_class_name(enum reply_class c)
@@ -88,7 +93,8 @@ static bool compile_all(struct classifier *c, struct errbuf *e)
 {
 	c->limits = pcre2_match_context_create(NULL);
 	c->codes = calloc((size_t)ntext_rules, sizeof *c->codes);
-	if (!c->limits || !c->codes) {
+	c->needs = calloc((size_t)ntext_rules, sizeof *c->needs);
+	if (!c->limits || !c->codes || !c->needs) {
 		errbuf_set(e, "no memory for the reply patterns");
 		return false;
 	}
@@ -97,7 +103,7 @@ static bool compile_all(struct classifier *c, struct errbuf *e)
 	pcre2_set_heap_limit(c->limits, HEAP_LIMIT_KB);
 	for (int i = 0; i < ntext_rules; i++) {
 		c->codes[i] = compile(&text_rules[i], e);
-		if (!c->codes[i])
+		if (!c->codes[i] || !need_make(&c->needs[i], text_rules[i].pattern, true))
 			return false;
 	}
 	return true;
@@ -126,6 +132,9 @@ void classifier_free(struct classifier *c)
 	OBJ_CHECK(c, CLASSIFIER_MAGIC);
 	for (int i = 0; c->codes && i < ntext_rules; i++)
 		pcre2_code_free(c->codes[i]);
+	for (int i = 0; c->needs && i < ntext_rules; i++)
+		need_free(&c->needs[i]);
+	free(c->needs);
 	free(c->codes);
 	pcre2_match_context_free(c->limits);
 	c->magic = 0;
@@ -225,23 +234,23 @@ static bool applies(const struct view *v, unsigned when, enum reply_class class)
 
 /* What a peer wrote is matched as bytes, so no text is ill-formed; a match that hits a limit is no
  * match. */
+static bool matches(const struct classifier *c, const struct view *v, const pcre2_code *code,
+		    struct str text)
+{
+	return v->data &&
+	       pcre2_match(code, (PCRE2_SPTR)text.p, text.n, 0, 0, v->data, c->limits) >= 0;
+}
+
 static bool by_text(const struct classifier *c, const struct view *v, struct reply_verdict *out)
 {
-	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-	bool found = false;
-
-	if (!data)
-		return false;
-	for (int i = 0; i < ntext_rules && !found; i++) {
+	for (int i = 0; i < ntext_rules; i++) {
 		if (!applies(v, text_rules[i].when, text_rules[i].class) ||
-		    pcre2_match(c->codes[i], (PCRE2_SPTR)v->text.p, v->text.n, 0, 0, data,
-				c->limits) < 0)
+		    !need_met(&c->needs[i], &v->pieces) || !matches(c, v, c->codes[i], v->text))
 			continue;
 		conclude(out, text_rules[i].class, text_rules[i].name);
-		found = true;
+		return true;
 	}
-	pcre2_match_data_free(data);
-	return found;
+	return false;
 }
 
 static bool by_enhanced(const struct view *v, struct reply_verdict *out)
@@ -296,17 +305,14 @@ static struct str look_at(struct str reply, char mem[LOOK_AT])
 /* ---- the configuration's patterns ---- */
 
 static const struct pattern *first_match(const struct classifier *c,
-					 const struct pattern_list *list, int n, struct str text)
+					 const struct pattern_list *list, int n,
+					 const struct view *v)
 {
-	pcre2_match_data *data = n ? pcre2_match_data_create(1, NULL) : NULL;
-	const struct pattern *found = NULL;
-
-	for (int i = 0; data && i < n && !found; i++)
-		if (pcre2_match(list->v[i]->code, (PCRE2_SPTR)text.p, text.n, 0, 0, data,
-				c->limits) >= 0)
-			found = list->v[i];
-	pcre2_match_data_free(data);
-	return found;
+	for (int i = 0; i < n; i++)
+		if (need_met(&list->v[i]->need, &v->pieces) &&
+		    matches(c, v, list->v[i]->code, v->text))
+			return list->v[i];
+	return NULL;
 }
 
 static void set_permanent(struct reply_verdict *out, bool permanent)
@@ -338,23 +344,189 @@ static void apply(const struct pattern *p, struct reply_verdict *out)
 		out->class = CLASS_TRANSIENT;
 }
 
+/* ---- categories ---- */
+
+/* The reply's lines as one: the first code, then all texts, without the codes in between. */
+static struct str unfold(struct str s, char mem[LOOK_AT])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n && n < LOOK_AT; i++) {
+		int subject, detail;
+		struct str rest = { s.p + i + 1, s.n - i - 1 };
+
+		if (s.p[i] != '\n') {
+			mem[n++] = i == 3 && s.p[i] == '-' ? ' ' : s.p[i];
+			continue;
+		}
+		mem[n++] = ' ';
+		if (basic_code(rest))
+			i += rest.n > 3 && rest.p[3] != '\n' ? 4 : 3;
+		if (i + 1 < s.n) {
+			size_t code = enhanced_at(s, i + 1, &subject, &detail);
+
+			i += code + (code && i + 1 + code < s.n && s.p[i + 1 + code] == ' ');
+		}
+	}
+	return str_mem(mem, n);
+}
+
+/* "421|45x|local" */
+static bool code_fits(const char *codes, struct str reply, bool local)
+{
+	for (const char *p = codes; p && *p; p++) {
+		if (local ? strncmp(p, "local", 5) == 0
+			  : p[0] == reply.p[0] && (p[1] == 'x' || p[1] == reply.p[1]) &&
+				(p[2] == 'x' || p[2] == reply.p[2]))
+			return true;
+		p = strchr(p, '|');
+		if (!p)
+			return false;
+	}
+	return !codes;
+}
+
+/* A word of "gmail|google" is the receiver's name or a label of its host. */
+static bool receiver_fits(const char *from, struct str receiver)
+{
+	for (const char *p = from; p && *p;) {
+		size_t n = strcspn(p, "|");
+		const char *end = receiver.p + receiver.n;
+
+		for (const char *at = receiver.p; at < end;) {
+			const char *dot = memchr(at, '.', (size_t)(end - at));
+			size_t label = (size_t)((dot ? dot : end) - at);
+
+			if ((label == n && strncasecmp(at, p, n) == 0) ||
+			    (at == receiver.p && receiver.n == n && strncasecmp(at, p, n) == 0))
+				return true;
+			at += label + 1;
+		}
+		p += n + (p[n] == '|');
+	}
+	return !from;
+}
+
+/* What the rule of the category says of the lane, where no reply line did. */
+static void category_lane(const struct category_rule *r, struct reply_verdict *out)
+{
+	bool mailbox = strcmp(r->category, "bad-mailbox") == 0 ||
+		       strcmp(r->category, "inactive-mailbox") == 0 ||
+		       strcmp(r->category, "quota-issues") == 0;
+
+	if (r->pattern.does.acts) {
+		apply(&r->pattern, out);
+	} else if (r->lane == CATEGORY_LANE_NONE && out->class != CLASS_GREYLIST) {
+		if (out->permanent)
+			out->class = CLASS_PERMANENT;
+		else if (mailbox)
+			out->class = CLASS_MAILBOX;
+		else if (out->class == CLASS_THROTTLE)
+			out->class = CLASS_TRANSIENT;
+	}
+}
+
+/* text: unfolded. The pieces are the folded text's, and a pattern may need one that lies across a
+ * line's end, so they are made anew for several lines. */
+static const struct category_rule *category_find(const struct classifier *c,
+						 const struct category_rules *rules,
+						 struct str receiver, const struct view *v,
+						 struct str text, bool local)
+{
+	for (int i = 0; i < rules->n; i++) {
+		const struct category_rule *r = &rules->v[i];
+
+		if (need_met(&r->pattern.need, &v->pieces) && code_fits(r->codes, text, local) &&
+		    receiver_fits(r->from, receiver) && matches(c, v, r->pattern.code, text))
+			return r;
+	}
+	return NULL;
+}
+
+static void categorise(const struct classifier *c, const struct pattern_list *list,
+		       struct str receiver, struct view *v, bool local, struct reply_verdict *out)
+{
+	char mem[LOOK_AT];
+	struct str text = v->text;
+	const struct category_rule *r;
+
+	if (!list || !list->categories->n)
+		return;
+	if (!local && (text.n < 4 || text.p[3] == '-' || memchr(text.p, '\n', text.n))) {
+		text = unfold(text, mem);
+		pieces_of(text, &v->pieces);
+	}
+	r = category_find(c, list->categories, receiver, v, text, local);
+	if (!r)
+		return;
+	snprintf(out->category, sizeof out->category, "%s", r->category);
+	out->hard = r->hard;
+	out->category_rule = r->pattern.rule;
+	if (!out->pattern && !local)
+		category_lane(r, out);
+}
+
+static bool look(struct view *v, struct str reply, char mem[LOOK_AT])
+{
+	v->text = look_at(reply, mem);
+	v->data = pcre2_match_data_create(1, NULL);
+	pieces_of(v->text, &v->pieces);
+	return v->data;
+}
+
 void classify_success(const struct classifier *c, const struct pattern_list *list, struct str reply,
 		      struct reply_verdict *out)
 {
 	char mem[LOOK_AT];
 	const struct pattern *p;
+	struct view v;
 
-	if (!list || !list->n_success)
+	if (!list || !list->n_success || !look(&v, reply, mem))
 		return;
-	p = first_match(c, list, list->n_success, look_at(reply, mem));
+	p = first_match(c, list, list->n_success, &v);
 	if (p && (p->does.acts & DO_NORMAL))
 		out->pattern = p;
+	pcre2_match_data_free(v.data);
 }
 
-void classify(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
-	      struct str reply, struct reply_verdict *out)
+void classify_local(const struct classifier *c, const struct pattern_list *list, struct str text,
+		    struct reply_verdict *out)
+{
+	char mem[LOOK_AT];
+	struct view v;
+
+	*out =
+	    (struct reply_verdict){ .class = CLASS_PERMANENT, .permanent = true, .rule = "local" };
+	memcpy(out->enhanced, "5.0.0", sizeof "5.0.0");
+	if (text.n && look(&v, text, mem)) {
+		categorise(c, list, STR_LIT(""), &v, true, out);
+		pcre2_match_data_free(v.data);
+	}
+}
+
+static void judge_refusal(const struct classifier *c, const struct pattern_list *list,
+			  enum smtp_step step, struct str receiver, struct view *v,
+			  struct reply_verdict *out)
 {
 	const struct pattern *p;
+
+	if (v->code == 552 && step == STEP_RCPT) {
+		v->code = 452;
+		out->enhanced[0] = '4';
+	}
+	v->no_rcpt = step < STEP_RCPT;
+	v->when = v->code == 421 ? WHEN_421 : v->code < 500 ? WHEN_4XX : WHEN_5XX;
+	out->permanent = v->code >= 500;
+	judge(c, step, v, out);
+	p = list ? first_match(c, list, list->n, v) : NULL;
+	if (p)
+		apply(p, out);
+	categorise(c, list, receiver, v, false, out);
+}
+
+void classify_from(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
+		   struct str receiver, struct str reply, struct reply_verdict *out)
+{
 	struct view v = { .code = basic_code(reply), .subject = -1, .detail = -1 };
 	char mem[LOOK_AT];
 
@@ -368,26 +540,23 @@ void classify(const struct classifier *c, const struct pattern_list *list, enum 
 		memcpy(out->enhanced, "4.5.0", sizeof "4.5.0");
 		return;
 	}
-	v.text = look_at(reply, mem);
+	(void)look(&v, reply, mem); /* without memory the codes still speak */
 	if (!find_enhanced(&v, out->enhanced)) {
 		memcpy(out->enhanced, "2.0.0", sizeof "2.0.0");
 		if (v.code >= 400)
 			out->enhanced[0] = reply.p[0];
 	}
-	if (v.code < 400) {
+	if (v.code >= 400) {
+		judge_refusal(c, list, step, receiver, &v, out);
+	} else {
 		conclude(out, CLASS_OK, v.code < 300 ? "code 2xx" : "code 3xx");
 		classify_success(c, list, reply, out);
-		return;
 	}
-	if (v.code == 552 && step == STEP_RCPT) {
-		v.code = 452;
-		out->enhanced[0] = '4';
-	}
-	v.no_rcpt = step < STEP_RCPT;
-	v.when = v.code == 421 ? WHEN_421 : v.code < 500 ? WHEN_4XX : WHEN_5XX;
-	out->permanent = v.code >= 500;
-	judge(c, step, &v, out);
-	p = list ? first_match(c, list, list->n, v.text) : NULL;
-	if (p)
-		apply(p, out);
+	pcre2_match_data_free(v.data);
+}
+
+void classify(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
+	      struct str reply, struct reply_verdict *out)
+{
+	classify_from(c, list, step, STR_LIT(""), reply, out);
 }

@@ -29,6 +29,7 @@ struct reply_verdict {
 	bool permanent; /* the recipient bounces */
 	bool hard;	/* see verdict_hard in category.h, which also knows what codes say */
 	char category[CATEGORY_SIZE]; /* see verdict_category; empty: no rule said it */
+	const char *category_rule;    /* "bounces.ini:40"; NULL: the codes say it */
 	char enhanced[12]; /* "5.1.1": from the text, else made from the basic code ("4.0.0");
 			    * "4.4.2" for no reply, "4.5.0" for what is no reply line. At RCPT a
 			    * 552's 5 becomes 4 */
@@ -66,6 +67,12 @@ void classifier_free(struct classifier *c);
  * means for the lane. Any number of threads. */
 void classify(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
 	      struct str reply, struct reply_verdict *out);
+/* receiver: its MX host or provider, for the rules that hold for some only. */
+void classify_from(const struct classifier *c, const struct pattern_list *list, enum smtp_step step,
+		   struct str receiver, struct str reply, struct reply_verdict *out);
+/* What failed here and for good, in words: only the rules of categories look at it. */
+void classify_local(const struct classifier *c, const struct pattern_list *list, struct str text,
+		    struct reply_verdict *out);
 /* Only mode=normal concerns a reply that is no refusal: sets out->pattern if a line says so. */
 void classify_success(const struct classifier *c, const struct pattern_list *list, struct str reply,
 		      struct reply_verdict *out);

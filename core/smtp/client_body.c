@@ -251,7 +251,8 @@ void client_on_dot(struct session *s, struct slot *k, const struct reply *r)
 	if (reply_positive(r))
 		v = client_verdict_ok(s, r);
 	else
-		classify(s->c->classifier, s->spec->patterns_list, STEP_BODY, r->text, &v);
+		classify_from(s->c->classifier, s->spec->patterns_list, STEP_BODY, rstr_str(s->mx),
+			      r->text, &v);
 	text = rstr_new(r->text);
 	client_txn_settle(k, 0, k->write_at, STEP_BODY, &v, text);
 	rstr_unref(text);

@@ -206,7 +206,7 @@ static void refused(struct session *s, const struct reply *r)
 	enum smtp_step step = client_state_words[s->state].step;
 	struct reply_verdict v;
 
-	classify(s->c->classifier, s->spec->patterns_list, step, r->text, &v);
+	classify_from(s->c->classifier, s->spec->patterns_list, step, rstr_str(s->mx), r->text, &v);
 	tell_failed(s, step, &v, rstr_new(r->text));
 	if (v.pattern && (v.pattern->does.acts & DO_SKIP_MX))
 		next_host(s);

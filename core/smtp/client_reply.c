@@ -253,7 +253,8 @@ static void farewell(struct session *s, const struct reply *r)
 		e.step = STEP_RSET; /* between messages */
 	else if (before_mail && !s->expect_n)
 		e.step = STEP_EHLO; /* it had not served yet: this is about our coming */
-	classify(s->c->classifier, s->spec->patterns_list, e.step, r->text, &e.verdict);
+	classify_from(s->c->classifier, s->spec->patterns_list, e.step, rstr_str(s->mx), r->text,
+		      &e.verdict);
 	e.reply = rstr_new(r->text);
 	client_end(s, &e);
 }

@@ -26,7 +26,7 @@ static void settle_by_reply(struct session *s, struct slot *k, uint32_t from, ui
 	struct rstr *text = rstr_new(r->text);
 	struct reply_verdict v;
 
-	classify(s->c->classifier, s->spec->patterns_list, step, r->text, &v);
+	classify_from(s->c->classifier, s->spec->patterns_list, step, rstr_str(s->mx), r->text, &v);
 	client_txn_settle(k, from, to, step, &v, text);
 	rstr_unref(text);
 }

@@ -187,6 +187,10 @@ def bounces_come_back_as_dsn(full):
                       "Status: 5.1.1", "Original-Envelope-Id: abc+def", "Subject: three", "Action: failed"):
             expect(piece in text, f"the report lacks {piece!r}:\n{text}")
         expect("good@test.example" not in text and "body" not in text.split("Subject: three")[1], "the report says too much")
+        bounced = [e for e in m.events() if e["type"] == "bounced"]
+        expect(bounced and all((e["category"], e["hard"]) == ("bad-mailbox", True) for e in bounced), f"categories: {bounced}")
+        shown = m.do("log", "type:bounced", "category:bad-mailbox", "--json")
+        expect(shown.count('"hard":true') == len(bounced), f"stoker log lacks the categories: {shown}")
         return "one report for two failures; none for <>, none for NOTIFY=NEVER"
 
 

@@ -179,6 +179,16 @@ static inline void dump_settings(struct buf *b, struct conf *c, const char *doma
 	settings_cache_free(sc);
 }
 
+static inline void dump_categories(struct buf *b, struct conf *c)
+{
+	const struct category_rules *r = patterns_find(c->patterns, "default")->categories;
+
+	for (int i = 0; i < r->n; i++)
+		buf_addf(b, "category %s %d %d %s %s\n", r->v[i].category, r->v[i].hard,
+			 r->v[i].lane, r->v[i].codes ? r->v[i].codes : "-",
+			 r->v[i].from ? r->v[i].from : "-");
+}
+
 static inline void dump_patterns(struct buf *b, struct conf *c)
 {
 	const struct pattern_list *l = patterns_find(c->patterns, "l");
@@ -196,6 +206,7 @@ static inline void dump(struct buf *b, struct conf *c)
 	dump_mta(b, &c->mta);
 	dump_ways(b, c);
 	dump_patterns(b, c);
+	dump_categories(b, c);
 	dump_dkim(b, c);
 	dump_z(b, "theme", k->theme);
 	dump_z(b, "label", k->label);

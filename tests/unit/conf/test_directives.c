@@ -49,6 +49,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_SMTP_USER] = "[smtp-user w]",
 	[KIND_PICKUP] = "[pickup /p]",
 	[KIND_CONSOLE] = "[console]",
+	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
 
@@ -141,6 +142,8 @@ static const struct sample {
 	{ KIND_DOMAIN, "backoff-to-normal-after", "never", "31d" },
 	{ KIND_DOMAIN, "backoff-to-normal-after-delivery", "yes", "perhaps" },
 	{ KIND_DOMAIN, "smtp-pattern-list", "l", "a b" },
+	{ KIND_CATEGORIES, "pattern", "/y/ bad-mailbox soft lane=slower code=5xx",
+	  "/y/ Bad Mailbox" },
 	{ KIND_PATTERN_LIST, "reply", "/y/ slower", "/y/ slow" },
 	{ KIND_DOMAIN, "route", "[192.0.2.8]:2525, mx:r.example", "192.0.2.8" },
 	{ KIND_DOMAIN, "connect-timeout", "31s", "30" },
