@@ -161,21 +161,28 @@ const char *route_nearest(struct reading *r, const char *name)
 
 static int look_up(struct reading *r, const struct conf_entry *e)
 {
-	bool route = e->d->type == TYPE_ROUTE_NAME;
-	const struct name_index *x = route ? &r->priv->routes : &r->priv->sources;
+	const struct {
+		const struct name_index *x;
+		const char *words;
+	} kinds[TYPE_COUNT] = {
+		[TYPE_ROUTE_NAME] = { &r->priv->routes, "virtual MTA or pool" },
+		[TYPE_SOURCE_NAME] = { &r->priv->sources, "[source]" },
+		[TYPE_WARMUP_NAME] = { &r->priv->warmups, "[warmup]" },
+	};
+	const struct name_index *x = kinds[e->d->type].x;
 	int i = name_index_find(x, str_of(e->v.z));
 
 	if (i == CONF_NONE && !r->incomplete)
 		error_at(r, &e->at, "%s: there is no %s \"%s\"%s", e->d->name,
-			 route ? "virtual MTA or pool" : "[source]", e->v.z,
-			 nearest_in(r, x, e->v.z));
+			 kinds[e->d->type].words, e->v.z, nearest_in(r, x, e->v.z));
 	return i;
 }
 
 void build_references(struct reading *r, const struct conf_section *s, void *base)
 {
 	for (const struct conf_entry *e = s->first; e; e = e->next) {
-		bool reference = e->d->type == TYPE_ROUTE_NAME || e->d->type == TYPE_SOURCE_NAME;
+		bool reference = e->d->type == TYPE_ROUTE_NAME || e->d->type == TYPE_SOURCE_NAME ||
+				 e->d->type == TYPE_WARMUP_NAME;
 
 		if (reference && !e->bad && !e->clear)
 			*(int *)(void *)((char *)base + e->d->field - 1) = look_up(r, e);
@@ -334,6 +341,8 @@ static void resolve(struct reading *r)
 			build_references(r, s, &c->mta);
 		else if (s->kind == KIND_SOURCE)
 			build_references(r, s, &c->sources[s->index]);
+		else if (s->kind == KIND_VMTA)
+			build_references(r, s, &c->vmtas[s->index]);
 		else if (s->kind == KIND_LISTENER)
 			build_references(r, s, &c->listeners[s->index]);
 		else if (s->kind == KIND_SMTP_USER)
@@ -355,6 +364,7 @@ void build(struct reading *r)
 {
 	build_mta(r);
 	build_patterns_lists(r);
+	build_warmups(r);
 	build_routes(r);
 	build_sources(r);
 	build_listeners(r);

@@ -79,6 +79,7 @@ static struct conf_vmta *vmta_new(struct reading *r, const char *name)
 	struct conf_vmta *v = &c->vmtas[c->nvmtas];
 
 	v->name = name;
+	v->warmup = CONF_NONE;
 	name_index_add(r, &r->priv->vmtas, name, c->nvmtas);
 	name_index_add(r, &r->priv->routes, name, c->nroutes);
 	c->routes[c->nroutes++] =

@@ -411,4 +411,5 @@ void check(struct reading *r)
 	check_dkim(r);
 	check_auth(r);
 	check_http(r);
+	check_warmups(r);
 }

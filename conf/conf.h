@@ -47,7 +47,21 @@ struct conf_vmta {
 	int max_smtp_out;	   /* 0: no limit here */
 	struct rate max_msg_rate;  /* n 0: no limit here */
 	bool cold;
-	struct origin origin, origin_max_smtp_out, origin_max_msg_rate;
+	int warmup; /* CONF_NONE: it is warm */
+	struct origin origin, origin_max_smtp_out, origin_max_msg_rate, origin_warmup;
+};
+
+enum conf_warmup_per { WARMUP_PROVIDER, WARMUP_TOTAL };
+
+struct conf_warmup { /* [warmup NAME] */
+	const char *name;
+	struct rate start, until; /* at least one an hour */
+	double factor;
+	us_t every;
+	double max_bounce_rate; /* a fraction */
+	int min_sample;
+	enum conf_warmup_per per;
+	struct origin origin, origin_start, origin_factor, origin_until;
 };
 
 struct conf_member {
@@ -228,6 +242,8 @@ struct conf {
 	int nsources;
 	struct conf_user *users;
 	int nusers;
+	struct conf_warmup *warmups;
+	int nwarmups;
 	struct conf_vmta *vmtas;
 	int nvmtas;
 	struct conf_pool *pools;

@@ -69,12 +69,13 @@ bool read_source(struct reading *r, struct source_file *f, const struct origin *
 struct conf_section *section_open(struct reading *r, struct str inside, const struct origin *at);
 void section_add(struct reading *r, struct conf_section *s, struct conf_entry *e);
 
-/* build.c, build_routes.c, build_domains.c, build_dkim.c: from sections to the arrays of struct
- * conf, and their indexes */
+/* build.c, build_routes.c, build_domains.c, build_dkim.c, build_warmups.c: from sections to the
+ * arrays of struct conf, and their indexes */
 void build(struct reading *r);
 void build_routes(struct reading *r);
 void build_domains(struct reading *r);
 void build_dkim(struct reading *r);
+void build_warmups(struct reading *r);
 /* Stores every value of the section, and defaults for what it does not set; s may be NULL. */
 void build_fields(struct reading *r, enum section_kind kind, const struct conf_section *s,
 		  void *base);
@@ -98,6 +99,7 @@ void check_patterns(struct reading *r);
 struct patterns *patterns_make(const struct conf_private *c);
 void check_dkim(struct reading *r);
 void check_http(struct reading *r);
+void check_warmups(struct reading *r);
 /* Reachable from the Internet, as far as an address tells. */
 bool is_public(const struct endpoint *at);
 

@@ -7,6 +7,9 @@ const struct section_info section_infos[KIND_COUNT] = {
 	[KIND_SOURCE] = { "source", "CIDR or NAME", false, "Who may hand in mail, and how" },
 	[KIND_VMTA] = { "virtual-mta", "NAME", false,
 			"A source address with its host name, that mail is sent from" },
+	[KIND_WARMUP] = { "warmup", "NAME", false,
+			  "How a new address comes to send more, step by step; [virtual-mta] names "
+			  "it" },
 	[KIND_POOL] = { "virtual-mta-pool", "NAME", true,
 			"Weighted virtual MTAs, and what holds for mail by them" },
 	[KIND_PROVIDER] = { "provider", "NAME", true,
@@ -55,6 +58,9 @@ static const struct word listener_tls_words[] = { { "no", CONF_TLS_NO },
 						  { "required", CONF_TLS_REQUIRED },
 						  { "implicit", CONF_TLS_IMPLICIT },
 						  { NULL, 0 } };
+static const struct word warmup_words[] = { { "provider", WARMUP_PROVIDER },
+					    { "total", WARMUP_TOTAL },
+					    { NULL, 0 } };
 static const struct word colours[] = {
 	{ "red", 0 },  { "green", 0 },	 { "yellow", 0 }, { "blue", 0 },
 	{ "cyan", 0 }, { "magenta", 0 }, { "white", 0 },  { NULL, 0 },
@@ -229,6 +235,35 @@ const struct directive directives[] = {
 	  .help = "Recipients attempted over all receivers" },
 	{ KIND_VMTA, "cold", TYPE_BOOL, .field = AT(conf_vmta, cold), .def = "no",
 	  .help = "Used only when no other member of the pool has room" },
+
+	{ KIND_VMTA, "warmup", TYPE_WARMUP_NAME, .field = AT(conf_vmta, warmup),
+	  .from = AT(conf_vmta, origin_warmup),
+	  .help = "The [warmup] that says how much it may send while it is new" },
+
+	{ KIND_WARMUP, "start", TYPE_RATE, .field = AT(conf_warmup, start),
+	  .from = AT(conf_warmup, origin_start), .def = "50/h",
+	  .help = "Recipients attempted in any hour at first, at each provider; other receivers "
+		  "share one such cap" },
+	{ KIND_WARMUP, "factor", TYPE_FACTOR, .field = AT(conf_warmup, factor),
+	  .from = AT(conf_warmup, origin_factor), .lo = 1, .hi = 10, .def = "2",
+	  .help = "Each step up multiplies the cap by this" },
+	{ KIND_WARMUP, "every", TYPE_DURATION, .field = AT(conf_warmup, every), .lo = US_PER_MIN,
+	  .hi = 365 * US_PER_DAY, .def = "48h",
+	  .help = "How long a step lasts at least, and how long one that was held is held" },
+	{ KIND_WARMUP, "max-bounce-rate", TYPE_PERCENT, .field = AT(conf_warmup, max_bounce_rate),
+	  .lo = 1, .hi = 100000, .def = "1%",
+	  .help = "Permanent failures that hold a step, of those attempted in it; over five times "
+		  "as many it goes down" },
+	{ KIND_WARMUP, "min-sample", TYPE_INT, .field = AT(conf_warmup, min_sample), .lo = 1,
+	  .hi = 10000000, .def = "200",
+	  .help = "Recipients attempted in a step before it is judged; a step up also needs an "
+		  "hour that used half of the cap" },
+	{ KIND_WARMUP, "until", TYPE_RATE, .field = AT(conf_warmup, until),
+	  .from = AT(conf_warmup, origin_until), .def = "100000/h",
+	  .help = "The last cap; when that step is over too, the address is warm" },
+	{ KIND_WARMUP, "per", TYPE_WORD, .field = AT(conf_warmup, per), .def = "provider",
+	  .words = warmup_words,
+	  .help = "provider: a cap for each, and one for all other receivers; total: one for all" },
 
 	{ KIND_POOL, "members", TYPE_MEMBERS,
 	  .help = "Virtual MTAs with weights: vmta1:2, vmta2 (1 if none)" },

@@ -12,6 +12,7 @@ enum section_kind {
 	KIND_LISTENER,
 	KIND_SOURCE,
 	KIND_VMTA,
+	KIND_WARMUP,
 	KIND_POOL,
 	KIND_PROVIDER,
 	KIND_DOMAIN,
@@ -38,6 +39,7 @@ enum value_type {
 	TYPE_BOOL,	  /* bool */
 	TYPE_INT,	  /* int */
 	TYPE_FACTOR,	  /* double */
+	TYPE_PERCENT,	  /* double, a fraction; `lo` and `hi` in thousandths of a percent */
 	TYPE_SIZE,	  /* int64_t, bytes */
 	TYPE_MEMORY,	  /* int64_t, bytes; a percentage is of what the process may use */
 	TYPE_DURATION,	  /* us_t */
@@ -55,6 +57,7 @@ enum value_type {
 	TYPE_INCLUDE,	  /* no field */
 	TYPE_ROUTE_NAME,  /* int: index of a route */
 	TYPE_SOURCE_NAME, /* int: index of a source */
+	TYPE_WARMUP_NAME, /* int: index of a warm-up */
 	TYPE_SECRET,	  /* const char *: a text, or @path of a file that others can't read */
 	TYPE_MECHANISMS,  /* int: bits of enum conf_auth */
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */

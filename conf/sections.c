@@ -186,6 +186,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_SMTP_USER:
 		return user_name(r, s, at, h);
 	case KIND_VMTA:
+	case KIND_WARMUP:
 	case KIND_POOL:
 	case KIND_PROVIDER:
 	case KIND_PATTERN_LIST:

@@ -82,6 +82,16 @@ static const struct err *parse_factor(struct value_in *in, struct value *out)
 	return &err_invalid;
 }
 
+static const struct err *parse_percent(struct value_in *in, struct value *out)
+{
+	const struct err *err = fmt_parse_percent(in->text, &out->f, &in->e);
+	double thousandths = out->f * 100 * 1000;
+
+	if (err || (thousandths >= (double)in->d->lo && thousandths <= (double)in->d->hi))
+		return err;
+	return out_of_range(in);
+}
+
 static const struct err *parse_size(struct value_in *in, struct value *out)
 {
 	const struct err *err = fmt_parse_size(in->text, &out->i, &in->e);
@@ -403,6 +413,7 @@ static const struct {
 	[TYPE_BOOL] = { "yes or no", parse_bool },
 	[TYPE_INT] = { "number", parse_int },
 	[TYPE_FACTOR] = { "factor", parse_factor },
+	[TYPE_PERCENT] = { "percentage", parse_percent },
 	[TYPE_SIZE] = { "size", parse_size },
 	[TYPE_MEMORY] = { "size or percentage", parse_memory },
 	[TYPE_DURATION] = { "duration", parse_duration },
@@ -420,6 +431,7 @@ static const struct {
 	[TYPE_INCLUDE] = { "path, may hold * and ?", parse_include },
 	[TYPE_ROUTE_NAME] = { "virtual MTA or pool", parse_name },
 	[TYPE_SOURCE_NAME] = { "source", parse_name },
+	[TYPE_WARMUP_NAME] = { "warm-up", parse_name },
 	[TYPE_SECRET] = { "text or @path", parse_secret },
 	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },

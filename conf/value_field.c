@@ -89,6 +89,9 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 	case TYPE_FACTOR:
 		buf_addf(out, "%g", v->f);
 		break;
+	case TYPE_PERCENT:
+		buf_addf(out, "%g%%", v->f * 100);
+		break;
 	case TYPE_SIZE:
 	case TYPE_MEMORY:
 		write_size(v->i, out);
@@ -126,6 +129,8 @@ void value_write_bound(const struct directive *d, const struct value *v, struct 
 		write_duration(v->i, out);
 	else if (d->type == TYPE_INT || d->type == TYPE_FACTOR)
 		buf_addf(out, "%lld", (long long)v->i);
+	else if (d->type == TYPE_PERCENT)
+		buf_addf(out, "%g%%", (double)v->i / 1000);
 	else
 		write_size(v->i, out);
 }
@@ -157,6 +162,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		*(int *)p = (int)v->i;
 		break;
 	case TYPE_FACTOR:
+	case TYPE_PERCENT:
 		*(double *)p = v->f;
 		break;
 	case TYPE_SIZE:

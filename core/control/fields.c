@@ -144,6 +144,18 @@ static const struct field lane_fields[] = {
 	  true, true, false, get_learned_rate },
 	{ "learned.ceiling", NULL, "what the receiver last refused", V_PER_S, 7, 0, true, true,
 	  false, get_learned_ceiling },
+	{ "warmup.step", NULL, "of its warm-up, from 0", V_INT, 4, 0, true, true, false,
+	  get_warmup_step },
+	{ "warmup.cap", NULL, "recipients that may be attempted in an hour", V_INT, 7, 0, true,
+	  true, false, get_warmup_cap },
+	{ "warmup.used", NULL, "of these: in the last hour", V_INT, 7, 0, true, true, false,
+	  get_warmup_used },
+	{ "warmup.sample", NULL, "recipients attempted in this step", V_INT, 7, 0, true, true,
+	  false, get_warmup_sample },
+	{ "warmup.bounce_rate", NULL, "percent of these that failed for good", V_PERCENT, 4, 0,
+	  true, true, false, get_warmup_bounce_rate },
+	{ "warmup.next_step_at", NULL, "when its next step can come", V_TIME, 8, 0, false, true,
+	  false, get_warmup_next_step_at },
 };
 
 static const struct field source_fields[] = {

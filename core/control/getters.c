@@ -339,6 +339,69 @@ void get_learned_ceiling(const struct row *r, us_t now, struct value *out)
 		 (double)r->lane.learned_ceiling);
 }
 
+/* False, and no value, for a lane that is warm. */
+static bool warm(const struct row *r, struct value *out, struct row_warmup *w)
+{
+	if (row_warmup(&r->lane, w))
+		return true;
+	put_real(out, V_NONE, 0);
+	return false;
+}
+
+void get_warmup_step(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_int(out, w.step);
+}
+
+void get_warmup_cap(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_int(out, (uint64_t)w.cap);
+}
+
+void get_warmup_used(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_int(out, (uint64_t)w.used);
+}
+
+void get_warmup_sample(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_int(out, w.sample);
+}
+
+void get_warmup_bounce_rate(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_real(out, w.bounce_percent < 0 ? V_NONE : V_PERCENT, (double)w.bounce_percent);
+}
+
+void get_warmup_next_step_at(const struct row *r, us_t now, struct value *out)
+{
+	struct row_warmup w;
+
+	(void)now;
+	if (warm(r, out, &w))
+		put_time(out, w.next_step_at);
+}
+
 /* Backoff mode; without it, the lane's rest. */
 void get_backoff_since(const struct row *r, us_t now, struct value *out)
 {

@@ -22,6 +22,8 @@ getter get_domains, get_lanes;
 getter get_vmta, get_source_ip, get_rate_limit, get_connection_limit;
 getter get_backoff_since, get_backoff_until, get_backoff_reason, get_backoff_reply,
     get_backoff_step, get_learned_rate, get_learned_ceiling;
+getter get_warmup_step, get_warmup_cap, get_warmup_used, get_warmup_sample, get_warmup_bounce_rate,
+    get_warmup_next_step_at;
 /* sources */
 getter get_hostname, get_pools, get_bytes_rate, get_transient_percent, get_permanent_percent,
     get_provider_count, get_ptr_ok;

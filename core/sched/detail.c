@@ -51,13 +51,14 @@ static void put_counter(struct jsonw *w, const struct counter *c, us_t now)
 	if (!c->limited)
 		return;
 	jsonw_object(w, NULL);
-	jsonw_z(w, "directive", limit_kind_name((enum limit_kind)c->kind));
+	jsonw_z(w, "directive",
+		c->flavour == COUNT_WARMUP ? "warmup" : limit_kind_name((enum limit_kind)c->kind));
 	jsonw_z(w, "counts", limit_scope_words((enum limit_scope)c->scope));
 	if (c->kind == LIMIT_CONNECTIONS) {
 		jsonw_int(w, "limit", c->limit);
 		jsonw_int(w, "used", c->used);
 	} else {
-		fmt_rate(c->bucket.rate, rate);
+		fmt_rate(counter_rate(c), rate);
 		jsonw_z(w, "limit", rate);
 		jsonw_bool(w, "room", counter_room(c, now) > 0);
 	}

@@ -374,6 +374,7 @@ void rows_all_dirty(struct sched *s);
 void why_clear(struct why *w);
 struct rstr *
 counter_origin(const struct counter *c); /* "override 17", "stoker.ini:12 [domain *]", "default" */
+struct rate counter_rate(const struct counter *c);
 void why_queue(struct sched *s, struct queue *q, struct why *out);
 void why_rcpt(struct sched *s, struct rcpt *r, struct why *out);
 void why_site(struct sched *s, struct site *t, struct why *out);
@@ -411,6 +412,9 @@ void state_lane_save(struct sched *s, struct lane *a);
 void state_lane_restore(struct sched *s, struct lane *a);
 void state_mode_save(struct sched *s, struct lane *a);
 void state_mode_restore(struct sched *s, struct lane *a);
+void state_warm_save(struct sched *s, const struct warm *w);
+void state_warm_delete(struct sched *s, const struct warm *w);
+bool state_warm_decode(struct str value, struct warm *w, int64_t *full_ns);
 void state_move_save(struct sched *s, struct rcpt *r);
 void state_move_forget(struct sched *s, const struct rcpt *r);
 struct route *state_moved_to(struct sched *s, const struct rcpt *r);

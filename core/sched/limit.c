@@ -1,6 +1,7 @@
 /* Stacked limits: one counter for each thing that a limit counts, and the gates at which mail waits
  * for room. */
 #include "core/sched/inner.h"
+#include "core/sched/warmup.h"
 
 #include <stdlib.h>
 
@@ -401,13 +402,17 @@ void counter_pending(struct sched *s, struct counter *c, int64_t n)
 void counter_take(struct sched *s, struct counter *c, int64_t n)
 {
 	bucket_take(&c->bucket, s->now, n);
-	if (c->bucket.step_ns >= RATE_SLOW_US * 1000)
+	if (c->warm)
+		warm_took(s, c->warm, n);
+	else if (c->bucket.step_ns >= RATE_SLOW_US * 1000)
 		state_rate_save(s, c);
 }
 
 void counter_give_back(struct sched *s, struct counter *c, us_t taken, int64_t n)
 {
 	bucket_give_back(&c->bucket, s->now, taken, n);
+	if (c->warm)
+		warm_gave_back(s, c->warm, taken, n);
 	heap_del(&s->gates, &c->gate.timer);
 	if (gate_wanted(&c->gate))
 		gate_arm(s, &c->gate);

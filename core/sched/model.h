@@ -230,6 +230,7 @@ enum counter_flavour {		       /* what tells counters of one kind and scope apar
 		       COUNT_BACKOFF,  /* everything in the scope, while its lane is in backoff */
 		       COUNT_LEARNED,  /* the lane's, by adaptive throttling */
 		       COUNT_BACKOFF_DEFAULT, /* the built-in ones of these */
+		       COUNT_WARMUP,	      /* what a warm-up comprises */
 };
 struct counter { /* a limit: what it is, and what is used of it */
 	struct table_link link;
@@ -250,6 +251,7 @@ struct counter { /* a limit: what it is, and what is used of it */
 	us_t saved;	    /* last attempt as saved there */
 	uint32_t refs;
 	struct bucket bucket; /* rates only: counters of connections are allocated without */
+	struct warm *warm;    /* rates only: whose cap it is; NULL: nobody's */
 };
 enum { LIMITS_MAX = 12 };
 struct limits { /* what a hand-out must pass: a reference on each */
@@ -274,7 +276,8 @@ struct source { /* a virtual MTA, by name; survives reloads */
 	uint64_t bytes[BYTES_SECONDS]; /* by second */
 	uint32_t bytes_second;	       /* newest */
 	uint32_t slot, nlanes;
-	int vmta; /* in the snapshot; CONF_NONE: gone */
+	uint32_t nwarms, nwarming; /* warm-ups; those that are not over */
+	int vmta;		   /* in the snapshot; CONF_NONE: gone */
 	bool up4, up6, known;
 	int8_t ptr_ok;
 };
@@ -343,6 +346,7 @@ struct lane {
 	struct tally *tally;
 	struct rstr *rest_reason;
 	struct mode *mode;	 /* NULL: nothing learned */
+	struct warm *warm;	 /* what its attempts count in; NULL: nothing */
 	us_t tried_at, burst_at; /* the last answer; the first after a second without any */
 	uint32_t burst_n;	 /* since then */
 	us_t resting_since, resting_until, deferring_since;
@@ -514,7 +518,7 @@ struct sched {
 	bool loading, draining;
 
 	struct table msgs, queues, domains, sites, hosts, mxsets, flows, lanes, bundles, bands,
-	    counters, names, jobs, restored, reports;
+	    counters, names, jobs, restored, reports, warms;
 	struct pool queue_pool, more_pool, domain_pool, site_pool, hosts_pool, flow_pool, lane_pool,
 	    bundle_pool, band_pool, sub_pool, counter_pool, rate_pool, job_pool, session_pool,
 	    flight_pool, body_pool, traffic_pool, tally_pool, gone_pool;
@@ -562,7 +566,8 @@ struct sched {
 	struct link *rebind;  /* the session whose counters are found anew next; NULL: none */
 	bool rebind_enforce;  /* second round: those over a limit are closed */
 
-	size_t walk; /* next bucket of queues to refresh */
+	us_t warm_shown; /* when the rows of lanes that warm up were marked last */
+	size_t walk;	 /* next bucket of queues to refresh */
 	bool walking;
 	us_t second_at;
 	size_t sweep, upkeep, lane_walk, job_walk; /* upkeep's place in each table */

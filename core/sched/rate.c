@@ -135,6 +135,20 @@ void bucket_restore(struct bucket *b, us_t last)
 	b->full_ns = larger(b->full_ns, ns(last) + b->cap_ns);
 }
 
+void bucket_refill(struct bucket *b, us_t last, int64_t full_ns)
+{
+	if (!b->step_ns)
+		return;
+	b->last = last;
+	b->full_ns = larger(b->full_ns, full_ns);
+}
+
+void bucket_hold(struct bucket *b, us_t until)
+{
+	if (b->step_ns)
+		b->full_ns = larger(b->full_ns, ns(until) + b->cap_ns - b->step_ns);
+}
+
 bool bucket_idle(const struct bucket *b, us_t now)
 {
 	return !b->step_ns || to_full(b, now) == 0;

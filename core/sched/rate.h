@@ -64,6 +64,10 @@ void bucket_take(struct bucket *b, us_t now, int64_t n);
 void bucket_give_back(struct bucket *b, us_t now, us_t taken, int64_t n);
 /* As if one token had been taken at `last` (restored after a restart). */
 void bucket_restore(struct bucket *b, us_t last);
+/* As it was: the last take and when it will be full. */
+void bucket_refill(struct bucket *b, us_t last, int64_t full_ns);
+/* No token before `until`. */
+void bucket_hold(struct bucket *b, us_t until);
 /* Nothing would change if it were forgotten. */
 bool bucket_idle(const struct bucket *b, us_t now);
 

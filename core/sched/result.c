@@ -1,6 +1,7 @@
 /* What came of a transaction: a decision for each recipient, counted where it belongs, and on to
  * the spool. */
 #include "core/sched/inner.h"
+#include "core/sched/warmup.h"
 
 enum { STEP_RANK_MAIL = STEP_MAIL };
 
@@ -214,6 +215,7 @@ static void tell_lane(struct sched *s, struct taking *k, struct queue *q, const 
 {
 	lane_result(s, k->lane, tr->decision == DECIDE_DELIVERED, is_failure(tr), tr->reply);
 	learn_attempt(s, k->lane);
+	warm_result(s, k->lane, tr);
 	if (tr->decision != DECIDE_DELIVERED || tr->verdict.pattern)
 		mode_reply(s, k->lane, q, &tr->verdict, tr->reply);
 	if (tr->decision == DECIDE_DELIVERED)

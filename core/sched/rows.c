@@ -1,5 +1,6 @@
 /* The mirror's rows: filled when they are taken, from what is true then. */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 #define ROW_ID_MASK (((uint64_t)1 << 56) - 1)
 
@@ -104,6 +105,7 @@ static int refs_of(struct row *r, struct rstr **out[ROW_REFS])
 		out[n++] = &r->lane.rest_reason;
 		out[n++] = &r->lane.backoff_rule;
 		out[n++] = &r->lane.backoff_reply;
+		out[n++] = &r->lane.warmup;
 		break;
 	case ROW_SOURCE:
 		out[n++] = &r->source.source_ip;
@@ -186,7 +188,8 @@ static float capped(float out, const struct why *w, const struct site *t, uint32
 {
 	float limit = w->limit;
 
-	if (w->code != WHY_RATE || !(limit > 0) || str_istarts(rstr_str(w->text), "connect"))
+	if ((w->code != WHY_RATE && w->code != WHY_WARM_UP) || !(limit > 0) ||
+	    str_istarts(rstr_str(w->text), "connect"))
 		return out; /* a rate of connections: each may carry many */
 	switch ((enum limit_scope)w->counts) {
 	case SCOPE_LANE:
@@ -351,6 +354,21 @@ static bool in_backoff(struct sched *s, const struct link *lanes)
 	return false;
 }
 
+/* The last that holds before ok and idle. */
+static uint8_t with_warming(uint8_t state)
+{
+	return state == STATE_OK || state == STATE_IDLE ? STATE_WARMING : state;
+}
+
+/* Is everything that goes there held back by a warm-up? */
+static bool all_warming(struct sched *s, const struct link *lanes)
+{
+	for (const struct link *l = lanes->next; l != lanes; l = l->next)
+		if (!warm_of(s, LIST_OF(l, const struct lane, on_site)))
+			return false;
+	return !list_empty(lanes);
+}
+
 static void fill_site(struct sched *s, struct site *t, struct row *r)
 {
 	struct row_queue *x = &r->site;
@@ -360,6 +378,8 @@ static void fill_site(struct sched *s, struct site *t, struct row *r)
 	r->state = state_of_why(&r->why, t->queued);
 	if (in_backoff(s, &t->lanes))
 		r->state = with_backoff(r->state);
+	else if (r->state == STATE_OK && all_warming(s, &t->lanes))
+		r->state = STATE_WARMING;
 	x->queued = t->queued;
 	x->due = t->due;
 	x->in_flight = t->in_flight;
@@ -385,7 +405,7 @@ static void lane_limits(const struct lane *a, struct row_lane *x)
 		const struct path *p = LIST_OF(l, const struct path, on_lane);
 
 		for (uint8_t i = 0; i < p->limits.nrate; i++) {
-			float per_s = (float)rate_per_s(p->limits.rate[i]->bucket.rate);
+			float per_s = (float)rate_per_s(counter_rate(p->limits.rate[i]));
 
 			if (p->limits.rate[i]->scope == SCOPE_LANE &&
 			    (!(x->rate_limit > 0) || per_s < x->rate_limit))
@@ -421,6 +441,29 @@ static void fill_mode(struct sched *s, const struct lane *a, struct row_lane *x)
 	}
 }
 
+static void fill_warmup(const struct warm *w, us_t now, struct row_lane *x)
+{
+	const struct row_warmup y = {
+		.step = w->step,
+		.cap = w->cap,
+		.used = warm_used(w, now),
+		.sample = w->sample,
+		.bounce_percent =
+		    w->sample ? (float)(100.0 * (double)w->bad / (double)w->sample) : -1,
+		.next_step_at = warm_ends(w, now),
+	};
+
+	x->warmup = rstr_new(str_mem((const char *)&y, sizeof y));
+}
+
+bool row_warmup(const struct row_lane *x, struct row_warmup *out)
+{
+	if (!x->warmup)
+		return false;
+	memcpy(out, x->warmup->text, sizeof *out);
+	return true;
+}
+
 static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 {
 	struct row_lane *x = &r->lane;
@@ -432,6 +475,10 @@ static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 	x->t.connections = (uint32_t)a->conn->used;
 	lane_limits(a, x);
 	fill_mode(s, a, x);
+	if (warm_of(s, a)) {
+		fill_warmup(a->warm, s->now, x);
+		r->state = with_warming(r->state);
+	}
 	if (x->backoff_since)
 		r->state = with_backoff(r->state);
 	if (a->rest_kind != REST_NONE) {
@@ -463,6 +510,8 @@ static uint8_t state_of_source(struct sched *s, const struct source *src)
 		if (m->since && m->lane->source == src)
 			return STATE_BACKOFF;
 	}
+	if (warm_source(s, src))
+		return STATE_WARMING;
 	return src->conn->used || (src->tally && tally_rate(src->tally, s->now) > 0) ? STATE_OK
 										     : STATE_IDLE;
 }

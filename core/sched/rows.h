@@ -111,8 +111,18 @@ struct row_lane {
 	uint64_t site;
 	struct rstr *site_name, *provider, *vmta, *source_ip, *last_reply, *rest_reason;
 	struct rstr *backoff_rule, *backoff_reply;
+	struct rstr *warmup; /* NULL: it is warm; else the bytes of a struct row_warmup: few lanes
+				have one, and rows are small */
 };
-struct row_source { /* a virtual MTA */
+struct row_warmup { /* counts are recipients attempted */
+	uint32_t step;
+	int64_t cap, used;    /* of an hour; in the last hour, by minutes */
+	uint64_t sample;      /* since the step began or was held */
+	float bounce_percent; /* of these; negative: none yet */
+	us_t next_step_at;    /* at the soonest; 0: it lacks attempts */
+};
+bool row_warmup(const struct row_lane *x, struct row_warmup *out); /* false: none */
+struct row_source {						   /* a virtual MTA */
 	struct row_traffic t;
 	float bytes_rate, transient_percent, permanent_percent;
 	uint32_t provider_count;

@@ -1,5 +1,6 @@
 /* The scheduler as a whole: its life, its tick, its configuration, its totals. */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ static void init_tables(struct sched *s)
 	table_init(&s->jobs, job_hash);
 	table_init(&s->reports, report_hash);
 	table_init(&s->restored, restored_hash);
+	table_init(&s->warms, warm_hash);
 }
 
 static void init_lists(struct sched *s)
@@ -103,9 +105,10 @@ struct sched *sched_new(const struct sched_opts *o, us_t now)
 
 static void free_tables(struct sched *s)
 {
-	struct table *v[] = { &s->msgs,	    &s->queues, &s->domains, &s->sites,	  &s->hosts,
-			      &s->mxsets,   &s->flows,	&s->lanes,   &s->bundles, &s->bands,
-			      &s->counters, &s->names,	&s->jobs,    &s->reports, &s->restored };
+	struct table *v[] = { &s->msgs,	   &s->queues,	&s->domains,  &s->sites,
+			      &s->hosts,   &s->mxsets,	&s->flows,    &s->lanes,
+			      &s->bundles, &s->bands,	&s->counters, &s->names,
+			      &s->jobs,	   &s->reports, &s->restored, &s->warms };
 
 	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
 		table_free(v[i]);
@@ -200,6 +203,7 @@ void sched_conf(struct sched *s, us_t now, struct conf *c)
 	limits_of_total(s);
 	sources_update(s);
 	routes_update(s);
+	warm_conf(s);
 	epoch_raise(s);
 	sessions_rebind_start(s);
 	conf_recall(s);
@@ -287,6 +291,7 @@ static void each_second(struct sched *s)
 	traffic_second(s, TRAFFIC_STEP);
 	overrides_second(s);
 	modes_second(s);
+	warm_second(s);
 	upkeep(s);
 }
 
@@ -391,7 +396,7 @@ size_t sched_memory(const struct sched *s)
 	const struct table *tables[] = { &s->msgs,    &s->queues,  &s->domains,	 &s->sites,
 					 &s->hosts,   &s->mxsets,  &s->flows,	 &s->lanes,
 					 &s->bundles, &s->bands,   &s->counters, &s->names,
-					 &s->jobs,    &s->reports, &s->restored };
+					 &s->jobs,    &s->reports, &s->restored, &s->warms };
 	size_t n = sizeof *s + s->other_bytes;
 
 	for (size_t i = 0; i < sizeof pools / sizeof pools[0]; i++)

@@ -1,5 +1,6 @@
 /* Sites and lanes: what receivers are, and what they judge. */
 #include "core/sched/inner.h"
+#include "core/sched/warmup.h"
 
 enum { BEST_HOSTS = 16 };
 
@@ -169,6 +170,8 @@ void lane_settle(struct sched *s, struct lane *a)
 
 	if (!list_empty(&a->paths) || !list_empty(&a->sessions) || a->rest_kind != REST_NONE ||
 	    a->mode)
+		return;
+	if (warm_keeps(a))
 		return;
 	if (a->tally && (a->tally->window || a->tally->last_reply_at + LANE_KEEP_US > s->now))
 		return;

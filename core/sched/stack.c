@@ -2,6 +2,7 @@
  * counters that they count in (CONFIG.md, "Which settings hold, and what a limit counts"). Within
  * one row an override comes first; across rows all must have room. */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 /* ---- a limit's value, wherever it comes from ---- */
 
@@ -332,7 +333,7 @@ static bool pool_limit(struct sched *s, struct path *p, struct limits_room *l, e
 static bool collect(struct sched *s, struct path *p, struct limits_room *l)
 {
 	bool ok = total_limits(s, p, l) && source_limits(s, p, l) && site_limits(s, p, l) &&
-		  backoff_limits(s, p, l);
+		  backoff_limits(s, p, l) && warm_limit(s, p, l);
 
 	for (int k = 0; k < LIMIT_KINDS && ok; k++) {
 		enum limit_kind kind = (enum limit_kind)k;

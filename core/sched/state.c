@@ -1,13 +1,14 @@
 /* What outlives a restart, in the state table "lanes": last attempts of slow rates, rests and modes
- * of lanes; and in "moves": recipients that an operator has moved to another route. Overrides keep
- * themselves (override.c). */
+ * of lanes, and warm-ups; and in "moves": recipients that an operator has moved to another route.
+ * Overrides keep themselves (override.c). */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 #include <stdlib.h>
 
 enum { STATE_FORMAT = 1, RATE_PREFIX = 5, REST_PREFIX = 5, MOVE_KEY_BYTES = 12 };
 
-static const char lanes_table[] = "lanes", moves_table[] = "moves";
+static const char lanes_table[] = "lanes", moves_table[] = "moves", warm_prefix[] = "warm ";
 
 struct restored { /* a row read at start, until it is used */
 	struct table_link link;
@@ -67,10 +68,15 @@ bool sched_restore(struct sched *s, us_t now, struct str table, struct str key, 
 	s->now = now;
 	if (str_eqz(table, "overrides"))
 		return override_restore_row(s, key, value);
-	if (str_eqz(table, lanes_table) || str_eqz(table, moves_table))
-		return value.n > 0 && (uint8_t)value.p[0] == STATE_FORMAT &&
-		       restored_add(s, key, value);
-	return false;
+	if (!str_eqz(table, lanes_table) && !str_eqz(table, moves_table))
+		return false;
+	if (!value.n || (uint8_t)value.p[0] != STATE_FORMAT)
+		return false;
+	if (str_eqz(table, lanes_table) && str_istarts(key, warm_prefix))
+		return warm_restore(
+		    s, str_mem(key.p + sizeof warm_prefix - 1, key.n - (sizeof warm_prefix - 1)),
+		    value);
+	return restored_add(s, key, value);
 }
 
 static struct reader reader_of(const struct restored *x)
@@ -258,6 +264,71 @@ void state_mode_restore(struct sched *s, struct lane *a)
 	else
 		mode_restored(s, a);
 	restored_free(s, x);
+}
+
+/* ---- warm-ups ---- */
+
+static void warm_put(struct sched *s, const struct warm *w, struct str value)
+{
+	struct buf k;
+
+	buf_init(&k);
+	buf_addf(&k, "%s%s", warm_prefix, w->key->text);
+	if (!buf_failed(&k))
+		action_state_put(s, lanes_table, buf_str(&k), value);
+	buf_free(&k);
+}
+
+void state_warm_save(struct sched *s, const struct warm *w)
+{
+	struct buf v;
+
+	buf_init(&v);
+	buf_put_u8(&v, STATE_FORMAT);
+	buf_put_str(&v, rstr_str(w->provider));
+	buf_put_str(&v, rstr_str(w->vmta));
+	buf_put_u32(&v, w->step);
+	buf_put_u64(&v, (uint64_t)w->cap);
+	buf_put_u64(&v, (uint64_t)w->since);
+	buf_put_u64(&v, w->sample);
+	buf_put_u64(&v, w->bad);
+	buf_put_u32(&v, w->peak);
+	buf_put_u64(&v, (uint64_t)w->lowered_until);
+	buf_put_u64(&v, (uint64_t)w->tried_at);
+	buf_put_u64(&v, (uint64_t)w->counter->bucket.full_ns);
+	buf_put_u64(&v, (uint64_t)w->minute);
+	for (int i = 0; i < WARM_MINUTES; i++)
+		buf_put_u32(&v, w->tries[i]);
+	if (!buf_failed(&v))
+		warm_put(s, w, buf_str(&v));
+	buf_free(&v);
+}
+
+void state_warm_delete(struct sched *s, const struct warm *w)
+{
+	warm_put(s, w, (struct str){ 0 });
+}
+
+bool state_warm_decode(struct str value, struct warm *w, int64_t *full_ns)
+{
+	struct reader r = { .p = (const uint8_t *)value.p, .n = value.n };
+
+	reader_u8(&r); /* the format, checked when it was read */
+	w->provider = rstr_new(reader_str(&r));
+	w->vmta = rstr_new(reader_str(&r));
+	w->step = reader_u32(&r);
+	w->cap = (int64_t)reader_u64(&r);
+	w->since = (us_t)reader_u64(&r);
+	w->sample = reader_u64(&r);
+	w->bad = reader_u64(&r);
+	w->peak = reader_u32(&r);
+	w->lowered_until = (us_t)reader_u64(&r);
+	w->tried_at = (us_t)reader_u64(&r);
+	*full_ns = (int64_t)reader_u64(&r);
+	w->minute = (int64_t)reader_u64(&r);
+	for (int i = 0; i < WARM_MINUTES; i++)
+		w->tries[i] = reader_u32(&r);
+	return !r.bad && w->provider && w->vmta && w->cap >= 0 && w->minute >= 0;
 }
 
 /* ---- moves ---- */

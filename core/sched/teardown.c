@@ -1,5 +1,6 @@
 /* The end of a scheduler: everything it refers to is let go. */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 #include <stdlib.h>
 
@@ -79,6 +80,7 @@ void teardown(struct sched *s)
 			struct lane *a = TABLE_OF(l, struct lane);
 
 			a->rest_kind = REST_NONE;
+			a->warm = NULL;
 			mode_free(s, a);
 			tally_free(s, a->tally);
 			a->tally = NULL;
@@ -88,6 +90,7 @@ void teardown(struct sched *s)
 	while ((l = any(&s->lanes)))
 		lane_settle(s, TABLE_OF(l, struct lane));
 	hosts_free_kept(s);
+	warm_free_all(s);
 	free_jobs(s);
 	sources_free(s);
 	/* Rates that were used lately are kept without anybody to refer to them. */

@@ -1,5 +1,6 @@
 /* Why mail does not move: the one limit that binds, from the same tests that hand-out makes. */
 #include "core/sched/override.h"
+#include "core/sched/warmup.h"
 
 enum { SITE_LOOK = 64, BANDS_LOOK = 16 };
 
@@ -23,6 +24,14 @@ struct rstr *counter_origin(const struct counter *c)
 	if (c->by)
 		return rstr_newf("override %llu", (unsigned long long)c->by);
 	return c->origin ? rstr_new(name_str(c->origin)) : rstr_newf("default");
+}
+
+/* As people know it: a warm-up's cap is enforced with something to spare. */
+struct rate counter_rate(const struct counter *c)
+{
+	if (c->flavour == COUNT_WARMUP && c->warm->cap)
+		return (struct rate){ c->warm->cap, US_PER_HOUR };
+	return c->bucket.rate;
 }
 
 void why_clear(struct why *w)
@@ -122,8 +131,26 @@ static void say_learned(struct sched *s, const struct lane *a, const struct coun
 	w->origin = rstr_newf("adaptive-throttling");
 }
 
+/* "warm-up 400/hour, step 3" */
+static void say_warm(const struct counter *c, us_t now, struct why *w)
+{
+	char rate[FMT_SIZE];
+
+	fmt_rate(counter_rate(c), rate);
+	say(w, WHY_WARM_UP, rstr_newf("warm-up %s, step %u", rate, c->warm->step));
+	w->value = (float)warm_used(c->warm, now) / 3600;
+	w->limit = (float)rate_per_s(counter_rate(c));
+	w->until = warm_ends(c->warm, now);
+	w->counts = c->scope;
+	w->origin = counter_origin(c);
+}
+
 static void say_limit(struct sched *s, const struct lane *a, const struct counter *c, struct why *w)
 {
+	if (c->flavour == COUNT_WARMUP && c->warm->cap) {
+		say_warm(c, s->now, w);
+		return;
+	}
 	if (a && (c->flavour == COUNT_BACKOFF || c->flavour == COUNT_BACKOFF_DEFAULT))
 		say_backoff(s, a, c, w);
 	else if (a && a->mode && c->flavour == COUNT_LEARNED)

@@ -66,6 +66,16 @@ static inline void dump_mta(struct buf *b, const struct conf_mta *m)
 
 static inline void dump_ways(struct buf *b, const struct conf *c)
 {
+	for (int i = 0; i < c->nwarmups; i++) {
+		const struct conf_warmup *w = &c->warmups[i];
+
+		buf_addf(b, "warmup %s %g %lld %g %d %d\n", w->name, w->factor, (long long)w->every,
+			 w->max_bounce_rate, w->min_sample, (int)w->per);
+		dump_rate(b, "start", w->start);
+		dump_rate(b, "until", w->until);
+	}
+	for (int i = 0; i < c->nvmtas; i++)
+		buf_addf(b, "warms up by %d\n", c->vmtas[i].warmup);
 	for (int i = 0; i < c->nusers; i++)
 		buf_addf(b, "user %s %s %d %d\n", c->users[i].name, c->users[i].password,
 			 c->users[i].source, c->users[i].priority);

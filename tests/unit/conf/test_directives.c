@@ -33,6 +33,7 @@ static const char ground[] = "[mta]\n"
 			     "[provider p]\nmx = *.p.example\n"
 			     "[domain d.example]\n"
 			     "[pickup /p]\n"
+			     "[warmup k]\n"
 			     "[console]\n"
 			     "[pattern-list l]\nreply = /x/ ignore\n"
 			     "[virtual-mta-pool q]\n";
@@ -42,6 +43,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_LISTENER] = "[listener 127.0.0.1:2525]",
 	[KIND_SOURCE] = "[source s]",
 	[KIND_VMTA] = "[virtual-mta v]",
+	[KIND_WARMUP] = "[warmup k]",
 	[KIND_POOL] = "[virtual-mta-pool q]",
 	[KIND_PROVIDER] = "[provider p]",
 	[KIND_DOMAIN] = "[domain d.example]",
@@ -118,6 +120,14 @@ static const struct sample {
 	{ KIND_VMTA, "max-smtp-out", "7", "unlimited" },
 	{ KIND_VMTA, "max-msg-rate", "7/min", "0/s" },
 	{ KIND_VMTA, "cold", "yes", "very" },
+	{ KIND_VMTA, "warmup", "k", "kk" },
+	{ KIND_WARMUP, "start", "20/h", "1/d" },
+	{ KIND_WARMUP, "factor", "1.5", "1" },
+	{ KIND_WARMUP, "every", "24h", "1s" },
+	{ KIND_WARMUP, "max-bounce-rate", "0.5%", "0%" },
+	{ KIND_WARMUP, "min-sample", "100", "0" },
+	{ KIND_WARMUP, "until", "1000/h", "10/h" },
+	{ KIND_WARMUP, "per", "total", "receiver" },
 	{ KIND_POOL, "members", "v:3, u", "v:0" },
 	{ KIND_PROVIDER, "mx", "*.example.net", "*" },
 	{ KIND_PROVIDER, "domains", "p.example *.p.example", "*" },

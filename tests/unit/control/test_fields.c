@@ -10,8 +10,8 @@ static const char queue_names[] =
     "bounced "
     "delivered_percent oldest_age next_attempt eta eta_state trend last_reply last_reply_at name";
 
-/* Of later issues, and so not in the tables yet: sites have neither domain nor route; lanes:
- * backoff as a mode, learned, warmup; jobs: complaint_percent. */
+/* Of later issues, and so not in the tables yet: jobs: complaint_percent. Sites have neither domain
+ * nor route. */
 static const struct {
 	enum list_id list;
 	const char *names;
@@ -27,7 +27,8 @@ static const struct {
 	  "name site provider virtual_mta source_ip state rate rate_limit connections "
 	  "connection_limit delivered deferred bounced "
 	  "delivered_percent last_reply backoff.since backoff.until backoff.reason backoff.reply "
-	  "backoff.step",
+	  "backoff.step learned.rate learned.ceiling warmup.step warmup.cap warmup.used "
+	  "warmup.sample warmup.bounce_rate warmup.next_step_at",
 	  true },
 	{ LIST_SOURCES,
 	  "virtual_mta source_ip hostname pools state connections rate bytes_rate "

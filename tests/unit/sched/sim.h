@@ -50,6 +50,7 @@ struct sim_world {
 	us_t connect_delay; /* to a session that is up */
 	us_t round_trip;    /* RCPT written to the final answer */
 	us_t dns_delay;
+	us_t coarse; /* the scheduler ticks so seldom when nothing happens; 0: as it asks */
 	us_t stall_from, stall_to;	     /* io threads do nothing in between */
 	bool pipelining, dsn;		     /* receivers offer them */
 	const struct classifier *classifier; /* judges replies, with the pattern lists; NULL: rcpt()
@@ -131,6 +132,8 @@ struct sim {
 	int now_sessions, max_sessions;
 	struct sched_reply reply; /* the last */
 	char reply_text[400], echo[400];
+	us_t echo_at;
+	int echoes;
 	bool draining;
 	int replies;
 	us_t reply_at;
@@ -661,6 +664,8 @@ static inline void sim_act(struct sim *m, const struct action *a)
 		m->draining = a->on;
 		break;
 	case ACT_ECHO:
+		m->echo_at = m->now;
+		m->echoes++;
 		snprintf(m->echo, sizeof m->echo, "%s", a->text ? a->text->text : "");
 		rstr_unref(a->text);
 		break;
@@ -731,6 +736,8 @@ static inline void sim_happen(struct sim *m, struct sim_event *v)
 static inline void sim_tick(struct sim *m)
 {
 	m->tick_at = sched_tick(m->s, m->now);
+	if (m->tick_at > m->now && m->tick_at < m->now + m->w.coarse)
+		m->tick_at = m->now + m->w.coarse;
 	m->ticks++;
 	sim_drain(m);
 }
