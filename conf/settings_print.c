@@ -125,6 +125,29 @@ static void unlimited_line(const struct out *o, enum limit_kind kind, enum setti
 	buf_free(&line.counts);
 }
 
+/* The virtual MTA's [warmup]: a cap besides the limits. */
+static void warmup_line(const struct out *o)
+{
+	const struct conf_vmta *v = o->s->vmta == CONF_NONE ? NULL : &o->c->vmtas[o->s->vmta];
+	struct line line = { .name = "warmup" };
+	const struct conf_warmup *w;
+
+	if (!v || v->warmup == CONF_NONE)
+		return;
+	w = &o->c->warmups[v->warmup];
+	line.at = &v->origin_warmup;
+	buf_init(&line.value);
+	buf_init(&line.counts);
+	buf_addz(&line.value, w->name);
+	buf_addz(&line.counts,
+		 w->per == WARMUP_TOTAL
+		     ? "all attempts of this virtual MTA"
+		     : "each provider's at this virtual MTA, and all others' together");
+	o->fn(o->arg, &line);
+	buf_free(&line.value);
+	buf_free(&line.counts);
+}
+
 static void limit_lines(const struct out *o, enum limit_kind kind, enum setting_id id)
 {
 	int n = 0;
@@ -145,6 +168,7 @@ static void each_line(const struct conf *c, const struct settings *s, line_fn *f
 
 	limit_lines(&o, LIMIT_CONNECTIONS, SET_MAX_SMTP_OUT);
 	limit_lines(&o, LIMIT_MSG_RATE, SET_MAX_MSG_RATE);
+	warmup_line(&o);
 	limit_lines(&o, LIMIT_CONNECT_RATE, SET_MAX_CONNECT_RATE);
 	limit_lines(&o, LIMIT_BACKOFF_CONNECTIONS, SET_BACKOFF_MAX_SMTP_OUT);
 	limit_lines(&o, LIMIT_BACKOFF_MSG_RATE, SET_BACKOFF_MAX_MSG_RATE);

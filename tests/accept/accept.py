@@ -91,7 +91,9 @@ LINES = [
                                                    e2e("loading_after_a_kill"),
                                                    e2e("loading_with_tiny_mailboxes_is_quick"),
                                                    e2e("memory_is_full_of_bodies_on_their_way"), e2e("outcomes_can_not_be_recorded"),
-                                                   e2e("backoff"), e2e("why.dkim"), unit("sched/test_why")]),
+                                                   e2e("backoff"), e2e("why.dkim"), e2e("why.warm_up"), unit("sched/test_why")]),
+    ("warmup", "30 days against receivers with 0.5 %, 2 % and 8 % bounces: in no sliding hour more than the cap; steps when CONFIG.md says and "
+               "not otherwise; a restart in the middle changes nothing", [unit("sched/test_warmup"), e2e("why.warm_up")]),
     ("adaptive", "a receiver that tolerates 40/s: a lane that starts at 200/s stays between 30 and 42/s, at most 2 % answered 421", [
         unit("sched/test_adaptive"), unit("sched/test_backoff")]),
     ("classify", "replies: category for 93 %, hard or soft for 97 %, no 4xx hard, the lane's effect for 93 %; median under 20 us", [

@@ -117,6 +117,35 @@ def backoff(full):
 
 
 @test()
+def warm_up(full):
+    """A new virtual MTA: one attempt in 72 s and no more, over a restart and a reload; the lane and its source say so."""
+    two = ONE.replace("m1.test.example\n", "m1.test.example\nwarmup = new\n") + "[warmup new]\n"
+    s, r, m = scene(two)
+    with s:
+        m.start()
+        send(m, 20)
+        w = expect_why(m, "warm-up", fields=("limit", "counts", "origin", "until"))
+        line = next(i for i, l in enumerate(open(m.conf_path), 1) if l.startswith("warmup = "))
+        expect(w["text"] == "warm-up 50/hour, step 0" and w["origin"].endswith(f"stoker.ini:{line} [virtual-mta v1]"), str(w))
+        lane = m.rows("lanes")[0]
+        expect(lane["state"] == "warming" and lane["warmup"]["cap"] == 50 and lane["warmup"]["used"] == 1 and
+               lane["warmup"]["step"] == 0 and lane["warmup"]["next_step_at"] == w["until"], str(lane))
+        expect("WARM" in m.do("lanes") and "WARM" in m.do("sources"), m.do("sources"))
+        settings = m.do("settings", "test.example", "via", "v1")
+        expect(f"warmup = new   ; {m.conf_path}:{line} [virtual-mta v1], counts each provider" in settings, settings)
+        m.stop()
+        m.start()
+        expect_why(m, "warm-up")
+        expect(m.rows("lanes")[0]["warmup"]["used"] == 1 and len(r.messages) == 1, f"{len(r.messages)} messages, {m.rows('lanes')}")
+        with open(m.conf_path, "a", encoding="utf-8") as f:
+            f.write("start = 100000/h\n")
+        m.do("reload")
+        wait_for("all is sent", lambda: len(r.messages) == 20, 10)
+        wait_for("used", lambda: [m.rows("lanes")[0]["warmup"][k] for k in ("used", "cap", "step")] == [20, 100000, 0], 10)
+    return "warm-up with its origin, its step and its end, over a restart; a reload raises the cap"
+
+
+@test()
 def idle_and_draining(full):
     """Nothing waits; a stop that lets the flight end."""
     answer = threading.Event()

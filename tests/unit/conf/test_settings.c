@@ -425,7 +425,8 @@ static void print_names_every_value_its_origin_and_what_limits_count(void **stat
 
 	(void)state;
 	load("[domain *]\nmax-smtp-out = 9\n[domain gmail.com via p]\nmax-msg-rate = 1/6m\n"
-	     "[provider g]\nprovider-max-msg-rate = 40/s\n[virtual-mta v1]\nmax-smtp-out = 8\n");
+	     "[provider g]\nprovider-max-msg-rate = 40/s\n[virtual-mta v1]\nmax-smtp-out = 8\n"
+	     "warmup = k\n[warmup k]\n");
 	buf_init(&b);
 	settings_print(w.c, get("gmail.com", "p", "v1"), &b);
 	static const char *const lines[] = {
@@ -436,6 +437,8 @@ static void print_names_every_value_its_origin_and_what_limits_count(void **stat
 		"own mail by the pool p, at each virtual MTA\n",
 		"provider-max-msg-rate = 40/s   ; a.ini:23 [provider g], counts all lanes of g "
 		"together\n",
+		"warmup = k   ; a.ini:26 [virtual-mta v1], counts each provider's at this virtual "
+		"MTA, and all others' together\n",
 		"max-connect-rate = unlimited   ; default\n",
 		"retry-recipients-after = 10m, 20m, 40m, 1h, 2h, 4h   ; default\n",
 	};
