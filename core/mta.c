@@ -304,6 +304,7 @@ static void first_posts(struct mta *m)
 	mta_post(m->main, m->spooler,
 		 (struct post){ .fn = spool_post_conf, .p = conf_ref(m->conf) });
 	mta_sources_check(m->main, m->conf);
+	mta_post(m->main, m->control, (struct post){ .fn = control_post_probe });
 }
 
 static int wait_for_signals(struct mta *m, const sigset_t *set)

@@ -9,13 +9,14 @@
 
 #include "conf/settings.h"
 #include "core/base/domain.h"
+#include "core/base/jsonw.h"
 #include "core/control/control.h"
 #include "core/feedback/dsn.h"
 #include "core/net/listener.h"
 #include "core/net/resolver.h"
 #include "core/report/delivery_log.h"
 #include "core/sched/sched.h"
-#include "core/sign/keys.h"
+#include "core/sign/probes.h"
 #include "core/smtp/client.h"
 #include "core/smtp/guard.h"
 #include "core/smtp/server.h"
@@ -114,6 +115,7 @@ struct mta {
 	int http_fd;			 /* listens on http-mgmt-port; negative: as http_listen */
 	uint32_t stopping;		 /* atomic */
 	int32_t connections_in;		 /* atomic; io thread 0 counts */
+	struct probes *probes;		 /* control's: core/mta_probe.c */
 	uint32_t source_rates_n;
 	int64_t *source_next_us; /* atomic, one a [source]: when its next message may start */
 };
@@ -205,6 +207,8 @@ void worker_post_forget(
     struct post *p); /* p: struct settings_cache, q: conf reference; either may be NULL */
 void worker_post_auth(struct member *to, struct post *p); /* p: struct auth_request */
 void worker_post_segment(struct member *to, struct post *p);
+void worker_post_probe(struct member *to,
+		       struct post *p); /* p: struct probe_request, q: struct dns_answer or NULL */
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
 void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p: endpoint */
@@ -247,6 +251,8 @@ void control_post_conf_held(struct member *to,
 void control_post_request(struct member *to, struct post *p); /* p: struct link_request */
 void control_post_resolved(struct member *to,
 			   struct post *p); /* a: id, p: answer, q: struct lookup_request */
+void control_post_probe(struct member *to, struct post *p);  /* look for keys that are due */
+void control_post_probed(struct member *to, struct post *p); /* p: struct probe_request */
 void control_post_signal(struct member *to, struct post *p); /* a: signal number */
 
 void control_post_http(struct member *to, struct post *p); /* p: struct http_ask */
@@ -295,7 +301,9 @@ struct large_request {
 };
 struct lookup_request {
 	uint64_t lookup; /* of the scheduler, or of control with `for_control` */
-	bool host, allow_private, for_control;
+	enum resolver_kind kind;
+	bool allow_private, for_control;
+	struct probe_request *probe; /* a DKIM record's look-up, answered to a worker */
 	char name[DOMAIN_SIZE];
 };
 struct auth_request { /* wiped when it is freed */
@@ -361,6 +369,13 @@ void mta_sources_check(struct member *from, const struct conf *c);
 bool mta_http_bind(const struct conf *was, const struct conf *now, int *fd, struct errbuf *e);
 /* Ends all loops; any thread. */
 void mta_stop(struct mta *m);
+
+/* ---- core/mta_probe.c: control thread (and main, before the threads start) ---- */
+void mta_probes_conf(struct member *control, struct conf *c);
+/* Looks up what is due. */
+void mta_probes_step(struct member *control);
+/* "dkim" of `status`: how many keys there are in each state. */
+void mta_probes_status(const struct member *control, struct jsonw *w);
 
 /* ---- core/privileges.c ---- */
 /* setgroups, setgid, setuid, verified; CAP_NET_BIND_SERVICE kept; no_new_privs; not dumpable. */

@@ -305,6 +305,8 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds, int
 				.p = conf_ref(t->conf),
 				.a = (uint64_t)(int64_t)http_fd });
 	mta_sources_check(t->me, now);
+	mta_probes_conf(t->me, now);
+	mta_probes_step(t->me);
 	t->differs = false;
 	control_conf(t->c, t->conf, false);
 }
@@ -516,6 +518,7 @@ static void env_status(void *arg, struct buf *out)
 	jsonw_object(&w, NULL);
 	status_loops(m, &w);
 	status_spool(t, &w);
+	mta_probes_status(t->me, &w);
 	jsonw_object(&w, "memory");
 	jsonw_int(&w, "anon", (int64_t)t->anon_bytes);
 	jsonw_int(&w, "mapped", (int64_t)t->mapped_bytes);
@@ -706,6 +709,7 @@ static void every_second(struct timer *tm, void *arg)
 	us_t now = loop_now(t->me->loop);
 	memory_look(t);
 	look_for_trouble(t);
+	mta_probes_step(t->me);
 	check_differs(t, now);
 	stop_step(t, now);
 	timer_set(t->me->loop, tm, now + SECOND / (t->shutdown_at ? 10 : 1));
@@ -773,6 +777,7 @@ void mta_control_wire(struct member *me)
 	control_set_link(t->c, link_answer_out, link_echo_out, link_header_out, t);
 	control_set_http(t->c, http_answer_out, t);
 	control_phase(t->c, "starting", 0);
+	mta_probes_conf(me, t->conf);
 	if (control_listen(t->c, &e))
 		fatal("%s", e.text);
 	timer_init(&t->second, every_second, t);
@@ -782,4 +787,5 @@ void mta_control_wire(struct member *me)
 void mta_control_finish(struct member *me)
 {
 	control_free(state(me)->c); /* removes the socket */
+	probes_free(me->mta->probes);
 }

@@ -676,6 +676,12 @@ static void resolved(void *arg, uint64_t id, struct dns_answer *a)
 		dns_answer_free(a);
 		return;
 	}
+	if (r->probe) {
+		mta_post(t->me, m->workers[WORKER_SLOW],
+			 (struct post){ .fn = worker_post_probe, .p = r->probe, .q = a });
+		free(r);
+		return;
+	}
 	if (r->for_control) {
 		mta_post(
 		    t->me, m->control,
@@ -693,8 +699,7 @@ void io_post_lookup(struct member *to, struct post *p)
 	uint64_t id = ++t->next_lookup;
 	if (!idmap_put(&t->lookups, id, r))
 		fatal("no memory for a DNS look-up");
-	resolver_lookup(t->resolver, id, r->host ? RESOLVE_HOST : RESOLVE_DOMAIN, str_of(r->name),
-			r->allow_private);
+	resolver_lookup(t->resolver, id, r->kind, str_of(r->name), r->allow_private);
 }
 
 static void resolver_start(struct io_thread *t)

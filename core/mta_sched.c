@@ -100,7 +100,7 @@ static void act_lookup(struct sched_thread *t, const struct action *a)
 	if (!r)
 		fatal("no memory for a DNS look-up");
 	r->lookup = a->lookup;
-	r->host = a->host;
+	r->kind = a->host ? RESOLVE_HOST : RESOLVE_DOMAIN;
 	r->allow_private = a->allow_private;
 	memcpy(r->name, a->name.p, a->name.n < DOMAIN_MAX ? a->name.n : DOMAIN_MAX);
 	mta_post(t->me, t->me->mta->io[0], (struct post){ .fn = io_post_lookup, .p = r });

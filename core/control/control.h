@@ -40,8 +40,8 @@ struct control_env {
 	 * has been read. */
 	void (*attach)(void *arg, int fd, struct str user, enum role role, struct str hello);
 	/* Facts for `status` that live elsewhere: appends one JSON object with "loops", "spool",
-	 * "memory", "in", "operators", as COMMANDS.md has them ("in" without rate). Any-thread-safe
-	 * snapshot; asked four times a second. */
+	 * "memory", "in", "operators", "dkim", as COMMANDS.md has them ("in" without rate).
+	 * Any-thread-safe snapshot; asked four times a second. */
 	void (*status)(void *arg, struct buf *json_fields);
 	void (*audit)(void *arg, struct str line); /* to the audit log */
 };

@@ -225,6 +225,20 @@ static void text_room(json_t *o, struct buf *out)
 	buf_addf(out, "memory      %s of %s\n", a, b);
 }
 
+/* How the keys' published records are; nothing without keys. */
+static void text_dkim(json_t *o, struct buf *out)
+{
+	json_t *d = json_object_get(o, "dkim"), *v;
+	const char *key;
+
+	if (!d)
+		return;
+	buf_addf(out, "dkim        %lld keys:", (long long)number_at(o, "dkim", "keys"));
+	json_object_foreach(d, key, v) if (strcmp(key, "keys") != 0 && json_integer_value(v))
+	    buf_addf(out, " %lld %s", (long long)json_integer_value(v), key);
+	buf_addc(out, '\n');
+}
+
 static void text_alarms(struct control *c, int columns, struct buf *out)
 {
 	struct query q = { .list = LIST_ALARMS, .filter = STR_LIT("!gone:yes") };
@@ -248,6 +262,7 @@ static void status_text(struct control *c, int columns, struct buf *out)
 	text_rate(o, "out", out);
 	text_totals(o, out);
 	text_room(o, out);
+	text_dkim(o, out);
 	text_alarms(c, columns, out);
 	json_decref(o);
 }

@@ -10,7 +10,10 @@ void dns_answer_free(struct dns_answer *a)
 		free(a->hosts[i].name);
 		free(a->hosts[i].address);
 	}
+	for (int i = 0; i < a->ntexts; i++)
+		free((void *)(uintptr_t)a->texts[i].p);
 	free(a->hosts);
+	free(a->texts);
 	free(a);
 }
 
@@ -30,6 +33,20 @@ static bool copy_host(struct dns_host *to, const struct dns_host *from)
 	return true;
 }
 
+static bool copy_texts(struct dns_answer *to, const struct dns_answer *from)
+{
+	if (!from->ntexts)
+		return true;
+	to->texts = calloc((size_t)from->ntexts, sizeof *to->texts);
+	for (int i = 0; to->texts && i < from->ntexts; i++) {
+		to->texts[i] = (struct str){ str_dup(from->texts[i]), from->texts[i].n };
+		to->ntexts++;
+		if (!to->texts[i].p)
+			return false;
+	}
+	return to->texts != NULL;
+}
+
 struct dns_answer *dns_answer_copy(const struct dns_answer *a)
 {
 	struct dns_answer *to = malloc(sizeof *to);
@@ -39,6 +56,12 @@ struct dns_answer *dns_answer_copy(const struct dns_answer *a)
 	*to = *a;
 	to->hosts = NULL;
 	to->nhosts = 0;
+	to->texts = NULL;
+	to->ntexts = 0;
+	if (!copy_texts(to, a)) {
+		dns_answer_free(to);
+		return NULL;
+	}
 	if (!a->nhosts)
 		return to;
 	to->hosts = calloc((size_t)a->nhosts, sizeof *to->hosts);

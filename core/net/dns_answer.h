@@ -10,7 +10,7 @@ enum dns_status {
 	DNS_OK,	      /* hosts follow; at least one has an address */
 	DNS_NXDOMAIN, /* the domain does not exist: 5.1.2 */
 	DNS_NO_HOST,  /* it exists, with neither MX nor address, or only MX without (public)
-			 address: 5.1.2 */
+			 address: 5.1.2. Of a text: there is none */
 	DNS_NULL_MX,  /* RFC 7505: 5.1.10 */
 	DNS_TEMPFAIL, /* SERVFAIL, bogus, time-out: defer; `text` says which */
 	DNS_LOOP,     /* the best MX is one of our own listeners (RFC 5321 5.1: hosts no better than
@@ -31,6 +31,8 @@ struct dns_answer {
 	bool authentic;		/* DNSSEC-validated */
 	struct dns_host *hosts; /* by preference, then name */
 	int nhosts;
+	struct str *texts; /* RESOLVE_TEXT: one a TXT record, its strings joined */
+	int ntexts;
 	us_t expires;	/* by the smallest TTL, at least 60 s and at most a day from now */
 	char text[160]; /* unless DNS_OK: "SERVFAIL for example.com MX"; a cut text ends in "..." */
 };

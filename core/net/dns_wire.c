@@ -64,3 +64,20 @@ bool dns_wire_address(const uint8_t *p, size_t n, struct endpoint *out)
 	}
 	return false;
 }
+
+bool dns_wire_text(const uint8_t *p, size_t n, struct buf *out)
+{
+	if (!n)
+		return false;
+	while (n > 0) {
+		size_t len = *p++;
+
+		n--;
+		if (len > n)
+			return false;
+		buf_add(out, p, len);
+		p += len;
+		n -= len;
+	}
+	return !buf_failed(out);
+}

@@ -1,5 +1,5 @@
-/* MX, implicit MX, null MX, A and AAAA by libunbound's own threads. Lives on one io loop, which
- * watches ub_fd. TRAPS.md, "libunbound": set_fwd before anything else. */
+/* MX, implicit MX, null MX, A, AAAA and TXT by libunbound's own threads. Lives on one io loop,
+ * which watches ub_fd. TRAPS.md, "libunbound": set_fwd before anything else. */
 #ifndef STOKER_NET_RESOLVER_H
 #define STOKER_NET_RESOLVER_H
 
@@ -35,6 +35,8 @@ enum resolver_kind {
 	RESOLVE_DOMAIN, /* MX, then hosts */
 	RESOLVE_HOST,	/* only A and AAAA: a `route` host; the answer has one host of that name,
 			 * DNS_NXDOMAIN or DNS_NO_HOST if it has none; no check for `own` */
+	RESOLVE_TEXT,	/* only TXT; the answer has texts, DNS_NXDOMAIN or DNS_NO_HOST if there
+			 * is none */
 };
 /* The answer always comes, exactly once, unless the resolver is freed. Best 8 hosts at most, 8
  * addresses of each family a host. `name` in normal form (domain_normal). Equal questions of

@@ -15,6 +15,9 @@ enum {
 	 */
 	RECORDS_MAX = 4096,
 	SLOT_MX = -1, /* other slots: 2 × host, + 1 for AAAA */
+	SLOT_TEXT = -2,
+	/* More is no record that anybody could mean. */
+	TEXTS_MAX = 16,
 };
 static const us_t TTL_MIN = US_PER_MIN, TTL_MAX = US_PER_DAY;
 /* An answer in which a host is missing for now is asked for again sooner. */
@@ -510,12 +513,73 @@ static void mx_reply(struct job *j, const struct reply *reply)
 	}
 }
 
+/* ---- TXT ---- */
+
+static bool text_add(struct dns_answer *a, struct str s)
+{
+	char *p = str_dup(s);
+
+	if (p)
+		a->texts[a->ntexts++] = (struct str){ p, s.n };
+	return p != NULL;
+}
+
+static void take_texts(struct job *j, const struct ub_result *res)
+{
+	struct buf text;
+	bool ok = (j->answer->texts = calloc(TEXTS_MAX, sizeof *j->answer->texts)) != NULL;
+
+	buf_init(&text);
+	for (int i = 0; ok && i < records(res) && j->answer->ntexts < TEXTS_MAX; i++) {
+		buf_clear(&text);
+		if (res->len[i] >= 0 &&
+		    dns_wire_text((const uint8_t *)res->data[i], (size_t)res->len[i], &text))
+			ok = text_add(j->answer, buf_str(&text));
+	}
+	buf_free(&text);
+	if (!ok) {
+		fail(j, "no memory", j->name, NULL);
+		finish_failed(j);
+		return;
+	}
+	if (!j->answer->ntexts)
+		ANSWER_TEXT(j, "no TXT record of %s is well-formed", j->name);
+	finish(j, j->answer->ntexts ? DNS_OK : DNS_NO_HOST);
+}
+
+static void text_reply(struct job *j, const struct reply *reply)
+{
+	if (reply->fact != FACT_FAILED)
+		j->ttl = reply->ttl;
+	switch (reply->fact) {
+	case FACT_DATA:
+		take_texts(j, reply->result);
+		break;
+	case FACT_NO_DATA:
+		ANSWER_TEXT(j, "%s has no TXT record", j->name);
+		finish(j, DNS_NO_HOST);
+		break;
+	case FACT_NXDOMAIN:
+		ANSWER_TEXT(j, "%s does not exist (NXDOMAIN)", j->name);
+		finish(j, DNS_NXDOMAIN);
+		break;
+	case FACT_FAILED:
+		fail(j, reply->why, j->name, "TXT");
+		finish_failed(j);
+		break;
+	}
+}
+
 void job_reply(struct job *j, int slot, const struct reply *reply)
 {
 	j->waiting--;
 	j->all_secure = j->all_secure && reply->fact != FACT_FAILED && reply->secure;
 	if (slot == SLOT_MX) {
 		mx_reply(j, reply);
+		return;
+	}
+	if (slot == SLOT_TEXT) {
+		text_reply(j, reply);
 		return;
 	}
 	address_reply(j, slot, reply);
@@ -536,7 +600,8 @@ static void job_start(struct job *j, struct str name)
 		ask_one_host(j);
 		return;
 	}
-	if (resolver_ask(j->r, j->name, RR_MX, j, SLOT_MX)) {
+	if (j->kind == RESOLVE_TEXT ? resolver_ask(j->r, j->name, RR_TXT, j, SLOT_TEXT)
+				    : resolver_ask(j->r, j->name, RR_MX, j, SLOT_MX)) {
 		j->waiting++;
 		return;
 	}

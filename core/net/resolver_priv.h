@@ -9,7 +9,7 @@
 #include "core/base/hash.h"
 #include "core/net/resolver.h"
 
-enum { RR_A = 1, RR_MX = 15, RR_AAAA = 28 };
+enum { RR_A = 1, RR_MX = 15, RR_TXT = 16, RR_AAAA = 28 };
 
 /* What came of a question. NXDOMAIN, no data and failure are separate facts with separate fates. */
 enum fact { FACT_DATA, FACT_NO_DATA, FACT_NXDOMAIN, FACT_FAILED };

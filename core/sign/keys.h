@@ -1,6 +1,7 @@
 /* The keys of the [dkim] sections, loaded once: at start (after the user was changed) and by a
  * worker at reload, then attached to the snapshot and immutable. Any thread that holds a reference
- * on the snapshot may use them. Key files are refused when others can read them. */
+ * on the snapshot may use them (but for `published`, which moves). Key files are refused when
+ * others can read them. */
 #ifndef STOKER_SIGN_KEYS_H
 #define STOKER_SIGN_KEYS_H
 
@@ -14,6 +15,8 @@ struct sign_key {
 	void *pkey;   /* EVP_PKEY: the same, parsed */
 	int number;   /* among all keys of the snapshot: threads keep copies by it */
 	bool ed25519; /* else RSA */
+	/* atomic, enum record_state: what the DNS said of it last (core/sign/probes.h) */
+	uint32_t published;
 	const struct origin *at;
 };
 

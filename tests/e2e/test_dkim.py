@@ -227,3 +227,52 @@ def what_cannot_be_signed_waits_or_goes_unsigned_with_an_alarm(full):
         out += err
         expect(rc == 2 and "can be read or written by others" in out, f"check: {rc} {out}")
         return "deferred with its reason; unsigned with an alarm that ends; an open key refused"
+
+
+@test()
+def published_records_are_compared_with_the_keys(full):
+    with Scene() as s:
+        keys = Keys(s)
+        names = {"good": None, "wrong": "another key", "revoked": "revoked", "missing": "does not exist", "kind": "k=ed25519"}
+        key = keys.make("k1", "test.example")
+        conf = SIGN + "".join(f"[dkim {n}.test.example]\nselector = k1\nkey-file = {key}\n" for n in names)
+        record = {n: f"k1._domainkey.{n}.test.example." for n in names}
+        right = {r: keys.records["k1._domainkey.test.example."] for r in record.values()}
+        keys.records = {r: text for r, text in right.items() if r != record["missing"]}
+        keys.make("k2", "other.example")
+        keys.records[record["wrong"]] = keys.records.pop("k2._domainkey.other.example.")
+        keys.records[record["revoked"]] = "v=DKIM1; p="
+        keys.records[record["kind"]] = right[record["kind"]].replace("k=rsa", "k=ed25519")
+        # An hour in a receiver's cache would be one here, too.
+        dns = Nsd(s, {"test.example": "$TTL 0\n" + zone({"": "127.0.2.1"}) + keys.zone()}, broken=("servfail.example",))
+        conf += f"[dkim servfail.example]\nselector = k1\nkey-file = {key}\n"
+        m = Stoker(s, conf, mta=dns.mta).start()
+
+        def alarms():
+            return {a["target"]: a for a in m.status()["alarms"] if a["code"] == "dkim"}
+
+        wait_for("five verdicts", lambda: m.status()["dkim"]["unknown"] == 1)
+        wait_for("four alarms", lambda: len(alarms()) == 4)
+        counts = m.status()["dkim"]
+        expect(counts == {"keys": 6, "unknown": 1, "good": 1, "missing": 1, "revoked": 1, "other-key": 1, "unusable": 1}, f"{counts}")
+        for n, words in names.items():
+            a = alarms().get(record[n][:-1])
+            expect((a is None) == (words is None) and (a is None or words in a["text"]), f"{n}: {a}")
+        rc, out, err = m.cli("status")
+        expect("6 keys: 1 unknown 1 good 1 missing" in out and "another key" in out, out)
+        rc, out, err = m.cli("status", "--check")
+        expect(rc == 1 and "DKIM record" in out, f"{rc} {out}")
+        # Published as it should be, and looked at again by a reload.
+        keys.records = {k: v for k, v in right.items() if k != record["missing"]}
+        text = open(f"{dns.dir}/test.example.zone").read()
+        at = text.index("$TTL 0")
+        with open(f"{dns.dir}/test.example.zone", "w") as f:
+            f.write(text[:at].replace(". 1 3600", ". 2 3600") + "$TTL 0\n" + zone({"": "127.0.2.1"}) + keys.zone())
+        dns.process.send_signal(signal.SIGHUP)
+
+        def looked_again():
+            m.cli("reload")
+            return len(alarms()) == 1
+        wait_for("one alarm", looked_again)
+        expect(record["missing"][:-1] in alarms(), f"{alarms()}")
+        return "right, wrong, revoked, missing, of another kind, no answer; alarms that end"

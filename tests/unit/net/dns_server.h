@@ -8,12 +8,12 @@
 #include <pthread.h>
 #include <strings.h>
 
-enum { T_A = 1, T_CNAME = 5, T_SOA = 6, T_MX = 15, T_AAAA = 28 };
+enum { T_A = 1, T_CNAME = 5, T_SOA = 6, T_MX = 15, T_TXT = 16, T_AAAA = 28 };
 enum { DO_SERVFAIL = -2, DO_REFUSED = -5, DO_DROP = -100, DO_GARBAGE = -101 };
 
 /* One record, or (type < 0) what is done with every question about that name. A name without any
- * entry is NXDOMAIN; a type without a record is no data. `data`: "10 mx.example", "192.0.2.1"; a
- * name of "." is the root. */
+ * entry is NXDOMAIN; a type without a record is no data. `data`: "10 mx.example", "192.0.2.1";
+ * of a TXT "one|two", its strings; a name of "." is the root. */
 struct dns_record {
 	const char *name;
 	int type;
@@ -80,6 +80,14 @@ static inline void put_data(struct packet *p, const struct dns_record *r)
 	if (r->type == T_MX) {
 		put16(p, (unsigned)atoi(r->data));
 		put_name(p, strchr(r->data, ' ') + 1);
+	} else if (r->type == T_TXT) {
+		for (const char *z = r->data; z; z = strchr(z, '|') ? strchr(z, '|') + 1 : NULL) {
+			size_t n = strcspn(z, "|");
+
+			put8(p, (unsigned)n);
+			for (size_t i = 0; i < n; i++)
+				put8(p, (unsigned char)z[i]);
+		}
 	} else if (r->type == T_CNAME) {
 		put_name(p, r->data);
 	} else {

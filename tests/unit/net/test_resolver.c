@@ -70,6 +70,10 @@ static const struct dns_record records[] = {
 	{ "under_score.example", T_MX, "10 mx2.ok.example", 0 },
 	{ "signed.test", T_MX, "10 mx2.ok.example", 0 },
 	{ "shared.example", T_A, "192.0.2.50", 0 },
+	{ "k1._domainkey.text.example", T_TXT, "v=DKIM1; p=AAA|BBB||CCC", 0 },
+	{ "k2._domainkey.text.example", T_CNAME, "k1._domainkey.text.example", 0 },
+	{ "two.text.example", T_TXT, "a", 0 },
+	{ "two.text.example", T_TXT, "", 0 },
 };
 
 enum { MANY = 60, EXTRA = 3 * MANY };
@@ -310,6 +314,34 @@ static void a_host_is_looked_up_without_mx(void **state)
 	assert_int_equal(look(RESOLVE_HOST, "servfail.example", false)->status, DNS_TEMPFAIL);
 	assert_int_equal(look(RESOLVE_HOST, "local.example", false)->status, DNS_NO_HOST);
 	assert_int_equal(look(RESOLVE_HOST, "local.example", true)->status, DNS_OK);
+}
+
+static void a_text_comes_with_its_strings_joined(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dns_status status;
+		const char *text;
+	} none[] = {
+		{ "ok.example", DNS_NO_HOST, "ok.example has no TXT record" },
+		{ "k9.gone.example", DNS_NXDOMAIN, "k9.gone.example does not exist (NXDOMAIN)" },
+		{ "servfail.example", DNS_TEMPFAIL, "SERVFAIL for servfail.example TXT" },
+	};
+	const struct dns_answer *a = look(RESOLVE_TEXT, "k2._domainkey.text.example", false);
+	struct dns_answer *copy = dns_answer_copy(a);
+
+	(void)state;
+	assert_int_equal(copy->status, DNS_OK);
+	assert_int_equal(copy->ntexts, 1);
+	assert_true(str_eqz(copy->texts[0], "v=DKIM1; p=AAABBBCCC"));
+	dns_answer_free(copy);
+	assert_int_equal(look(RESOLVE_TEXT, "two.text.example", false)->ntexts, 2);
+	for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+		a = look(RESOLVE_TEXT, none[i].name, false);
+		assert_int_equal(a->status, none[i].status);
+		assert_int_equal(a->ntexts, 0);
+		assert_string_equal(a->text, none[i].text);
+	}
 }
 
 static void ttls_are_bounded(void **state)
@@ -555,6 +587,7 @@ int main(void)
 		TEST(odd_but_usable_answers_are_used),
 		TEST(private_addresses_count_only_where_they_may),
 		TEST(a_host_is_looked_up_without_mx),
+		TEST(a_text_comes_with_its_strings_joined),
 		TEST(ttls_are_bounded),
 		TEST(more_hosts_and_addresses_than_fit_are_cut_to_the_best),
 		TEST(mail_does_not_go_round_in_a_loop),
