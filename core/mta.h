@@ -251,6 +251,7 @@ void control_post_conf_held(struct member *to,
 void control_post_request(struct member *to, struct post *p); /* p: struct link_request */
 void control_post_resolved(struct member *to,
 			   struct post *p); /* a: id, p: answer, q: struct lookup_request */
+void control_post_show(struct member *to, struct post *p);   /* p: struct show_request */
 void control_post_probe(struct member *to, struct post *p);  /* look for keys that are due */
 void control_post_probed(struct member *to, struct post *p); /* p: struct probe_request */
 void control_post_signal(struct member *to, struct post *p); /* a: signal number */
@@ -319,6 +320,9 @@ struct show_request {
 	bool raw;
 	struct message *envelope;
 	struct body *body;
+	/* Of the recipients that wait: all, those whose settings sign, those whose settings sign at
+	 * some of the route's virtual MTAs. */
+	uint32_t waiting, sign, sign_partly;
 };
 struct message_rows {
 	struct arena arena;

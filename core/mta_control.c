@@ -181,6 +181,18 @@ void control_post_resolved(struct member *to, struct post *p)
 	free(r);
 }
 
+/* `provider`: what the DNS made of it, NULL: unknown. */
+static const struct settings *settings_of(struct control_thread *t, struct str domain,
+					  const struct rstr *provider, int pool, int vmta)
+{
+	int p = conf_provider_for(t->conf, domain, NULL, 0);
+	if (p == CONF_NONE && provider)
+		p = conf_provider_find(t->conf, rstr_str(provider));
+	if (!t->settings)
+		t->settings = settings_cache_new(t->conf);
+	return t->settings ? settings_get(t->settings, domain, p, pool, vmta) : NULL;
+}
+
 static void env_settings(void *arg, uint64_t id, struct str domain, struct str via, bool json)
 {
 	struct control_thread *t = arg;
@@ -195,16 +207,11 @@ static void env_settings(void *arg, uint64_t id, struct str domain, struct str v
 		return;
 	}
 	struct str d = str_eqz(domain, "*") ? STR_LIT("*") : str_of(normal);
-	int provider = conf_provider_for(t->conf, d, NULL, 0);
-	const struct row *known = mirror_find_name(control_mirror(t->c), ROW_SITE, d);
-	if (provider == CONF_NONE && known && known->site.provider)
-		provider = conf_provider_find(t->conf, rstr_str(known->site.provider));
 	int pool = route == CONF_NONE ? CONF_NONE : t->conf->routes[route].pool;
 	int vmta = route == CONF_NONE ? CONF_NONE : t->conf->routes[route].vmta;
-	if (!t->settings)
-		t->settings = settings_cache_new(t->conf);
+	const struct row *known = mirror_find_name(control_mirror(t->c), ROW_SITE, d);
 	const struct settings *s =
-	    t->settings ? settings_get(t->settings, d, provider, pool, vmta) : NULL;
+	    settings_of(t, d, known ? known->site.provider : NULL, pool, vmta);
 	struct buf out;
 	buf_init(&out);
 	if (s && json)
@@ -213,6 +220,50 @@ static void env_settings(void *arg, uint64_t id, struct str domain, struct str v
 		settings_print(t->conf, s, &out);
 	control_text(t->c, id, s ? EXIT_DONE : EXIT_REFUSED, rstr_new(buf_str(&out)));
 	buf_free(&out);
+}
+
+/* ---- message: will it be signed? ---- */
+
+/* At how many of the route's virtual MTAs the settings of the domain sign; *of: how many there are.
+ */
+static int signing_vmtas(struct control_thread *t, struct str domain, struct str route, int *of)
+{
+	int r = conf_route_find(t->conf, route), n = 0;
+	int pool = r == CONF_NONE ? CONF_NONE : t->conf->routes[r].pool;
+	int members = pool == CONF_NONE ? 1 : t->conf->pools[pool].nmembers;
+	struct rstr *name = rstr_newf("%.*s/%.*s", (int)domain.n, domain.p, (int)route.n, route.p);
+	const struct row *q = mirror_find_name(control_mirror(t->c), ROW_QUEUE, rstr_str(name));
+	*of = r == CONF_NONE ? 0 : members;
+	for (int i = 0; i < *of; i++) {
+		int vmta = pool == CONF_NONE ? t->conf->routes[r].vmta
+					     : t->conf->pools[pool].members[i].vmta;
+		const struct settings *s =
+		    settings_of(t, domain, q ? q->queue.provider : NULL, pool, vmta);
+		n += s && s->dkim_sign;
+	}
+	rstr_unref(name);
+	return n;
+}
+
+void control_post_show(struct member *to, struct post *p)
+{
+	struct show_request *r = p->p;
+	const struct message *m = r->envelope;
+	struct str last = { "", 0 };
+	int n = 0, of = 0;
+	for (uint32_t i = 0; m && !r->raw && i < m->nrcpts; i++) {
+		const struct message_rcpt *x = &m->rcpts[i];
+		if (x->state != RCPT_QUEUED)
+			continue;
+		if (!str_eq(x->domain, last))
+			n = signing_vmtas(state(to), x->domain, m->route, &of);
+		last = x->domain;
+		r->waiting++;
+		r->sign += n && n == of;
+		r->sign_partly += n && n < of;
+	}
+	mta_post(to, mta_body_worker(to->mta, r->message),
+		 (struct post){ .fn = worker_post_show, .p = r });
 }
 
 /* ---- reload ---- */

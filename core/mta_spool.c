@@ -519,8 +519,7 @@ void spool_post_show(struct member *to, struct post *p)
 	r->envelope = spool_message(t->s, r->message);
 	if (r->envelope)
 		r->body = spool_body(t->s, r->message, &r->envelope->where);
-	mta_post(to, mta_body_worker(to->mta, r->message),
-		 (struct post){ .fn = worker_post_show, .p = r });
+	mta_post(to, to->mta->control, (struct post){ .fn = control_post_show, .p = r });
 }
 
 static void row_json_one(struct jsonw *w, struct spool_thread *t, const struct message_row *r)

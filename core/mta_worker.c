@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 #include "core/net/tls.h"
+#include "core/sign/sign.h"
 
 enum {
 	ORIGINAL_MAX = 256 * 1024,
@@ -302,7 +303,53 @@ static struct str header_block(const struct buf *b)
 	return (struct str){ b->p, end ? (size_t)(end - b->p) + 2 : b->n };
 }
 
-static void show_json(const struct show_request *r, const struct buf *part, struct buf *out)
+static void show_dkim_keys(struct jsonw *w, const struct signer *s)
+{
+	jsonw_array(w, "dkim_keys");
+	for (int i = 0; i < s->nkeys; i++) {
+		uint32_t published = __atomic_load_n(&s->key[i].published, __ATOMIC_RELAXED);
+		jsonw_object(w, NULL);
+		jsonw_z(w, "selector", s->key[i].selector);
+		jsonw_z(w, "algorithm", s->key[i].ed25519 ? "ed25519" : "rsa");
+		jsonw_z(w, "published", record_state_name((enum record_state)published));
+		jsonw_end_object(w);
+	}
+	jsonw_end_array(w);
+}
+
+/* What the next attempt will do, by the settings and keys of now. */
+static void show_dkim(struct jsonw *w, const struct show_request *r, const struct conf *c,
+		      struct str header)
+{
+	char domain[DOMAIN_SIZE];
+	const struct signer *s = sign_signer_for(c, header, domain);
+	uint32_t n = r->sign + r->sign_partly;
+	struct buf text;
+	buf_init(&text);
+	if (!n) {
+		buf_addz(&text, "will not sign: dkim-sign = no where it goes");
+	} else if (!s) {
+		buf_addf(&text,
+			 domain[0] ? "will not sign: no [dkim] section is for %s"
+				   : "will not sign: its From names no domain%s",
+			 domain);
+	} else {
+		buf_addf(&text, "will sign d=%s", s->conf->domain);
+		for (int i = 0; i < s->nkeys; i++)
+			buf_addf(&text, " s=%s", s->key[i].selector);
+		if (n < r->waiting)
+			buf_addf(&text, " for %u of %u recipients", n, r->waiting);
+		if (r->sign_partly)
+			buf_addz(&text, ", at some of the pool's virtual MTAs");
+	}
+	jsonw_str(w, "dkim", buf_str(&text));
+	if (n && s)
+		show_dkim_keys(w, s);
+	buf_free(&text);
+}
+
+static void show_json(const struct show_request *r, const struct conf *c, const struct buf *part,
+		      struct buf *out)
 {
 	const struct message *m = r->envelope;
 	struct jsonw w;
@@ -320,6 +367,8 @@ static void show_json(const struct show_request *r, const struct buf *part, stru
 	jsonw_int(&w, "priority", m->priority);
 	jsonw_time(&w, "received_at", m->received_at);
 	show_rcpts(&w, m);
+	if (part->n && r->waiting)
+		show_dkim(&w, r, c, header_block(part));
 	if (part->n)
 		jsonw_str(&w, "headers", header_block(part));
 	jsonw_end_object(&w);
@@ -328,6 +377,7 @@ static void show_json(const struct show_request *r, const struct buf *part, stru
 void worker_post_show(struct member *to, struct post *p)
 {
 	struct show_request *r = p->p;
+	struct conf *c = conf_ref(__atomic_load_n(&to->mta->conf, __ATOMIC_ACQUIRE));
 	struct buf part, out;
 	int code = EXIT_DONE;
 	buf_init(&part);
@@ -340,7 +390,7 @@ void worker_post_show(struct member *to, struct post *p)
 		if (r->raw)
 			buf_adds(&out, buf_str(&part));
 		else
-			show_json(r, &part, &out);
+			show_json(r, c, &part, &out);
 	}
 	struct rstr *text = rstr_new(buf_str(&out));
 	mta_post(
@@ -350,6 +400,7 @@ void worker_post_show(struct member *to, struct post *p)
 	buf_free(&out);
 	message_free(r->envelope);
 	body_unref(r->body);
+	conf_unref(c);
 	free(r);
 }
 

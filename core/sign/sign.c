@@ -192,25 +192,34 @@ static bool is_signed(const struct signer *s, struct str name)
 	return false;
 }
 
-static void find_signer(struct signing *g)
+const struct signer *sign_signer_for(const struct conf *c, struct str header,
+				     char domain[DOMAIN_SIZE])
 {
-	struct str rest = buf_str(&g->head);
 	struct header_field f;
-	char domain[DOMAIN_SIZE];
 	struct errbuf ignored = { "" };
 	int line = 0;
 
-	while (rest.n) {
-		if (!header_next(&rest, &line, &f, &ignored)) {
-			header_skip_line(&rest); /* it may be its domain's wish to hear of that */
+	domain[0] = '\0';
+	while (header.n) {
+		if (!header_next(&header, &line, &f, &ignored)) {
+			header_skip_line(&header); /* it may be its domain's wish to hear of that */
 			continue;
 		}
 		if (!str_ieqz(f.name, "From"))
 			continue;
 		if (header_from_domain(f.value, domain))
-			g->signer = sign_keys_find(g->conf, str_of(domain));
-		return;
+			return sign_keys_find(c, str_of(domain));
+		domain[0] = '\0';
+		break;
 	}
+	return NULL;
+}
+
+static void find_signer(struct signing *g)
+{
+	char domain[DOMAIN_SIZE];
+
+	g->signer = sign_signer_for(g->conf, buf_str(&g->head), domain);
 }
 
 /* Bytes that verifiers don't agree on whether they are blanks. */

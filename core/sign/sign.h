@@ -7,7 +7,8 @@
 #ifndef STOKER_SIGN_SIGN_H
 #define STOKER_SIGN_SIGN_H
 
-#include "conf/conf.h"
+#include "core/base/domain.h"
+#include "core/sign/keys.h"
 
 enum { SIGN_STEP = 64 * 1024 }; /* how much of a body is fed in one loop pass */
 
@@ -39,6 +40,11 @@ void sign_thread_free(struct sign_thread *t); /* NULL allowed */
 struct signature *sign_recall(struct sign_thread *t, const struct conf *c, uint64_t message,
 			      us_t now);
 void sign_remember(struct sign_thread *t, uint64_t message, struct signature *s);
+
+/* The signer for a message with this header (CRLF lines), NULL: none. `domain`: that of its From,
+ * "" if it names none. */
+const struct signer *sign_signer_for(const struct conf *c, struct str header,
+				     char domain[DOMAIN_SIZE]);
 
 struct signing;
 /* `c` stays referenced until the end. NULL without memory. */

@@ -276,3 +276,39 @@ def published_records_are_compared_with_the_keys(full):
         wait_for("one alarm", looked_again)
         expect(record["missing"][:-1] in alarms(), f"{alarms()}")
         return "right, wrong, revoked, missing, of another kind, no answer; alarms that end"
+
+
+@test()
+def a_message_says_who_will_sign_it(full):
+    with Scene() as s:
+        keys = Keys(s)
+        conf = SIGN + "[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 m2.test.example\n[virtual-mta-pool p]\nmembers = v1, v2\n" \
+            "[domain two.test.example]\ndkim-sign = no\n[domain three.test.example via v2]\ndkim-sign = no\n" \
+            "[provider slow]\nmx = mx-far.test.example\ndkim-sign = no\n" \
+            f"[dkim test.example]\nselector = k1\nkey-file = {keys.make('k1', 'test.example')}\n" \
+            f"second-selector = k2\nsecond-key-file = {keys.make('k2', 'test.example', 'ed25519', publish=False)}\n"
+        # Nobody listens there: the mail waits.
+        dns = Nsd(s, {"test.example": zone({"": "127.0.2.9", "two": "127.0.2.9", "three": "127.0.2.9", "far": "127.0.2.9"}) + keys.zone()})
+        m = Stoker(s, conf, mta=dns.mta + "\ndefault-virtual-mta = p").start()
+        c = Smtp("127.0.0.1", m.port)
+        cases = [("sub.test.example", ["u@test.example"], "will sign d=test.example s=k1 s=k2"),
+                 ("test.example", ["u@test.example", "u@two.test.example"], "will sign d=test.example s=k1 s=k2 for 1 of 2 recipients"),
+                 ("test.example", ["u@two.test.example"], "will not sign: dkim-sign = no where it goes"),
+                 ("test.example", ["u@far.test.example"], "will not sign: dkim-sign = no where it goes"),
+                 ("test.example", ["u@three.test.example"], "will sign d=test.example s=k1 s=k2, at some of the pool's virtual MTAs"),
+                 ("other.example", ["u@test.example"], "will not sign: no [dkim] section is for other.example")]
+        for i, (domain, to, _) in enumerate(cases):
+            expect(c.send(f"x{i}@y.example", to, mail(domain)).startswith("250"), "refused")
+        wait_for("the provider", lambda: any(q.get("provider") == "slow" for q in m.rows("queues")))
+        wait_for("the records", lambda: m.status()["dkim"]["unknown"] == 0)
+        ids = {r["sender"]: r["id"] for r in m.rows("messages", "all")}
+        for i, (_, _, words) in enumerate(cases):
+            j = m.json("message", ids[f"x{i}@y.example"])
+            expect(j["dkim"] == words, f"{i}: {j}")
+            expect(("dkim_keys" in j) == words.startswith("will sign"), f"{i}: {j}")
+        j = m.json("message", ids["x0@y.example"])
+        expect(j["dkim_keys"] == [{"selector": "k1", "algorithm": "rsa", "published": "good"},
+                                  {"selector": "k2", "algorithm": "ed25519", "published": "missing"}], f"{j}")
+        rc, out, err = m.cli("message", ids["x0@y.example"])
+        expect("will sign d=test.example s=k1 s=k2\n" in out and "missing" in out, out)
+        return "by domain, provider, virtual MTA and From"
