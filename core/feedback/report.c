@@ -329,6 +329,7 @@ static void decide(struct reading *q)
 	}
 	if (q->status && report_read_status(q)) {
 		r->rule = "rfc3464";
+		report_words_of_status(q);
 		r->kind = by_actions(r);
 		if (r->kind != REPORT_OTHER)
 			return;

@@ -97,10 +97,7 @@ static void on_final(struct status_reader *s, struct str v)
 
 static void on_action(struct status_reader *s, struct str v)
 {
-	if (!s->p)
-		begin_recipient(s);
-	s->p = s->p && s->p->action == ACTION_NONE ? s->p : NULL;
-	if (!s->p)
+	if (!s->p || s->p->action != ACTION_NONE) /* Exim's first field of a recipient */
 		begin_recipient(s);
 	if (s->p)
 		s->p->action = action_of(str_trim(v));

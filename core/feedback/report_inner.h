@@ -47,6 +47,8 @@ void report_settle_status(struct report_rcpt *p);
 bool report_read_status(struct reading *q);   /* RFC 3464; false: nothing in it */
 bool report_read_feedback(struct reading *q); /* RFC 5965, JMRP; false: it is none */
 bool report_read_text(struct reading *q);     /* by words; false: no bounce */
+/* For the recipients of a status part that has no diagnostic for them: what the text says. */
+void report_words_of_status(struct reading *q);
 
 /* Tables of words, lower case UTF-8. */
 enum words {

@@ -169,9 +169,23 @@ static void collect(struct text_reader *t)
 			look_at_line(t, line, rest.n ? rest : str_mem(line.p + line.n, 0));
 }
 
-/* The receiver's words: from behind the address to the next empty line that follows some. */
-static struct str note_of(struct reading *q, struct str s)
+/* The line begins with an address that is another one. */
+static bool begins_other(struct reading *q, struct str line, struct str address)
 {
+	const char *blank = line.n ? memchr(line.p, ' ', line.n) : NULL;
+	struct str word = str_mem(line.p, blank ? (size_t)(blank - line.p) : line.n), a;
+
+	if (!word.n || !memchr(word.p, '@', word.n) || (word.p[word.n - 1] != ':' && blank))
+		return false;
+	a = report_address(q, word);
+	return a.n && !str_ieq(a, address);
+}
+
+/* The receiver's words: from behind the address to the next empty line that follows some, or the
+ * next address. */
+static struct str note_of(struct reading *q, const struct candidate *c)
+{
+	struct str s = c->note;
 	struct str rest = s, line;
 	size_t n = 0;
 	bool some = false;
@@ -183,7 +197,7 @@ static struct str note_of(struct reading *q, struct str s)
 		line = str_trim(line);
 		while (!some && line.n && strchr(" >)]:;,.\"'", line.p[0]))
 			line = str_mem(line.p + 1, line.n - 1);
-		if (some && !line.n)
+		if ((some && !line.n) || (i && begins_other(q, line, c->address)))
 			break;
 		some = some || (line.n && line.p[line.n - 1] != ':'); /* "because:" */
 		n = (size_t)(from - s.p) + (size_t)(line.p + line.n - from);
@@ -243,7 +257,7 @@ static void by_header(struct text_reader *t, enum report_kind kind)
 		a = report_address(q, word);
 		for (int k = 0; k < t->n && a.n && !note.n; k++)
 			if (str_ieq(t->c[k].address, a))
-				note = note_of(q, t->c[k].note);
+				note = note_of(q, &t->c[k]);
 		if (a.n)
 			take(q, a, note, kind);
 	}
@@ -264,7 +278,7 @@ static void by_text(struct text_reader *t, enum report_kind kind)
 
 		if (best == RANK_SENTENCE ? known && !str_ieq(c->address, sent) : c->rank < best)
 			continue;
-		take(t->q, c->address, note_of(t->q, c->note), kind);
+		take(t->q, c->address, note_of(t->q, c), kind);
 		if (best == RANK_SENTENCE)
 			break;
 	}
@@ -288,4 +302,29 @@ bool report_read_text(struct reading *q)
 	if (!q->r->nrcpts)
 		by_text(&t, kind);
 	return true;
+}
+
+/* OpenSMTPD and others put the receiver's reply into the text only. */
+void report_words_of_status(struct reading *q)
+{
+	struct text_reader *t = NULL;
+
+	for (int i = 0; i < q->r->nrcpts; i++) {
+		struct report_rcpt *p = &q->r->rcpts[i];
+
+		if (p->diagnostic.n || p->action == ACTION_NONE || !p->address.n)
+			continue;
+		if (!t) {
+			t = mime_alloc(&q->m, sizeof *t);
+			if (!t)
+				return;
+			t->q = q;
+			collect(t);
+		}
+		for (int k = 0; k < t->n && !p->diagnostic.n; k++)
+			if (str_ieq(t->c[k].address, p->address) ||
+			    str_ieq(t->c[k].address, p->final))
+				p->diagnostic = note_of(q, &t->c[k]);
+		report_settle_status(p);
+	}
 }
