@@ -59,13 +59,15 @@ static void text_rcpt(struct show *s, const struct report *r, const struct repor
 {
 	struct report_verdict v;
 
-	report_judge(s->classifier, r, p, &v);
+	report_judge(s->classifier, NULL, r, p, &v);
 	buf_addz(&s->out, "  recipient      ");
 	clean_add(&s->out, p->address.n ? p->address : STR_LIT("(not named)"), false);
 	if (p->action != ACTION_NONE)
 		buf_addf(&s->out, " %s", report_action_name(p->action));
 	if (*p->status)
 		buf_addf(&s->out, " %s", p->status);
+	if (*v.category)
+		buf_addf(&s->out, " %s", v.category);
 	if (p->action == ACTION_FAILED)
 		buf_addz(&s->out, v.hard ? " hard" : " soft");
 	buf_addz(&s->out, v.suppress ? ", would be suppressed\n" : "\n");
@@ -105,11 +107,12 @@ static void json_rcpt(struct show *s, const struct report *r, const struct repor
 {
 	struct report_verdict v;
 
-	report_judge(s->classifier, r, p, &v);
+	report_judge(s->classifier, NULL, r, p, &v);
 	jsonw_object(&s->w, NULL);
 	field(s, "recipient", p->address);
 	field(s, "status", str_of(p->status));
 	field(s, "action", str_of(report_action_name(p->action)));
+	field(s, "category", str_of(v.category));
 	jsonw_bool(&s->w, "hard", v.hard);
 	jsonw_bool(&s->w, "suppress", v.suppress);
 	field(s, "final_recipient", p->final);

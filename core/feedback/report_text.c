@@ -7,6 +7,7 @@ enum {
 	OPENING_WITHIN = 3000, /* bytes from the start in which a server says who it is */
 	CANDIDATES_MAX = 200,
 	NOTE_LINES = 8,
+	BEGINNING_BYTES = 400,
 	/* weights */
 	W_DAEMON = 2,
 	W_NULL_PATH = 1,
@@ -227,6 +228,15 @@ static struct str any_coded_line(struct reading *q)
 	return (struct str){ "", 0 };
 }
 
+/* What is said of nobody by name is said of the one that it must be. */
+static struct str beginning(struct reading *q)
+{
+	struct str s = q->text;
+
+	s.n = s.n < BEGINNING_BYTES ? s.n : BEGINNING_BYTES;
+	return report_line(q, s);
+}
+
 static void take(struct reading *q, struct str address, struct str note, enum report_kind kind)
 {
 	int before = q->r->nrcpts;
@@ -240,7 +250,7 @@ static void take(struct reading *q, struct str address, struct str note, enum re
 	p->diagnostic = note;
 	if (!has_code(note)) {
 		struct str coded = any_coded_line(q);
-		p->diagnostic = coded.n ? coded : note;
+		p->diagnostic = coded.n ? coded : note.n ? note : beginning(q);
 	}
 	report_settle_status(p);
 }

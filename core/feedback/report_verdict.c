@@ -2,13 +2,6 @@
 
 #include <stdio.h>
 
-/* RFC 3463: the status says by itself that the address is dead (bad or moved mailbox, bad domain,
- * disabled; 5.4.1 is Exchange Online's "no such recipient"). */
-static const char *const dead[] = { "5.1.1", "5.1.2", "5.1.3",	"5.1.6",
-				    "5.2.1", "5.4.1", "5.1.10", "5.0.1" };
-/* It says something else than "no such mailbox". */
-static const char *const alive[] = { "5.2.2", "5.2.3", "5.3.", "5.4.", "5.5.", "5.6.", "5.7." };
-
 /* For servers whose code says nothing. */
 static const char *const dead_words[] = { "user unknown",
 					  "unknown user",
@@ -28,6 +21,7 @@ static const char *const dead_words[] = { "user unknown",
 					  "mailbox not found",
 					  "address not found",
 					  "user not found",
+					  "user not known",
 					  "recipnotfound",
 					  "recipientnotfound",
 					  "unknown recipient",
@@ -48,17 +42,10 @@ static const char *const dead_words[] = { "user unknown",
 					  "no longer valid",
 					  "user is unknown",
 					  "address is invalid",
+					  "recipient address rejected: access denied",
 					  "no account",
 					  "inactive user",
 					  "user account is expired" };
-
-static bool in(const char *status, const char *const *list, size_t n, bool whole)
-{
-	for (size_t i = 0; i < n; i++)
-		if (whole ? !strcmp(status, list[i]) : !strncmp(status, list[i], strlen(list[i])))
-			return true;
-	return false;
-}
 
 static bool says_dead(struct str text)
 {
@@ -72,31 +59,46 @@ static bool says_dead(struct str text)
 	return false;
 }
 
-static bool is_hard(const struct classifier *c, const struct report_rcpt *p)
+/* The reply as it was, as far as the report gives it. */
+static void judge_reply(const struct classifier *c, const struct pattern_list *list,
+			const struct report_rcpt *p, struct reply_verdict *v)
 {
-	struct reply_verdict v;
-	char reply[REPORT_DIAGNOSTIC_MAX + 16];
+	char reply[REPORT_DIAGNOSTIC_MAX + 32];
 	int code = report_basic(p->diagnostic);
 
-	if (p->status[0] != '5' || (code && code < 500))
-		return false;
-	snprintf(reply, sizeof reply, "%d %s %.*s", code ? code : 550, p->status,
-		 (int)p->diagnostic.n, p->diagnostic.n ? p->diagnostic.p : "");
-	classify(c, NULL, STEP_RCPT, str_of(reply), &v);
-	if (in(p->status, dead, sizeof dead / sizeof *dead, true))
-		return v.permanent;
-	return v.permanent && !in(p->status, alive, sizeof alive / sizeof *alive, false) &&
-	       says_dead(p->diagnostic);
+	if (!code || p->status[0] == '4') /* a 4xx is never hard, whatever stands beside it */
+		code = p->status[0] == '4' ? 450 : 550;
+	snprintf(reply, sizeof reply, "%d %s %.*s", code, p->status, (int)p->diagnostic.n,
+		 p->diagnostic.n ? p->diagnostic.p : "");
+	classify(c, list, STEP_RCPT, str_of(reply), v);
 }
 
-void report_judge(const struct classifier *c, const struct report *r, const struct report_rcpt *p,
-		  struct report_verdict *out)
+/* "5.0.0" and Exchange Online's 5.4.1, "no such recipient", which RFC 3463 means otherwise. */
+static bool words_decide(const struct report_rcpt *p)
 {
-	*out = (struct report_verdict){ false, false };
+	return !strcmp(p->status, "5.0.0") || !strcmp(p->status, "5.4.1");
+}
+
+void report_judge(const struct classifier *c, const struct pattern_list *list,
+		  const struct report *r, const struct report_rcpt *p, struct report_verdict *out)
+{
+	struct reply_verdict v;
+	const char *category;
+
+	*out = (struct report_verdict){ .hard = false };
 	if (r->kind == REPORT_FEEDBACK)
 		out->suppress = r->complaint && p->address.n;
-	if (r->kind != REPORT_BOUNCE || p->action != ACTION_FAILED)
+	if ((r->kind != REPORT_BOUNCE && r->kind != REPORT_DELAYED) ||
+	    (p->action != ACTION_FAILED && p->action != ACTION_DELAYED))
 		return;
-	out->hard = is_hard(c, p);
+	judge_reply(c, list, p, &v);
+	category = verdict_category(&v);
+	out->hard = verdict_hard(&v);
+	if (!v.category[0] && v.permanent && words_decide(p) && says_dead(p->diagnostic)) {
+		category = "bad-mailbox";
+		out->hard = true;
+	}
+	snprintf(out->category, sizeof out->category, "%s", category);
+	out->hard = out->hard && p->action == ACTION_FAILED;
 	out->suppress = out->hard && p->address.n;
 }

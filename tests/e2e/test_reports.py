@@ -24,12 +24,12 @@ def reports_are_shown_and_change_nothing(full):
     bounce = next(r for r in found["rows"] if r["file"].endswith("postfix-remote.eml"))
     first = bounce["recipients"][0]
     expect(bounce["kind"] == "bounce" and first["recipient"] == "bob@there.example" and first["status"] == "5.1.1"
-           and first["action"] == "failed" and first["hard"] and first["suppress"], str(bounce))
+           and first["action"] == "failed" and first["category"] == "bad-mailbox" and first["hard"] and first["suppress"], str(bounce))
     expect(bounce["message_id"] == "20261123.1@news.example" and bounce["matched"] == "unverified", str(bounce))
     neither = [r for r in found["rows"] if r["kind"] not in ("bounce", "feedback")]
     expect(neither and not any(x["suppress"] for r in neither for x in r["recipients"]), "a mail that is neither suppresses")
     code, out, err = read(bounce["file"])
-    expect(code == 0 and "bounce" in out and "bob@there.example failed 5.1.1 hard" in out, out + err)
+    expect(code == 0 and "bounce" in out and "bob@there.example failed 5.1.1 bad-mailbox hard" in out, out + err)
     return f"{len(files)} files: {sum(r['kind'] == 'bounce' for r in found['rows'])} bounces, {len(neither)} that are neither"
 
 

@@ -91,7 +91,7 @@ static bool suppresses(const struct report *r)
 	bool any = false;
 
 	for (int i = 0; i < r->nrcpts; i++) {
-		report_judge(classifier, r, &r->rcpts[i], &v);
+		report_judge(classifier, NULL, r, &r->rcpts[i], &v);
 		any = any || v.suppress;
 	}
 	return any;
