@@ -94,7 +94,7 @@ const struct row *act_row(struct oper *op, struct table **table)
 		operator_echo(op, STYLE_ERROR, "nothing stands under the cursor");
 		return NULL;
 	}
-	if (!t->moved && now - t->cursor_since < TABLE_FRESH_US && op->frames > 1) {
+	if (!table_seen(t, now)) {
 		operator_echo(
 		    op, STYLE_ERROR,
 		    "rows moved just now: %s came under the cursor; press it again if you mean it",

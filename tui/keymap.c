@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "tui/acts.h"
+
 enum { CODE_ROOT = '1' };
 
 static void go(struct oper *op, int root)
@@ -175,10 +177,8 @@ static void tag(struct oper *op, int all)
 		table_untag(t);
 		return;
 	}
-	if (!table_row(t)) {
-		operator_echo(op, STYLE_ERROR, "nothing stands under the cursor");
+	if (!act_row(op, &t))
 		return;
-	}
 	table_tag(t);
 	table_move(t, 1, console_now(op->console));
 }

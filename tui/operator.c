@@ -44,19 +44,28 @@ static void hang_up(struct oper *op)
 	timer_stop(c->loop, &op->poll_timer);
 }
 
-static void all_written(struct oper *op)
+/* The terminal has it all: from now on a key may be meant for what the last frame shows. */
+static void frame_left(struct oper *op)
 {
+	struct view *v = operator_view(op);
+	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
 	us_t now = console_now(op->console);
 
+	box_frame_left(op, now);
+	if (t && v->serial == op->drawn_view)
+		table_frame_left(t, now);
+	schedule(op);
+}
+
+static void all_written(struct oper *op)
+{
 	buf_clear(&op->out);
 	op->out_sent = 0;
-	op->frame_left = now;
 	ev_io_stop(loop_ev(op->console->loop), &op->writer);
-	box_frame_left(op, now);
 	if (op->leaving)
 		hang_up(op);
-	else
-		schedule(op);
+	else if (!op->untaken)
+		frame_left(op);
 }
 
 static void flush(struct oper *op)
@@ -96,6 +105,7 @@ void operator_frame_out(struct oper *op, char type, struct str bytes)
 	if (op->dead)
 		return;
 	frame_put(&op->out, type, bytes);
+	op->untaken += type == 'T' && op->confirms;
 	if (buf_failed(&op->out)) {
 		log_warn("console: no memory for a frame of %s; the session ends", op->user);
 		hang_up(op);
@@ -104,9 +114,10 @@ void operator_frame_out(struct oper *op, char type, struct str bytes)
 	flush(op);
 }
 
-static bool bytes_wait(const struct oper *op)
+/* In our buffer, in the socket's or in the client's hands: the operator can't have seen it. */
+static bool frame_waits(const struct oper *op)
 {
-	return op->out_sent < op->out.n;
+	return op->out_sent < op->out.n || op->untaken > 0;
 }
 
 /* ---- frames ---- */
@@ -118,6 +129,7 @@ static void draw(struct oper *op, us_t now)
 	op->dirty = op->urgent = false;
 	op->last_frame = now;
 	op->frames++;
+	op->drawn_view = operator_view(op)->serial;
 	operator_draw(op, now);
 	buf_init(&bytes);
 	if (op->copy[0]) {
@@ -132,18 +144,18 @@ static void draw(struct oper *op, us_t now)
 	if (bytes.n)
 		operator_frame_out(op, 'T', buf_str(&bytes));
 	else
-		box_frame_left(op, now);
+		frame_left(op);
 	buf_free(&bytes);
 }
 
 /* Arms the next frame. Frames are drawn by this timer alone, never in the middle of a key or an
- * answer: what a key works on is then what the last frame showed. None while bytes of the last one
- * wait: all_written comes back here. */
+ * answer: what a key works on is then what the last frame showed. None while the last one is on its
+ * way to the terminal: frame_left comes back here. */
 static void schedule(struct oper *op)
 {
 	us_t now = console_now(op->console), due;
 
-	if (op->dead || op->leaving || op->plain || !op->screen || !op->dirty || bytes_wait(op))
+	if (op->dead || op->leaving || op->plain || !op->screen || !op->dirty || frame_waits(op))
 		return;
 	due = op->last_frame + (op->urgent ? FRAME_ON_KEY_US : FRAME_BY_ITSELF_US);
 	timer_set(op->console->loop, &op->frame_timer, !op->frames || due < now ? now : due);
@@ -154,7 +166,7 @@ static void on_frame_timer(struct timer *t, void *arg)
 	struct oper *op = arg;
 
 	(void)t;
-	if (!op->dead && !op->leaving && !op->plain && op->dirty && !bytes_wait(op))
+	if (!op->dead && !op->leaving && !op->plain && op->dirty && !frame_waits(op))
 		draw(op, console_now(op->console));
 }
 
@@ -177,7 +189,7 @@ static void on_poll_timer(struct timer *t, void *arg)
 {
 	struct oper *op = arg;
 
-	if (!op->frozen && !op->leaving && !bytes_wait(op))
+	if (!op->frozen && !op->leaving && !frame_waits(op))
 		operator_poll(op);
 	if (!op->dead)
 		timer_set(op->console->loop, t, console_now(op->console) + refresh(op));
@@ -278,6 +290,8 @@ static bool take_frames(struct oper *op)
 			on_size(op, payload);
 		else if (type == 'F')
 			on_file(op, payload);
+		else if (type == 'K' && op->untaken && --op->untaken == 0 && !frame_waits(op))
+			frame_left(op);
 		in.p += used;
 		in.n -= used;
 		taken += used;
@@ -324,6 +338,7 @@ static void take_hello(struct oper *op, struct str hello)
 		op->cols = 80;
 	}
 	op->utf8 = json_is_true(json_object_get(o, "utf8"));
+	op->confirms = json_is_true(json_object_get(o, "confirms"));
 	op->plain = op->cooked = json_is_true(json_object_get(o, "plain"));
 	op->mono = json_is_true(json_object_get(o, "no_color"));
 	if (json_is_true(json_object_get(o, "read_only")) && op->role > ROLE_READ)

@@ -50,6 +50,8 @@ struct oper {
 	ev_io reader, writer;
 	struct buf in, out;
 	size_t out_sent; /* of out */
+	bool confirms;	 /* the client says when the terminal has taken a frame's bytes */
+	int untaken;	 /* frames on their way there */
 	bool leaving, dead;
 
 	char user[64];
@@ -68,8 +70,9 @@ struct oper {
 	const struct theme *theme;
 	struct canvas canvas;
 
-	bool dirty, urgent;	     /* a frame is wanted; a key asked for it */
-	us_t last_frame, frame_left; /* drawn; its last byte was written */
+	bool dirty, urgent;  /* a frame is wanted; a key asked for it */
+	us_t last_frame;     /* drawn */
+	uint64_t drawn_view; /* what it shows: a view's serial */
 	uint64_t frames;
 	us_t key_at; /* the last key */
 	bool frozen; /* Z */

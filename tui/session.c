@@ -33,8 +33,10 @@ static void leave_view(struct view *v)
 {
 	struct table *t = v->ops->table ? v->ops->table(v) : NULL;
 
-	if (t)
-		table_untag(t); /* tags end on leaving the view */
+	if (!t)
+		return;
+	table_untag(t); /* tags end on leaving the view */
+	table_left(t);
 }
 
 void operator_go(struct oper *op, enum root root)

@@ -55,13 +55,15 @@ const struct row *table_row(const struct table *t)
 	return &t->page->rows[i];
 }
 
-static void put_cursor(struct table *t, int index, us_t now)
+static void put_cursor(struct table *t, int index, bool unseen)
 {
 	const struct row *r = &t->page->rows[index];
 	struct str name = rstr_str(r->name);
 
-	if (r->id != t->cursor)
-		t->cursor_since = now;
+	if (r->id != t->cursor || t->gone) {
+		t->marked_since = 0;
+		t->unseen = unseen;
+	}
 	t->cursor = r->id;
 	t->cursor_at = t->page->offset + index;
 	t->gone = false;
@@ -71,6 +73,60 @@ static void put_cursor(struct table *t, int index, us_t now)
 bool table_held(const struct table *t, us_t now)
 {
 	return now < t->held_until;
+}
+
+/* ---- what the operator has seen ---- */
+
+static bool read_by_now(us_t since, us_t now)
+{
+	return since && now - since >= TABLE_FRESH_US;
+}
+
+void table_frame_left(struct table *t, us_t now)
+{
+	if (t->drawn == t->cursor && !t->marked_since)
+		t->marked_since = now;
+	if (!t->order_since)
+		t->order_since = now;
+	t->away = false;
+}
+
+void table_left(struct table *t)
+{
+	t->away = true;
+}
+
+bool table_seen(const struct table *t, us_t now)
+{
+	return !t->to_end && !t->away && (!t->unseen || read_by_now(t->marked_since, now));
+}
+
+/* The page is of a sort or filter that no longer holds. */
+static bool outdated(const struct table *t)
+{
+	return t->page && t->page->serial != t->serial;
+}
+
+/* A key goes to this row: did it stand there on the terminal, long enough to be meant? */
+static bool goes_unseen(const struct table *t, int index, us_t now)
+{
+	int at = t->page->offset + index;
+
+	return t->away || at < t->top || at >= t->top + t->visible ||
+	       !read_by_now(t->order_since, now);
+}
+
+/* Do lines of the screen show another row than before? */
+static bool reorders(const struct table *t, const struct page *p)
+{
+	for (int at = t->top; t->page && at < t->top + t->visible; at++) {
+		int i = at - t->page->offset, k = at - p->offset;
+		bool was = i >= 0 && i < t->page->nrows, is = k >= 0 && k < p->nrows;
+
+		if (was != is || (is && t->page->rows[i].id != p->rows[k].id))
+			return true;
+	}
+	return !t->page;
 }
 
 /* ---- asking and answers ---- */
@@ -87,7 +143,7 @@ void table_ask(struct table *t, struct link_request *r)
 	r->q.offset = t->to_end ? INT32_MAX / 2 : t->top > lines ? t->top - lines : 0;
 	r->q.limit = limit > TABLE_LIMIT_MAX ? TABLE_LIMIT_MAX : limit;
 	r->q.around = t->moved && !t->to_end ? t->cursor : 0;
-	t->asked_cursor = r->q.around;
+	r->q.serial = t->serial;
 	if (t->to_end && t->page)
 		r->q.offset = t->page->total > limit ? (int)(t->page->total - limit) : 0;
 	r->text = rstr_new(str_of(t->filter));
@@ -96,6 +152,10 @@ void table_ask(struct table *t, struct link_request *r)
 
 void table_answer(struct table *t, struct page *p)
 {
+	if (p && p->serial != t->serial) { /* asked before sort or filter changed */
+		page_free(p);
+		return;
+	}
 	page_free(t->next);
 	t->next = p;
 }
@@ -129,7 +189,7 @@ static void merge(struct table *t)
 	t->next = NULL;
 }
 
-static void follow_cursor(struct table *t, us_t now)
+static void follow_cursor(struct table *t)
 {
 	int i;
 
@@ -137,7 +197,7 @@ static void follow_cursor(struct table *t, us_t now)
 		t->top = 0;
 		t->gone = false;
 		if (t->page->nrows && t->page->offset == 0)
-			put_cursor(t, 0, now);
+			put_cursor(t, 0, true);
 		else
 			t->cursor = 0;
 		return;
@@ -157,21 +217,28 @@ void table_adopt(struct table *t, us_t now)
 	if (!t->next)
 		return;
 	here = find_in(t->next, t->cursor, &i);
-	if (t->moved && t->asked_cursor == t->cursor && !t->to_end && t->cursor)
+	if (t->moved && t->next->around == t->cursor && !t->to_end && t->cursor) {
+		if (t->gone && here) { /* it is back: a key may be for what was shown as gone */
+			t->unseen = true;
+			t->marked_since = 0;
+		}
 		t->gone = !here && !t->next->error[0];
+	}
 	if (t->page && t->moved && !t->to_end && table_held(t, now) && covers(t, t->page) &&
 	    !t->next->error[0]) {
 		merge(t);
 		return;
 	}
+	if (reorders(t, t->next))
+		t->order_since = 0;
 	page_free(t->page);
 	t->page = t->next;
 	t->next = NULL;
 	if (t->to_end && t->page->nrows) {
 		t->to_end = false;
-		put_cursor(t, t->page->nrows - 1, now);
+		put_cursor(t, t->page->nrows - 1, true);
 	}
-	follow_cursor(t, now);
+	follow_cursor(t);
 }
 
 /* The screen's lines hold the cursor. */
@@ -206,7 +273,7 @@ void table_move(struct table *t, int rows, us_t now)
 {
 	int i;
 
-	if (!t->page || !t->page->nrows)
+	if (!t->page || !t->page->nrows || outdated(t))
 		return;
 	i = place(t);
 	/* Behind a vanished row the next one has moved up to its line. */
@@ -217,29 +284,31 @@ void table_move(struct table *t, int rows, us_t now)
 	t->moved = true;
 	t->to_end = false;
 	t->held_until = now + TABLE_HOLD_US;
-	put_cursor(t, i, now);
+	put_cursor(t, i, goes_unseen(t, i, now));
 }
 
 void table_home(struct table *t, us_t now)
 {
+	bool unseen = t->page && goes_unseen(t, -t->page->offset, now);
+
 	t->moved = false;
 	t->to_end = false;
 	t->top = 0;
 	t->held_until = 0;
-	if (t->page && t->page->nrows && t->page->offset == 0)
-		put_cursor(t, 0, now);
+	if (t->page && t->page->nrows && t->page->offset == 0 && !outdated(t))
+		put_cursor(t, 0, unseen);
 }
 
 void table_end(struct table *t, us_t now)
 {
 	bool all = t->page && t->page->offset + t->page->nrows >= t->page->total;
 
-	if (!t->page || !t->page->nrows)
+	if (!t->page || !t->page->nrows || outdated(t))
 		return;
 	t->moved = true;
 	t->held_until = now + TABLE_HOLD_US;
 	if (all)
-		put_cursor(t, t->page->nrows - 1, now);
+		put_cursor(t, t->page->nrows - 1, goes_unseen(t, t->page->nrows - 1, now));
 	else
 		t->to_end = true;
 }
@@ -312,6 +381,9 @@ static int longest_name(const struct table *t)
 
 static void fresh_start(struct table *t)
 {
+	t->serial++;
+	page_free(t->next);
+	t->next = NULL;
 	t->moved = false;
 	t->to_end = false;
 	t->top = 0;
@@ -508,6 +580,7 @@ void table_draw(struct table *t, struct canvas *c, struct area a, us_t now, cons
 	scroll(t, a.h - 1);
 	table_layout(d->fields, d->nfields, t->hidden, a.w, longest_name(t), widths);
 	draw_heading(t, c, (struct area){ a.y, a.x, 1, a.w }, widths);
+	t->drawn = focused && !t->gone ? t->cursor : 0;
 	for (int l = 0; t->page && l + 1 < a.h; l++) {
 		struct area line = { a.y + 1 + l, a.x, 1, a.w };
 		int i = t->top + l - t->page->offset - ghost;

@@ -1,7 +1,10 @@
 /* A list on the screen: a page of rows, a cursor that is a row's identity and never a line number,
  * tags, sort and filter. What an act hits is what the last frame showed: a newer page waits in
- * `next` until a frame is drawn from it. Columns, widths and drop order are core/control's tables
- * of fields. Console thread. */
+ * `next` until a frame is drawn from it, and no frame is drawn while the terminal has not taken the
+ * last one. A row that came under the cursor in a way that the operator may not have seen (rows
+ * moved while his key was on its way; by itself, since he stays at the top; from beyond the screen)
+ * is not acted on until a frame has marked it for a moment. Columns, widths and drop order are
+ * core/control's tables of fields. Console thread. */
 #ifndef STOKER_TUI_TABLE_H
 #define STOKER_TUI_TABLE_H
 
@@ -9,9 +12,8 @@
 #include "tui/canvas.h"
 #include "tui/tz.h"
 
-#define TABLE_HOLD_US (3 * US_PER_S) /* the order is held after the cursor moved */
-#define TABLE_FRESH_US                                                                             \
-	(300 * US_PER_MS) /* a row that just came under a cursor nobody moved is not acted on */
+#define TABLE_HOLD_US  (3 * US_PER_S)	 /* the order is held after the cursor moved */
+#define TABLE_FRESH_US (300 * US_PER_MS) /* what the terminal shows for less was not read yet */
 
 enum {
 	TABLE_MARK = 2, /* columns for > and * */
@@ -37,12 +39,16 @@ struct table {
 	int cursor_at;	   /* its place in the whole list when last seen */
 	bool gone;	   /* the cursor's row is no longer there */
 	bool moved;	   /* by the operator; else the cursor stays on the first row */
-	us_t cursor_since; /* that row is under it */
+	bool unseen;	   /* the row came under it unseen: not to be acted on before it is read */
+	us_t marked_since; /* the terminal shows this row marked; 0: no frame did yet */
+	us_t order_since;  /* and the lines in this order; 0: no frame did yet */
+	bool away;	   /* another view stood here; no frame shows this one again yet */
+	uint64_t drawn;	   /* the row that the last frame marks */
+	uint32_t serial;   /* of the question: a page of another sort or filter is dropped */
 	int top;	   /* place of the first line */
 	int visible;	   /* lines of the last frame */
 	bool to_end;	   /* the cursor goes to the last row of the next page */
 	us_t held_until;
-	uint64_t asked_cursor;
 	uint64_t hidden; /* bit i: field i is not shown */
 	char sort[TABLE_SORT], filter[TABLE_FILTER];
 	struct tag *tags;
@@ -72,6 +78,12 @@ void table_move(struct table *t, int rows, us_t now);
 void table_home(struct table *t, us_t now);
 void table_end(struct table *t, us_t now);
 bool table_held(const struct table *t, us_t now);
+/* The terminal has taken the frame that was drawn last. */
+void table_frame_left(struct table *t, us_t now);
+/* Another view stood here meanwhile. */
+void table_left(struct table *t);
+/* May the cursor's row be acted on: has the operator had time to see it marked? */
+bool table_seen(const struct table *t, us_t now);
 /* The cursor's row; NULL if there is none or it is gone. */
 const struct row *table_row(const struct table *t);
 bool table_find(const struct table *t, uint64_t id, int *index);

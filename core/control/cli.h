@@ -6,12 +6,13 @@
  * count, or the host name), which comes back in 'Y'.
  *
  * Attach: first frame 'A' hello JSON
- * {"term","rows","columns","utf8","no_color","plain","read_only","tz":"Europe/Paris"}; the client
- * sends nothing more until the server's first frame is there. Then client → server 'I' input bytes,
- * 'S' size JSON
- * {"rows","columns"}, 'F' result of W or D JSON {"op":"write" or "edit","path","error" if it
- * failed}; server → client 'T' terminal bytes, 'W' write a file JSON {"path","bytes"}, 'D' edit
- * JSON {"path","line"}, 'X' exit code and behind it the goodbye sentence. */
+ * {"term","rows","columns","utf8","no_color","plain","read_only","confirms","tz":"Europe/Paris"};
+ * the client sends nothing more until the server's first frame is there. Then client → server 'I'
+ * input bytes, 'K' the terminal has taken the bytes of one 'T' (if the client confirms: input
+ * behind it was read after the frame was written), 'S' size JSON {"rows","columns"}, 'F' result of
+ * W or D JSON {"op":"write" or "edit","path","error" if it failed}; server → client 'T' terminal
+ * bytes, 'W' write a file JSON {"path","bytes"}, 'D' edit JSON {"path","line"}, 'X' exit code and
+ * behind it the goodbye sentence. */
 #ifndef STOKER_CONTROL_CLI_H
 #define STOKER_CONTROL_CLI_H
 

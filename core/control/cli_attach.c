@@ -141,6 +141,7 @@ static bool say_hello(const struct attached *a, bool read_only)
 	jsonw_bool(&w, "plain", a->plain);
 	jsonw_bool(&w, "read_only", read_only);
 	jsonw_bool(&w, "tty", a->tty);
+	jsonw_bool(&w, "confirms", true);
 	put_zone(&w);
 	jsonw_end_object(&w);
 	ok = wire_put(a->fd, 'A', buf_str(&json));
@@ -166,6 +167,13 @@ static void put(struct attached *a, char type, struct str payload)
 {
 	if (!a->over && !wire_put(a->fd, type, payload))
 		leave(a, EXIT_REFUSED, "the connection to stoker was lost");
+}
+
+/* After its last frames the server is gone, and has told why: that is still to be read. */
+static void confirm(struct attached *a)
+{
+	if (!wire_put(a->fd, 'K', str_mem("", 0)))
+		a->greeted = false; /* nothing more can be sent */
 }
 
 static void put_size(struct attached *a)
@@ -341,7 +349,9 @@ static void on_frame(struct attached *a, char type, struct str payload)
 		o = json_loadb(payload.p, payload.n, 0, NULL);
 	switch (type) {
 	case 'T':
-		if (!write_all(STDOUT_FILENO, payload))
+		if (write_all(STDOUT_FILENO, payload))
+			confirm(a);
+		else
 			leave(a, EXIT_DONE, NULL);
 		break;
 	case 'W':

@@ -13,6 +13,8 @@ static struct page *page_new(const struct query *q, us_t at, size_t nrows)
 		return NULL;
 	p->list = q->list;
 	p->at = at;
+	p->around = q->around;
+	p->serial = q->serial;
 	return p;
 }
 

@@ -84,6 +84,7 @@ struct query {
 	/* The cursor's row id: if it is among the matches and not in the window [offset, offset +
 	 * limit), the window is moved as little as needed to hold it. 0: by offset alone. */
 	uint64_t around;
+	uint32_t serial; /* the asker's own; it comes back in the page */
 };
 /* A page of copied rows (references held); plain value, may go to another thread; page_free. */
 struct page {
@@ -93,6 +94,8 @@ struct page {
 	int64_t rest_rows, rest_recipients; /* matches below this page */
 	int offset;			    /* of the first row */
 	us_t at;			    /* of the snapshot */
+	uint64_t around;		    /* as asked */
+	uint32_t serial;		    /* as asked */
 	char error[160];		    /* of the filter; then no rows */
 	int nrows;
 	struct row rows[];

@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "con
 from harness import *
 from remote import Sshd, Tmux
 from terminal import Terminal
+from wire import Wire
 
 DOMAINS = 24
 HOSTILE = "451 4.7.1 \x1b[31mred\x1b]0;owned\x07 \u202eevil \u009b31m zero\u200bwidth try later"
@@ -102,78 +103,188 @@ class Acts:
 
 @test()
 def an_act_never_hits_another_row(full):
-    """Rows reorder, appear and vanish while one acts, also with tags and filters: each target is what the last frame marked."""
-    acts = 1000 if full else 14
-    rng = random.Random(5)
+    """Rows reorder, appear and vanish while one acts, also with tags, filters and keys typed ahead, on a terminal whose frames come late:
+    each target is the row that was marked on the terminal when the key went out; a row shown as gone is not acted on."""
+    acts = 1000 if full else 6
     coin = random.Random(8)
     with Scene() as s:
         m = scene_with_queues(s, reply=lambda: None if coin.random() < 0.5 else "451 4.7.1 please try later", retry="1s")
-        t = Terminal(s, m.socket)
+        wire = Wire(s, f"{m.dir}/wire.sock", m.socket, delays=(0, 0, 0.05, 0.15))
+        t = Terminal(s, wire.path)
         t.wait("mx.d00.test.example")
-        audit, churn = Acts(m), Churn(m)
-        count = collections.Counter()
+        a, churn = Actor(t, m, wire), Churn(m)
         try:
-            while count["hit"] + count["refused"] < acts:
-                i = count["turns"] = count["turns"] + 1
-                if i % 25 == 1:
-                    t.send(rng.choice(("/queued>2\r", "/mx.d0|mx.d1\r", "/\x15\r")))
-                    t.settle(0.1)
-                t.key(rng.choice("jjk"))
-                t.pump(rng.random() * 0.2)
-                tags = 2 if i % 10 == 0 else 0
-                act_once(t, audit, tags, count)
+            a.vanished_row_is_gone(m)
+            t.send(":sort out/s\r")
+            a.run(acts)
         finally:
             rate = churn.end()
-        expect(count["hit"] > acts / 2, f"only {count['hit']} of {acts} acts made an override")
-        return (f"{count['hit']} acts on the marked row ({count['tagged']} of them on tagged ones), {count['refused']} refused (gone, moved, "
-                f"already), none on another; {rate:.0f} messages a second")
+        n = a.count
+        made = {o["id"] for o in m.rows("overrides", "--limit", "5000") if o["what"] == "pause"}
+        expect(len(made) <= n["pause"] + 1, f"{len(made)} overrides of {n['pause']} acts")
+        expect(n["hit"] > acts / 2, f"only {n['hit']} of {acts} acts were done: {dict(n)}")
+        expect(not full or (n["gone"] > acts / 100 and n["ahead"] > acts / 100 and wire.crossed > acts / 100),
+               f"not what it was to be: {dict(n)}, {wire.crossed} keys crossed a frame")
+        return (f"{n['hit']} acts on the marked row ({n['tagged']} on tagged ones, {n['ahead']} typed ahead), {n['refused']} refused (already so), "
+                f"{n['gone'] + 1} on rows that had gone, {n['moved']} where rows had just moved, none on another; {n['places']} times the row had moved; "
+                f"{wire.crossed} keys crossed a frame on its way, of {wire.frames}; {rate:.0f} messages a second")
 
 
-def tag_rows(t, n):
-    """Space on n rows; their names as the frames before each key had them."""
-    names = []
-    for _ in range(n):
-        t.pump(0.15)
-        name, before = t.marked(), t.text()
-        t.send(" ")
-        t.until(lambda: t.text() != before, "a tag")
-        if name and t.row_with(f"tagged {len(names) + 1}"):
-            names.append(name)
-    return names
+class Actor:
+    """An operator who moves, tags, filters and acts as fast as the screen answers. What an act may hit is what the wire saw marked on the
+    terminal when its key went out."""
 
+    FILTERS = ("", "queued>2", "mx.d0|mx.d1", "!paused")
+    # Not what everybody is told ("root paused ..."): that comes before the answer.
+    ANSWER = re.compile(r"paused |resumed |already |@\S+ is not paused|\d+ done")
+    REFUSED = {"gone:": "gone", "rows moved just now": "moved", "nothing stands": "none"}
 
-def act_once(t, audit, tags, count):
-    names = tag_rows(t, tags)
-    t.settle(0.1)
-    # A second Space on the last row untags it.
-    boxed = re.search(r"tagged [12]", t.screen.display[2])
-    if not boxed:
-        names = [t.marked()]
-    t.send("p")
-    if boxed:
-        t.wait("y does it")
-        t.settle(0.4)
-        t.send("y")
-    made = []
-    quiet = ("gone", "rows moved", "already", "nothing stands")
+    def __init__(self, t, m, wire):
+        self.t, self.wire, self.audit, self.rng, self.count, self.behind = t, wire, Acts(m), random.Random(5), collections.Counter(), "f"
 
-    def answered():
-        made.extend(audit.new())
-        t.pump(0.01)
-        return len(made) >= (int(boxed[0][-1]) if boxed else 1) or any(t.row_with(w) for w in quiet)
-    t.until(answered, f"an answer to p on {names}", 5)
-    for verb, target, result in made:
-        expect(target[1:] in names, f"{verb} hit {target}, the frame marked {names}")
-        count["hit" if result == "done" else "refused"] += 1
-        count["tagged"] += tags > 0
-    count["refused"] += not made
-    done = [target for _, target, result in made if result == "done"]
-    for target in done:
-        t.send(f":resume {target}\r")
-    resumed = []
-    t.until(lambda: resumed.extend(audit.new()) or len(resumed) >= len(done), f"{done} to be resumed")
-    t.send(":theme dark\r")  # so that the next act's answer is the one that is read
-    t.wait("theme dark")
+    def echo(self):
+        return self.t.screen.display[-2].strip()
+
+    def barrier(self, keys):
+        """Types keys and reads the frame that answers all of them: it speaks of a key behind them, each time another one, that does
+        nothing here."""
+        self.behind = "w" if self.behind == "f" else "f"
+        self.t.send(keys + self.behind)
+        self.t.until(lambda: self.echo().startswith(f"{self.behind} does nothing"), f"the frame behind {keys!r}")
+
+    def at_key(self, keys):
+        """What the terminal showed when these keys went out."""
+        found = [k for k in self.wire.keys if k.bytes == keys.encode()]
+        return found[-1]
+
+    def vanished_row_is_gone(self, m):
+        """The row ends to match the filter while the cursor is on it: p says gone, and nothing is paused."""
+        m.do("pause", "@mx.d05.test.example")
+        self.t.send("/paused\r")
+        self.t.until(lambda: self.t.row_with("paused by root") and not self.t.row_with("mx.d06."), "the paused row alone")
+        self.barrier("j")
+        m.do("resume", "@mx.d05.test.example")
+        self.t.until(lambda: re.search(r"^> ?mx.d05.test.example +gone", self.t.text(), re.M), "the row to be gone")
+        self.audit.new()
+        self.t.send("p")
+        self.t.until(lambda: self.echo().startswith("gone: mx.d05.test.example"), "a refusal")
+        self.barrier("")
+        expect(self.at_key("p").gone, "the test's own view of the terminal is wrong")
+        expect(not self.audit.new() and not live(m, "pause"), "an act on a row that was gone")
+
+    def run(self, acts):
+        """Series of acts: at the top, where rows come and go under the cursor; on a row that others overtake, once the order is no longer
+        held; on tagged rows; on the move, typed ahead."""
+        n, self.series = self.count, 0
+        while n["hit"] + n["refused"] + n["gone"] < acts:
+            self.t.send("/\x15" + self.FILTERS[self.series // 4 % len(self.FILTERS)] + "\r")
+            self.barrier("")
+            self.t.until(self.wire.marked, "the filter's rows")  # until then there is nothing to move on
+            self.barrier(("g", "jj", "j", "j")[self.series % 4])
+            kind = (self.at_top, self.overtaken, self.tagged, self.on_the_move)[self.series % 4]
+            kind(12 if acts > 100 else 2)
+            self.series += 1
+
+    def at_top(self, acts):
+        for _ in range(acts):
+            self.watch(0.3)
+            self.cross()
+            self.act_on_row()
+            self.barrier("")
+
+    def overtaken(self, acts):
+        """The mark stays on its row, wherever that goes."""
+        row, places = self.wire.marked(), set()
+        self.watch(3.2)
+        for _ in range(acts):
+            self.cross()
+            saw = self.act_on_row()
+            expect(saw.marked == row, f"the mark went from {row} to {saw} by itself")
+            places.add(saw.names.index(row))
+            self.barrier("")
+            if self.wire.gone():
+                break
+        self.count["places"] += len(places) - 1
+
+    def on_the_move(self, acts):
+        for i in range(acts):
+            self.barrier(self.rng.choice("jjk"))
+            self.watch(self.rng.random() * 0.4)
+            self.act_on_row(ahead=i % 2 == 0)
+
+    def tagged(self, acts):
+        for _ in range((acts + 3) // 4):
+            names = self.tag(2)
+            if names:
+                self.act_on_tags(names)
+
+    def cross(self):
+        """A newer frame is on its way to the terminal."""
+        self.watch(0.02)
+        self.t.until(lambda: self.wire.late, "a late frame")
+
+    def watch(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.t.pump(0.01)
+
+    def tag(self, n):
+        """Space on n rows; the names that are tagged then."""
+        names = set()
+        for _ in range(n):
+            self.watch(0.35)
+            self.barrier(" " if not names else "j ")
+            found = re.search(r"tagged (\d+)", self.t.screen.display[2])
+            if int(found[1] if found else 0) > len(names):
+                names.add(self.tagged_now(names))
+        return names
+
+    def tagged_now(self, names):
+        rows = [line for line in self.t.screen.display[4:-2] if "*" in line[:2]]
+        new = {line[2:].split()[0] for line in rows} - names
+        expect(len(new) == 1, f"tagged {names}, then {new} on\n{self.t.text()}")
+        return new.pop()
+
+    def answers(self, expected, what):
+        """What the audit log says of an act, once all its answers are there; nothing if the console itself refused it."""
+        made = []
+        refused = tuple(self.REFUSED)
+        self.t.until(lambda: made.extend(self.audit.new()) or self.echo().startswith(refused) or
+                     (len(made) >= expected and self.ANSWER.match(self.echo())), f"an answer to {what}", 5)
+        for verb, _, result in made:
+            self.count["hit" if result == "done" else "refused"] += 1
+            self.count[verb] += result == "done"
+        if not made:
+            self.count[next(why for words, why in self.REFUSED.items() if self.echo().startswith(words))] += 1
+        expect(len(made) in (0, expected), f"{made} for {what}")
+        return [target[1:] for _, target, _ in made]
+
+    def act_on_row(self, ahead=False):
+        paused = any(line.startswith("> ") and " PAUS " in line for line in self.t.screen.display[4:-2])
+        keys = ("j" if ahead else "") + ("P" if paused else "p")
+        self.t.send(keys)
+        made = self.answers(1, keys)
+        saw = self.at_key(keys)
+        meant = saw.marked
+        if ahead and saw.marked:
+            below = saw.names[saw.names.index(saw.marked) + 1:]
+            meant = below[0] if below else saw.marked
+        if made:
+            expect(made == [meant], f"{keys} hit {made}, the terminal showed {saw}")
+            expect(ahead or not saw.gone, f"{keys} hit {made}, shown as gone")
+            self.count["ahead"] += ahead
+        return saw
+
+    def act_on_tags(self, names):
+        self.t.send(self.rng.choice("pP"))
+        self.t.wait("y does it")
+        for name in names:
+            expect(self.t.row_with(f"  {name} "), f"the box does not name {name}:\n{self.t.text()}")
+        self.watch(0.7)  # a y within 300 ms of the box's frame is dropped
+        self.t.send("y")
+        made = self.answers(len(names), f"tags on {names}")
+        expect(set(made) == names, f"hit {made}, {names} were tagged")
+        self.count["tagged"] += len(made)
 
 
 def assert_clean(raw):
@@ -504,8 +615,7 @@ def an_operator_at_night(full):
         a.until(lambda screen: marked_row(screen) not in (None, worst), "the cursor to move")
         a.type("k")
         a.until(lambda screen: marked_row(screen) == worst, "the cursor to come back")
-        a.type("p")
-        a.wait("u undo")
+        a.again(lambda: a.type("p"), "u undo")
         b.wait(f"paused @{worst}"[:30])
         a.until(lambda screen: "paused by root" in a.row(worst), "WHY of the paused row")
         expect([o for o in m.rows("overrides") if o["target"] == "@" + worst and not o.get("ended_at")], "no override")
@@ -520,8 +630,7 @@ def an_operator_at_night(full):
         a.type("6")
         a.wait("7/min")
         a.until(lambda screen: marked_row(screen) and "7/min" in [r for r in screen.split("\n") if r[0:1] == ">"][0], "its row")
-        a.type("jkP")  # a row that came under the cursor just now is not hit
-        a.until(lambda screen: not live(m, "rate"), "its end")
+        a.again(lambda: a.type("P"), lambda screen: not live(m, "rate"))
         # Everything: the box names what it concerns; Enter means no.
         a.type(":pause all")
         a.key("Enter")

@@ -131,14 +131,15 @@ class Tmux:
         self.until(lambda screen: words in screen, repr(words), timeout)
 
     def again(self, keys, words, timeout=10):
-        """Keys for a box: what comes within 300 ms of its first frame is dropped, and the box says so; then once more."""
+        """Keys faster than an operator's: what comes within 300 ms of a box's first frame, or on rows that moved just now, does
+        nothing, and the screen says so; then once more."""
         seen = [None]
 
         def met(screen):
-            if seen[0] is None or ("too fast" in screen and time.monotonic() - seen[0] > 0.4):
+            if seen[0] is None or (("too fast" in screen or "rows moved just now" in screen) and time.monotonic() - seen[0] > 0.4):
                 seen[0] = time.monotonic()
                 keys()
-            return words in screen
+            return words(screen) if callable(words) else words in screen
         self.until(met, repr(words), timeout)
 
     def row(self, word):

@@ -15,6 +15,7 @@ struct seat {
 	struct buf in, screen; /* frames; bytes for the terminal */
 	int frames;	       /* of type T */
 	bool left;
+	bool confirms; /* says of each frame that the terminal has taken it */
 	char goodbye[200];
 };
 
@@ -44,6 +45,8 @@ static inline void seat_read(struct seat *s)
 				 payload.p + 1);
 		}
 		buf_shift(&s->in, used);
+		if (type == 'T' && s->confirms && write(s->fd, "K\0\0\0\0", FRAME_HEADER) < 0)
+			abort();
 	}
 }
 
@@ -68,6 +71,8 @@ static inline void seat_wait(struct seat *s, us_t span)
 		fake_pump(s->f);
 		fire(&s->op->frame_timer, s->f->now);
 		seat_spin(s);
+		if (s->confirms)
+			seat_read(s);
 	}
 	seat_read(s);
 }

@@ -147,6 +147,53 @@ static void a_row_that_just_came_under_the_cursor_is_not_hit(void **state)
 	assert_string_equal(last_command(&f), "pause @gmx");
 }
 
+/* A frame is drawn, but the terminal has not taken it: a key was typed on the one before. */
+static void a_key_that_crosses_a_frame_is_not_for_that_frame(void **state)
+{
+	static const char *const keys[] = { "p", "jp", "gp", "Gp", "kp" };
+	struct fake_site site = fake_sites[8];
+
+	(void)state;
+	s.op->confirms = s.confirms = true;
+	seat_wait(&s, 400 * US_PER_MS);
+	site.state = STATE_DOWN; /* to the top */
+	site.queued = 9000000;
+	fake_put_site(&f, &site, 9);
+	s.confirms = false;
+	while (!strstr(seat_row(&s, 4), "gmx")) {
+		if (s.op->untaken)
+			seat_send(&s, 'K', STR_LIT(""));
+		seat_wait(&s, 10 * US_PER_MS);
+	}
+	seat_wait(&s, 3000 * US_PER_MS); /* the terminal is stuck */
+	assert_non_null(strstr(seat_row(&s, 4), "gmx"));
+	assert_int_equal(s.op->untaken, 1); /* and no other is drawn */
+	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+		seat_type(&s, keys[i]);
+		assert_int_equal(f.ncommands, 0);
+	}
+	seat_type(&s, "g ");
+	assert_false(strstr(s.op->echo.text, "rows moved just now") == NULL);
+	seat_send(&s, 'K', STR_LIT(""));
+	s.confirms = true;
+	seat_wait(&s, 500 * US_PER_MS);
+	seat_key(&s, "p");
+	assert_string_equal(last_command(&f), "pause @gmx");
+}
+
+/* Keys for rows of a filter that are not there yet. */
+static void keys_typed_ahead_of_a_filter_act_on_nothing(void **state)
+{
+	(void)state;
+	seat_wait(&s, 400 * US_PER_MS);
+	seat_type(&s, "/gmx\rp");
+	seat_type(&s, "jp");
+	assert_int_equal(f.ncommands, 0);
+	seat_wait(&s, 500 * US_PER_MS);
+	seat_key(&s, "p");
+	assert_string_equal(last_command(&f), "pause @gmx");
+}
+
 static void the_order_is_held_while_one_moves(void **state)
 {
 	struct fake_site site = fake_sites[8];
@@ -371,6 +418,8 @@ int main(void)
 		SEATED(an_act_never_hits_another_row),
 		SEATED(a_vanished_row_is_gone),
 		SEATED(a_row_that_just_came_under_the_cursor_is_not_hit),
+		SEATED(a_key_that_crosses_a_frame_is_not_for_that_frame),
+		SEATED(keys_typed_ahead_of_a_filter_act_on_nothing),
 		SEATED(the_order_is_held_while_one_moves),
 		SEATED(tagged_rows_ask_first_and_name_all),
 		SEATED(with_tags_it_does_not_matter_that_the_cursors_row_has_gone),
