@@ -94,8 +94,5 @@ class Wire:
         cursor = [line[2:].split() for line in rows if line.startswith(MARK)]
         return Key(keys, cursor[0][0] if cursor else None, bool(cursor) and cursor[0][1:2] == ["gone"], [line[2:].split()[0] for line in rows])
 
-    def marked(self):
-        return self.shown().marked
-
     def gone(self):
         return self.shown().gone
