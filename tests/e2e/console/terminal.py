@@ -13,16 +13,30 @@ MARK = ">"
 
 
 class Screen(pyte.Screen):
-    """pyte knows no back tab, by which ncurses goes left: without it text lands in the wrong place."""
+    """pyte knows no back tab, by which ncurses goes left, and no scrolling of a region: without them text lands in the wrong place, and
+    a row stands where the terminal shows another."""
 
     def back_tab(self, count=None):
         for _ in range(count or 1):
             self.cursor.x = max([stop for stop in self.tabstops if stop < self.cursor.x], default=0)
 
+    def scroll(self, from_line, step, count):
+        y = self.cursor.y
+        self.cursor.y = from_line
+        for _ in range(count or 1):
+            step()
+        self.cursor.y = y
+
+    def scroll_up(self, count=None):
+        self.scroll(self.margins.bottom if self.margins else self.lines - 1, self.index, count)
+
+    def scroll_down(self, count=None):
+        self.scroll(self.margins.top if self.margins else 0, self.reverse_index, count)
+
 
 class Stream(pyte.ByteStream):
-    csi = dict(pyte.ByteStream.csi, Z="back_tab")
-    events = pyte.ByteStream.events | {"back_tab"}
+    csi = dict(pyte.ByteStream.csi, Z="back_tab", S="scroll_up", T="scroll_down")
+    events = pyte.ByteStream.events | {"back_tab", "scroll_up", "scroll_down"}
 
 
 class Terminal:
