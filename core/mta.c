@@ -301,8 +301,8 @@ static void classifier_start(struct mta *m)
 /* What the scheduler and the history must know before the first message. */
 static void first_posts(struct mta *m)
 {
-	mta_post(m->main, m->spooler,
-		 (struct post){ .fn = spool_post_conf, .p = conf_ref(m->conf) });
+	mta_post(m->main, m->workers[WORKER_SLOW],
+		 (struct post){ .fn = worker_post_conf, .p = conf_ref(m->conf) });
 	mta_sources_check(m->main, m->conf);
 	mta_post(m->main, m->control, (struct post){ .fn = control_post_probe });
 }

@@ -187,8 +187,7 @@ void spool_post_rejected(struct member *to, struct post *p); /* p: struct buf *,
 void spool_post_position(struct member *to, struct post *p); /* a: id, p: static name */
 void spool_post_show(struct member *to, struct post *p);     /* a: request id, b: message, c: raw */
 void spool_post_rows(struct member *to, struct post *p);     /* p: struct message_rows */
-void spool_post_conf(struct member *to,
-		     struct post *p); /* p: conf reference: stored whole in the history */
+void spool_post_conf(struct member *to, struct post *p);     /* p: struct conf_stored */
 void spool_post_history(struct member *to,
 			struct post *p); /* p: struct reload_request: fills in the stored texts,
 					    then a worker reads them */
@@ -209,6 +208,8 @@ void worker_post_auth(struct member *to, struct post *p); /* p: struct auth_requ
 void worker_post_segment(struct member *to, struct post *p);
 void worker_post_probe(struct member *to,
 		       struct post *p); /* p: struct probe_request, q: struct dns_answer or NULL */
+void worker_post_trim(struct member *to, struct post *p);
+void worker_post_conf(struct member *to, struct post *p); /* p: conf reference: for the history */
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
 void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p: endpoint */
@@ -339,6 +340,10 @@ struct reload_request {
 	struct conf *was; /* reference */
 	struct conf *now; /* NULL: errors */
 	struct rstr *text;
+	uint64_t expected; /* number that the new one will have; `text` ends with the line that says
+			      so */
+	size_t difference; /* bytes of `text` before that line */
+	us_t took;	   /* to read it */
 	struct conf_file *stored; /* going back: texts; freed with the request */
 	int nstored;
 	char *stored_path;
@@ -354,6 +359,13 @@ struct alarm_note {
 	bool on;
 	int severity;
 	struct rstr *target, *text;
+};
+struct conf_stored { /* a configuration on its way into the history */
+	struct conf_stored *next;
+	uint64_t number;
+	struct buf text;
+	size_t at; /* bytes before are stored */
+	uint32_t parts;
 };
 struct attach_note {
 	int fd;

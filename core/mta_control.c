@@ -20,6 +20,8 @@ static const us_t DIFFERS_EVERY = 5 * US_PER_S;
 static const us_t SHUTDOWN_LEAST = 500 * US_PER_MS; /* two copies of the totals */
 static const us_t SHUTDOWN_WITHIN = 30 * US_PER_S;
 static const us_t CLOCK_JUMP = 2 * US_PER_S;
+static const us_t TRIM_EVERY = 10 * US_PER_S;
+enum { TRIM_WORTH = 16 * 1024 * 1024 };
 static const us_t LOOP_STALL = 250 * US_PER_MS;
 
 struct control_thread {
@@ -37,6 +39,9 @@ struct control_thread {
 	struct timer second;
 	uint64_t anon_bytes, mapped_bytes;
 	bool memory_held;
+	us_t trim_at;
+	uint64_t anon_least; /* bytes after the last trim, or fewer */
+	bool trimmed;
 	unsigned operators;
 	struct reload_request *settling; /* answered when every loop has the snapshot */
 };
@@ -286,6 +291,7 @@ static void env_reload(void *arg, uint64_t id, bool dry_run, uint64_t to, struct
 	r->to = to;
 	r->who = rstr_new(who);
 	r->was = conf_ref(t->conf);
+	r->expected = t->me->mta->conf_number + 1;
 	struct member *next = to ? t->me->mta->spooler : t->me->mta->workers[WORKER_SLOW];
 	mta_post(t->me, next,
 		 (struct post){ .fn = to ? spool_post_history : worker_post_reload, .p = r });
@@ -350,7 +356,7 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds, int
 	conf_send(t, m->report, report_post_conf, NULL);
 	conf_send(t, m->pickup, pickup_post_conf, NULL);
 	conf_send(t, m->console, console_post_conf, NULL);
-	conf_send(t, m->spooler, spool_post_conf, NULL);
+	conf_send(t, m->workers[WORKER_SLOW], worker_post_conf, NULL);
 	mta_post(t->me, m->http,
 		 (struct post){ .fn = http_post_conf,
 				.p = conf_ref(t->conf),
@@ -433,12 +439,15 @@ void control_post_conf_held(struct member *to, struct post *p)
 	if (!r || --r->waits)
 		return;
 	*at = r->next;
-	log_info("configuration #%llu is in force (%.*s)", (unsigned long long)r->number,
-		 (int)rstr_str(r->who).n, rstr_str(r->who).p);
-	reload_done(t, r, EXIT_DONE,
-		    rstr_newf("%s"
-			      "configuration #%llu is in force\n",
-			      r->text ? r->text->text : "", (unsigned long long)r->number));
+	log_info("configuration #%llu is in force (%.*s), read in %lld ms",
+		 (unsigned long long)r->number, (int)rstr_str(r->who).n, rstr_str(r->who).p,
+		 (long long)(r->took / US_PER_MS));
+	struct rstr *text = r->text;
+	if (!text || r->expected != r->number) /* another reload came between */
+		text = rstr_newf("%.*sconfiguration #%llu is in force\n",
+				 text ? (int)r->difference : 0, text ? text->text : "",
+				 (unsigned long long)r->number);
+	reload_done(t, r, EXIT_DONE, text);
 }
 
 void control_post_loaded(struct member *to, struct post *p)
@@ -680,6 +689,24 @@ void control_post_http(struct member *to, struct post *p)
 
 /* ---- once a second ---- */
 
+/* After a flood of mail malloc keeps what it no longer uses, spread over its arenas: a look every
+ * ten seconds, if there is more than after the last. */
+static void trim(struct control_thread *t)
+{
+	us_t now = loop_now(t->me->loop);
+	if (now < t->trim_at)
+		return;
+	t->trim_at = now + TRIM_EVERY;
+	if (t->trimmed) /* what the last trim left */
+		t->anon_least = t->anon_bytes;
+	t->trimmed = t->anon_bytes > t->anon_least + t->anon_least / 8 + TRIM_WORTH;
+	if (t->trimmed)
+		mta_post(t->me, t->me->mta->workers[WORKER_SLOW],
+			 (struct post){ .fn = worker_post_trim });
+	else if (t->anon_bytes < t->anon_least)
+		t->anon_least = t->anon_bytes;
+}
+
 static void memory_look(struct control_thread *t)
 {
 	struct mta *m = t->me->mta;
@@ -694,6 +721,7 @@ static void memory_look(struct control_thread *t)
 	const char *anon = strstr(line, "RssAnon:"), *file = strstr(line, "RssFile:");
 	t->anon_bytes = anon ? strtoull(anon + 8, NULL, 10) * 1024 : 0;
 	t->mapped_bytes = file ? strtoull(file + 8, NULL, 10) * 1024 : 0;
+	trim(t);
 	uint64_t limit = (uint64_t)t->conf->mta.memory_limit;
 	bool over = t->anon_bytes > (t->memory_held ? limit - limit / 10 : limit);
 	if (over == t->memory_held)

@@ -3,6 +3,7 @@
  * segments. Workers 0 and 1 serve mail; the last one serves the rest. */
 #include <crypt.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -415,6 +416,34 @@ void worker_post_segment(struct member *to, struct post *p)
 	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_prepared });
 }
 
+/* Gives back to the system what malloc keeps of mail that has gone. */
+void worker_post_trim(struct member *to, struct post *p)
+{
+	(void)to;
+	(void)p;
+	malloc_trim(0);
+}
+
+/* The history's entry: whole, so that going back needs no file. The spool stores it in pieces. */
+void worker_post_conf(struct member *to, struct post *p)
+{
+	struct conf *c = p->p;
+	struct conf_stored *x = calloc(1, sizeof *x);
+	if (!x)
+		fatal("no memory to record a configuration");
+	x->number = c->number;
+	buf_init(&x->text);
+	buf_put_u64(&x->text, (uint64_t)c->loaded_at);
+	buf_put_str(&x->text, str_of(c->path));
+	buf_put_u32(&x->text, (uint32_t)c->nfiles);
+	for (int i = 0; i < c->nfiles; i++) {
+		buf_put_str(&x->text, str_of(c->files[i].path));
+		buf_put_str(&x->text, c->files[i].text);
+	}
+	conf_unref(c);
+	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_conf, .p = x });
+}
+
 /* An unknown user costs the same time as a known one. */
 static bool password_right(struct worker *w, const struct auth_request *r)
 {
@@ -497,6 +526,7 @@ void worker_post_reload(struct member *to, struct post *p)
 				    .stored = r->stored,
 				    .nstored = r->nstored };
 	struct buf out;
+	us_t started = clock_now_us();
 	buf_init(&out);
 	conf_problems_init(&problems);
 	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
@@ -505,11 +535,16 @@ void worker_post_reload(struct member *to, struct post *p)
 		conf_unref(r->now);
 		r->now = NULL;
 	}
+	r->took = clock_now_us() - started;
 	conf_problems_print(&problems, &out);
 	if (r->now)
 		reload_diff(r, &out);
 	else
 		buf_addf(&out, "%d error%s\n", problems.errors, problems.errors == 1 ? "" : "s");
+	r->difference = out.n;
+	if (r->now && !r->dry_run) /* here: the text may be long, and control's loop is not */
+		buf_addf(&out, "configuration #%llu is in force\n",
+			 (unsigned long long)r->expected);
 	r->text = rstr_new(buf_str(&out));
 	conf_problems_free(&problems);
 	buf_free(&out);
