@@ -21,7 +21,7 @@ static const us_t SHUTDOWN_LEAST = 500 * US_PER_MS; /* two copies of the totals 
 static const us_t SHUTDOWN_WITHIN = 30 * US_PER_S;
 static const us_t CLOCK_JUMP = 2 * US_PER_S;
 static const us_t TRIM_EVERY = 10 * US_PER_S;
-enum { TRIM_WORTH = 16 * 1024 * 1024 };
+enum { TRIM_WORTH = 16 * 1024 * 1024, TRIM_CALM = 1024 * 1024 };
 static const us_t LOOP_STALL = 250 * US_PER_MS;
 
 struct control_thread {
@@ -40,6 +40,7 @@ struct control_thread {
 	uint64_t anon_bytes, mapped_bytes;
 	bool memory_held;
 	us_t trim_at;
+	uint64_t anon_last;  /* a second ago */
 	uint64_t anon_least; /* bytes after the last trim, or fewer */
 	bool trimmed;
 	unsigned operators;
@@ -694,8 +695,10 @@ void control_post_http(struct member *to, struct post *p)
 static void trim(struct control_thread *t)
 {
 	us_t now = loop_now(t->me->loop);
-	if (now < t->trim_at)
-		return;
+	bool growing = t->anon_bytes > t->anon_last + TRIM_CALM;
+	t->anon_last = t->anon_bytes;
+	if (growing || now < t->trim_at)
+		return; /* a trim holds the arenas for some ms: not in the flood */
 	t->trim_at = now + TRIM_EVERY;
 	if (t->trimmed) /* what the last trim left */
 		t->anon_least = t->anon_bytes;

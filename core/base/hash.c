@@ -107,8 +107,9 @@ static bool may_move(size_t home, size_t at, size_t hole, size_t mask)
 
 /* A full table grows step by step: the bigger one takes what comes, and each put brings STEP slots
  * of the old one over. Those leave the mark below, so that what lies behind them is still found.
- * The old table is empty long before the bigger one is full. */
-enum { STEP = 64 };
+ * Two would do to empty the old table before the bigger one is full; each slot may cost a page of
+ * new memory, so it is not many more. */
+enum { STEP = 4 };
 static char moved_mark;
 #define MOVED ((void *)&moved_mark)
 

@@ -55,8 +55,9 @@ struct str msg_envid(const struct msg *m);
 struct str msg_text(const struct msg *m, uint32_t at);
 void rcpt_address(const struct rcpt *r, struct str *local, struct str *domain);
 struct str rcpt_orcpt(const struct rcpt *r);
-void msg_settle(struct sched *s, struct msg *m);	    /* may free it */
-void body_hold(struct sched *s, struct msg *m, void *body); /* takes the reference over */
+void msg_settle(struct sched *s, struct msg *m); /* may free it */
+void body_hold(struct sched *s, struct msg *m, void *body);
+void bodies_tick(struct sched *s); /* drops those that waited long */
 void *body_take(struct sched *s, struct msg *m);
 void *body_for_txn(struct sched *s, struct msg *m, bool last);
 

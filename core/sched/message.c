@@ -318,11 +318,29 @@ void body_hold(struct sched *s, struct msg *m, void *body)
 	}
 	h->msg = m;
 	h->body = body;
+	h->since = s->now;
 	m->held = h;
 	list_add(&s->bodies, &h->link);
 	s->body_bytes += m->size + BODY_OVERHEAD;
 	while (s->body_bytes > s->opts.body_cache_bytes && (l = list_first(&s->bodies)))
 		action_body_drop(s, body_take(s, LIST_OF(l, struct held_body, link)->msg));
+}
+
+/* Mail that has not left for so long waits for something: its body costs memory for nothing. */
+static const us_t HELD_FOR = 10 * US_PER_S;
+enum { DROPPED_A_TICK = 2000 };
+
+void bodies_tick(struct sched *s)
+{
+	struct link *l;
+
+	for (int n = 0; n < DROPPED_A_TICK && (l = list_first(&s->bodies)); n++) {
+		struct held_body *h = LIST_OF(l, struct held_body, link);
+
+		if (s->now - h->since < HELD_FOR)
+			return;
+		action_body_drop(s, body_take(s, h->msg));
+	}
 }
 
 void *body_take(struct sched *s, struct msg *m)

@@ -124,6 +124,7 @@ struct held_body {	  /* a body that waits with its message */
 	struct link link; /* in sched.bodies, oldest first */
 	struct msg *msg;
 	void *body;
+	us_t since;
 };
 
 struct msg {

@@ -334,6 +334,7 @@ us_t sched_tick(struct sched *s, us_t now)
 	gates_tick(s);
 	gates_squeeze(s);
 	hosts_tick(s);
+	bodies_tick(s);
 	reports = dsn_tick(s);
 	each_second(s);
 	return next_call(s, reports);

@@ -145,14 +145,14 @@ static void a_table_grows_in_steps(void **state)
 		assert_true(idmap_put(&m, i, names[i]));
 		assert_true(strmap_put(&s, str_of(names[i]), names[i]));
 		left = s.old ? s.old_cap - s.old_at : 0;
-		assert_true(before < left || before - left <= 64);
+		assert_true(before < left || before - left <= 4);
 		for (size_t k = 0; k <= i; k += 1 + i / 7) {
 			assert_ptr_equal(idmap_get(&m, k), names[k]);
 			assert_ptr_equal(strmap_get(&s, str_of(names[k])), names[k]);
 		}
 		most = left > most ? left : most;
 	}
-	assert_true(most >= 4096 - 64);
+	assert_true(most >= 4096 - 4);
 	assert_null(s.old);
 	idmap_free(&m);
 	strmap_free(&s);
