@@ -69,6 +69,8 @@ static void collect_names(struct reading *r, const struct directive *d,
 	v = mem_array(&r->mem, (size_t)n, sizeof *v);
 	*(const char ***)(void *)((char *)base + d->field - 1) = v;
 	*count = 0;
+	if (section_entry(s, d))
+		field_set_origin(d, base, &section_entry(s, d)->at);
 	for (const struct conf_entry *e = section_entry(s, d); e; e = e->next)
 		for (int i = 0; e->d == d && !e->bad && i < e->v.names.n; i++)
 			v[(*count)++] = e->v.names.v[i];
@@ -373,4 +375,5 @@ void build(struct reading *r)
 	resolve(r);
 	build_domains(r);
 	build_dkim(r);
+	build_accounting(r);
 }

@@ -412,4 +412,5 @@ void check(struct reading *r)
 	check_auth(r);
 	check_http(r);
 	check_warmups(r);
+	check_accounting(r);
 }

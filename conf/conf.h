@@ -167,6 +167,20 @@ struct conf_access { /* one `CIDR role` of http-access */
 
 enum conf_rotate { ROTATE_NEVER, ROTATE_HOURLY, ROTATE_DAILY, ROTATE_SIZE };
 
+enum conf_acct_format { CONF_ACCT_CSV, CONF_ACCT_JSON };
+
+struct conf_accounting { /* [accounting NAME] */
+	const char *name, *file;
+	enum conf_acct_format format;
+	int records;	     /* bits of enum acct_record (conf/accounting.h) */
+	const char **fields; /* column names; empty: all that the records have */
+	int nfields;
+	enum conf_rotate rotate;
+	int64_t rotate_size;
+	us_t keep; /* US_NEVER */
+	struct origin origin, origin_file, origin_fields;
+};
+
 struct conf_mta {
 	const char *hostname;
 	const char **postmasters;
@@ -238,6 +252,8 @@ struct conf {
 	int nlisteners;
 	struct conf_pickup *pickups;
 	int npickups;
+	struct conf_accounting *accounting;
+	int naccounting;
 	struct conf_source *sources;
 	int nsources;
 	struct conf_user *users;

@@ -586,10 +586,6 @@ void pmta_open_acct(struct pmta *im, struct pmta_block *b)
 			 "Stoker starts no programs: read the file that [accounting] writes");
 		return;
 	}
-	if (section_kind_find(STR_LIT("accounting")) == KIND_COUNT) {
-		pmta_say(im, b->at, PMTA_DROPPED, "this Stoker has no [accounting]");
-		return;
-	}
 	name = base.n ? pmta_name(im, b->at, base) : NULL;
 	if (!name)
 		return;

@@ -1,5 +1,7 @@
 #include "conf/pmta_value.h"
 
+#include "conf/accounting.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -289,9 +291,8 @@ CONV(pv_interval)
 CONV(pv_records)
 {
 	static const char *const names[][2] = {
-		{ "delivery", "d" },	     { "bounce", "b" },	       { "transient", "t" },
-		{ "transient-queue", "tq" }, { "receipt", "r" },       { "received", "r" },
-		{ "remote-bounce", "rb" },   { "feedback-loop", "f" },
+		{ "delivery", "d" },	     { "bounce", "b" },	 { "transient", "t" },
+		{ "transient-queue", "tq" }, { "receipt", "r" }, { "received", "r" },
 	};
 	struct str list = pmta_plain(im, v), word;
 	const char *all = "";
@@ -302,8 +303,8 @@ CONV(pv_records)
 
 		for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 			one = str_ieqz(word, names[i][0]) ? names[i][1] : one;
-		if (str_ieqz(word, "rs") || str_ieqz(word, "remote-status"))
-			pmta_say(im, s, PMTA_APPROXIMATED, "there are no records of type rs");
+		if (!acct_record_find(str_of(one)))
+			pmta_say(im, s, PMTA_APPROXIMATED, "there are no records of type %s", one);
 		else
 			all = mem_fmt(&im->mem, "%s%s%s", all, *all ? ", " : "", one);
 	}

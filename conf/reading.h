@@ -76,6 +76,9 @@ void build_routes(struct reading *r);
 void build_domains(struct reading *r);
 void build_dkim(struct reading *r);
 void build_warmups(struct reading *r);
+/* value_acct.c */
+void build_accounting(struct reading *r);
+void check_accounting(struct reading *r);
 /* Stores every value of the section, and defaults for what it does not set; s may be NULL. */
 void build_fields(struct reading *r, enum section_kind kind, const struct conf_section *s,
 		  void *base);

@@ -26,6 +26,9 @@ const struct section_info section_infos[KIND_COUNT] = {
 			     "A user that may log in (AUTH) and then relay" },
 	[KIND_PICKUP] = { "pickup", "DIRECTORY", false,
 			  "A directory that mail is taken from, a message a file" },
+	[KIND_ACCOUNTING] = { "accounting", "NAME", false,
+			      "A file of what became of mail, a record a line, for other "
+			      "programs" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -53,6 +56,9 @@ static const struct word tls_min_words[] = { { "1.0", TLS_MIN_1_0 },
 					     { "1.2", TLS_MIN_1_2 },
 					     { "1.3", TLS_MIN_1_3 },
 					     { NULL, 0 } };
+static const struct word acct_words[] = { { "csv", CONF_ACCT_CSV },
+					  { "json", CONF_ACCT_JSON },
+					  { NULL, 0 } };
 static const struct word listener_tls_words[] = { { "no", CONF_TLS_NO },
 						  { "starttls", CONF_TLS_STARTTLS },
 						  { "required", CONF_TLS_REQUIRED },
@@ -449,6 +455,27 @@ const struct directive directives[] = {
 	  .help = "Where a file that is no message goes, with its reason in a .why file" },
 	{ KIND_PICKUP, "priority", TYPE_INT, .field = AT(conf_pickup, priority), .lo = 0, .hi = 100,
 	  .def = "50", .help = "Higher goes first inside a queue" },
+
+	{ KIND_ACCOUNTING, "file", TYPE_PATH, .field = AT(conf_accounting, file),
+	  .from = AT(conf_accounting, origin_file),
+	  .help = "The file that is written; a finished one beside it is called NAME-DATE-NUMBER" },
+	{ KIND_ACCOUNTING, "format", TYPE_WORD, .field = AT(conf_accounting, format), .def = "csv",
+	  .words = acct_words, .help = "csv with a header line, or json: an object a line" },
+	{ KIND_ACCOUNTING, "records", TYPE_RECORDS, .field = AT(conf_accounting, records),
+	  .def = "d b",
+	  .help =
+	      "d delivered, b bounced or expired, t deferred, tq a queue that got no session, r "
+	      "received" },
+	{ KIND_ACCOUNTING, "fields", TYPE_COLUMNS, LIST(conf_accounting, fields, nfields),
+	  .from = AT(conf_accounting, origin_fields), .flags = REPEATS,
+	  .help =
+	      "Columns behind type, by PowerMTA's names; not written: all that the records have" },
+	{ KIND_ACCOUNTING, "rotate", TYPE_ROTATE, .field = AT(conf_accounting, rotate),
+	  .count = AT(conf_accounting, rotate_size), .lo = MIB, .hi = 1024 * GIB, .def = "daily",
+	  .help = "hourly, daily, never or a size" },
+	{ KIND_ACCOUNTING, "keep", TYPE_DURATION, .field = AT(conf_accounting, keep),
+	  .lo = US_PER_HOUR, .hi = 36500 * US_PER_DAY, .def = "30d", .flags = NEVER_OK,
+	  .help = "Older finished files are deleted" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

@@ -21,6 +21,7 @@ enum section_kind {
 	KIND_DKIM,
 	KIND_SMTP_USER,
 	KIND_PICKUP,
+	KIND_ACCOUNTING,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -60,6 +61,7 @@ enum value_type {
 	TYPE_WARMUP_NAME, /* int: index of a warm-up */
 	TYPE_SECRET,	  /* const char *: a text, or @path of a file that others can't read */
 	TYPE_MECHANISMS,  /* int: bits of enum conf_auth */
+	TYPE_RECORDS,	  /* int: bits of enum acct_record */
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
 	TYPE_REPLY,	  /* no field */
@@ -75,6 +77,7 @@ enum value_type {
 	TYPE_HOST_PATTERNS,
 	TYPE_DOMAINS,
 	TYPE_USERS,
+	TYPE_COLUMNS,
 	TYPE_COUNT
 };
 

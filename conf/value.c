@@ -434,6 +434,7 @@ static const struct {
 	[TYPE_WARMUP_NAME] = { "warm-up", parse_name },
 	[TYPE_SECRET] = { "text or @path", parse_secret },
 	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
+	[TYPE_RECORDS] = { "records", value_parse_records },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },
 	[TYPE_MEMBERS] = { "names with weights", value_parse_members },
 	[TYPE_CATEGORY] = { "/regex/ category", value_parse_category },
@@ -449,6 +450,7 @@ static const struct {
 	[TYPE_HOST_PATTERNS] = { "host patterns", value_parse_names },
 	[TYPE_DOMAINS] = { "domains", value_parse_names },
 	[TYPE_USERS] = { "users and @groups", value_parse_names },
+	[TYPE_COLUMNS] = { "column names", value_parse_names },
 };
 
 const struct err *value_parse(struct value_in *in, struct value *out)

@@ -1,4 +1,4 @@
-#include "conf/value.h"
+#include "conf/value_list.h"
 
 /* ---- as text ---- */
 
@@ -107,6 +107,9 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 	case TYPE_WORD:
 		buf_addz(out, word_for(d, v->i));
 		break;
+	case TYPE_RECORDS:
+		value_write_records(v->i, out);
+		break;
 	case TYPE_SECRET:
 		buf_addz(out, v->z ? "(hidden)" : "");
 		break;
@@ -157,6 +160,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		break;
 	case TYPE_INT:
 	case TYPE_MECHANISMS:
+	case TYPE_RECORDS:
 	case TYPE_PORT:
 	case TYPE_WORD: /* enums of C have int's size here; settings.c asserts it */
 		*(int *)p = (int)v->i;

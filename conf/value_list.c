@@ -275,9 +275,10 @@ static const struct err *item_user(struct value_in *in, struct str w, const char
 
 typedef const struct err *item_fn(struct value_in *in, struct str w, const char **out);
 static item_fn *const items[TYPE_COUNT] = {
-	[TYPE_ADDRESSES] = item_address, [TYPE_NAME_SERVERS] = item_name_server,
-	[TYPE_HEADERS] = item_header,	 [TYPE_HOST_PATTERNS] = item_host_pattern,
-	[TYPE_DOMAINS] = item_domain,	 [TYPE_USERS] = item_user,
+	[TYPE_ADDRESSES] = item_address,    [TYPE_NAME_SERVERS] = item_name_server,
+	[TYPE_HEADERS] = item_header,	    [TYPE_HOST_PATTERNS] = item_host_pattern,
+	[TYPE_DOMAINS] = item_domain,	    [TYPE_USERS] = item_user,
+	[TYPE_COLUMNS] = value_item_column,
 };
 
 const struct err *value_parse_names(struct value_in *in, struct value *out)

@@ -14,6 +14,7 @@
 #include "core/feedback/dsn.h"
 #include "core/net/listener.h"
 #include "core/net/resolver.h"
+#include "core/report/accounting.h"
 #include "core/report/delivery_log.h"
 #include "core/sched/sched.h"
 #include "core/sign/probes.h"
@@ -184,7 +185,8 @@ void spool_post_message(struct member *to,
 void spool_post_settle(struct member *to,
 		       struct post *p); /* p: struct message: its reports_* end without a report */
 void spool_post_rejected(struct member *to, struct post *p); /* p: struct buf *, encoded event */
-void spool_post_position(struct member *to, struct post *p); /* a: id, p: static name */
+void spool_post_position(struct member *to, struct post *p); /* a: id, p: rstr, the reader */
+void spool_post_forget(struct member *to, struct post *p);   /* p: rstr, the reader */
 void spool_post_show(struct member *to, struct post *p);     /* a: request id, b: message, c: raw */
 void spool_post_rows(struct member *to, struct post *p);     /* p: struct message_rows */
 void spool_post_conf(struct member *to, struct post *p);     /* p: struct conf_stored */
@@ -267,6 +269,19 @@ void console_post_echo(struct member *to, struct post *p);
 void console_post_header(struct member *to, struct post *p); /* p: struct sched_totals *, q: rstr */
 void console_post_attach(struct member *to, struct post *p); /* p: struct attach_note */
 void console_post_conf(struct member *to, struct post *p);
+
+/* ---- core/mta_accounting.c: the readers of the [accounting] sections, on the report thread ----
+ */
+struct books;
+/* At start; fatal if a file can't be opened. */
+struct books *books_wire(struct member *me, const struct conf *c);
+void books_conf(struct books *b, const struct conf *c);
+void books_wake(struct books *b); /* events were committed */
+/* Some of the work. When to be called next at the latest; `now`: more waits. */
+us_t books_step(struct books *b, us_t now);
+void books_rotate(struct books *b, us_t now);
+/* Writes what waits and notes the positions; the spool must still be open. */
+void books_finish(struct books *b);
 
 /* ---- what travels by pointer ---- */
 struct sched_cmd_box { /* a command with its strings in one arena */

@@ -22,6 +22,7 @@ struct report_thread {
 	struct conf *conf;
 	struct event_reader *reader;
 	struct delivery_log *log;
+	struct books *books;
 	uint64_t saved; /* position that the spool was last told */
 	us_t position_at;
 	us_t blocked_until; /* the log can't be written: the reader waits */
@@ -44,7 +45,9 @@ static void one(void *arg, const struct event *e)
 	delivery_log_event(t->log, e);
 	if (!t->ring_n)
 		t->ring_first = e->id;
-	if (event_encode(&t->ring, e))
+	struct event short_one = *e;
+	short_one.others = short_one.esmtp = STR_LIT("");
+	if (event_encode(&t->ring, &short_one))
 		t->ring_n++;
 }
 
@@ -116,7 +119,7 @@ static void position(struct report_thread *t, us_t now)
 		t->saved = at;
 		mta_post(t->me, t->me->mta->spooler,
 			 (struct post){ .fn = spool_post_position,
-					.p = (void *)(uintptr_t) "delivery-log",
+					.p = rstr_new(STR_LIT("delivery-log")),
 					.a = at });
 	}
 	if (delivery_log_rotate(t->log, now, false, &e))
@@ -130,15 +133,19 @@ static us_t tick(void *arg, us_t now)
 		t->more = read_batch(t);
 	if (now >= t->position_at)
 		position(t, now);
+	us_t next = books_step(t->books, now);
 	if (t->more && !t->failing)
 		return now;
-	return t->failing && t->blocked_until < t->position_at ? t->blocked_until : t->position_at;
+	if (t->failing && t->blocked_until < next)
+		next = t->blocked_until;
+	return next < t->position_at ? next : t->position_at;
 }
 
 void report_post_wake(struct member *to, struct post *p)
 {
 	(void)p;
 	state(to)->more = true;
+	books_wake(state(to)->books);
 }
 
 void report_post_conf(struct member *to, struct post *p)
@@ -146,6 +153,7 @@ void report_post_conf(struct member *to, struct post *p)
 	struct report_thread *t = state(to);
 	struct errbuf e = { "" };
 	struct delivery_log *log = NULL;
+	books_conf(t->books, p->p);
 	conf_unref(t->conf);
 	t->conf = p->p;
 	if (delivery_log_open(t->conf, &log, &e)) {
@@ -161,6 +169,7 @@ void report_post_rotate(struct member *to, struct post *p)
 {
 	struct errbuf e = { "" };
 	(void)p;
+	books_rotate(state(to)->books, loop_now(to->loop));
 	if (delivery_log_rotate(state(to)->log, loop_now(to->loop), true, &e))
 		log_failed(state(to), e.text);
 }
@@ -205,6 +214,7 @@ void mta_report_wire(struct member *me)
 	t->reader = event_reader_open(me->mta->spool, "delivery-log");
 	if (!t->reader)
 		fatal("no memory to read the events");
+	t->books = books_wire(me, t->conf);
 	buf_init(&t->ring);
 	t->more = true;
 	loop_set_tick(me->loop, tick, t);
@@ -216,6 +226,7 @@ void mta_report_finish(struct member *me)
 	while (read_batch(t))
 		;
 	spool_reader_position(me->mta->spool, "delivery-log", event_reader_position(t->reader));
+	books_finish(t->books);
 	event_reader_close(t->reader);
 	delivery_log_close(t->log);
 }

@@ -215,6 +215,9 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 			   .enhanced = str_of(r->verdict.enhanced),
 			   .category = str_of(category_of(r)),
 			   .hard = o.as == EVENT_BOUNCED && verdict_hard(&r->verdict),
+			   .esmtp = rstr_str(x->esmtp),
+			   .orcpt = r->orcpt,
+			   .envid = x->envid,
 			   .job = x->job,
 			   .user = x->user,
 			   .seconds = x->ended_at > x->started_at && x->started_at
@@ -229,6 +232,20 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 		fatal("no memory to record an outcome; it would be sent again");
 }
 
+static void record_unreached(struct spool_thread *t, const struct transaction *x)
+{
+	const struct txn_rcpt *why = &x->rcpts[0];
+	struct event e = { .at = x->ended_at,
+			   .type = EVENT_UNREACHED,
+			   .queue = rstr_str(x->queue),
+			   .virtual_mta = rstr_str(x->vmta),
+			   .reply = rstr_str(why->reply),
+			   .enhanced = str_of(why->verdict.enhanced) };
+	if (!spool_event(t->s, &e))
+		log_error("no memory to record that %.*s found no session", (int)e.queue.n,
+			  e.queue.p);
+}
+
 static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 {
 	struct spool_thread *t = arg;
@@ -237,6 +254,8 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 	int n = 0;
 	while (n < budget && mailbox_pop(box, &x)) {
 		n++;
+		if (x->unreached)
+			record_unreached(t, x);
 		for (uint32_t i = 0; i < x->nrcpts; i++)
 			if (x->rcpts[i].decision != DECIDE_NONE)
 				record(t, x, &x->rcpts[i], now);
@@ -508,7 +527,14 @@ void spool_post_rejected(struct member *to, struct post *p)
 
 void spool_post_position(struct member *to, struct post *p)
 {
-	spool_reader_position(state(to)->s, p->p, p->a);
+	spool_reader_position(state(to)->s, rstr_str(p->p).p, p->a);
+	rstr_unref(p->p);
+}
+
+void spool_post_forget(struct member *to, struct post *p)
+{
+	spool_reader_forget(state(to)->s, rstr_str(p->p).p);
+	rstr_unref(p->p);
 }
 
 void spool_post_show(struct member *to, struct post *p)

@@ -41,6 +41,7 @@ void transaction_free(struct transaction *t)
 	rstr_unref(t->mx);
 	rstr_unref(t->mx_ip);
 	rstr_unref(t->tls);
+	rstr_unref(t->esmtp);
 	patterns_unref(t->patterns);
 	rstr_unref(t->unsigned_by);
 	arena = t->arena;

@@ -69,14 +69,17 @@ struct transaction {
 	bool no_room;	 /* its body found no room in memory: all comes back untried, and hand-outs
 			    wait (HOLD_MEMORY) */
 	bool dsn_passed; /* the receiver offers DSN and was asked for what the sender asked us */
-	struct rstr *vmta, *source_ip, *mx, *mx_ip,
-	    *tls;		   /* of the session; one reference each; NULL: none */
+	struct rstr *vmta, *source_ip, *mx, *mx_ip, *tls,
+	    *esmtp;		   /* of the session; one reference each; NULL: none */
 	struct patterns *patterns; /* what the verdicts point into; one reference; NULL: none */
 	/* It can't be signed and must: where that is written, "stoker.ini:12"; what came of it is
 	 * each recipient's reply. One reference; NULL: that is not so. */
 	struct rstr *unsigned_by;
 #define HANDOUT_UNSIGNED "not signed for " /* how those replies begin */
-	struct transaction *next;	   /* for lists of the current owner */
+	bool unreached;		  /* of no message: rcpts[0] says why `queue` found no session
+				   * (EVENT_UNREACHED)
+				   */
+	struct transaction *next; /* for lists of the current owner */
 };
 /* NULL without memory. Arena first block sized for nrcpts. */
 struct transaction *transaction_new(uint32_t nrcpts);

@@ -353,6 +353,7 @@ struct lane {
 	us_t resting_since, resting_until, deferring_since;
 	uint32_t in_flight, rest_step, deferred_in_row;
 	uint8_t rest_kind; /* enum rest_kind */
+	bool rest_told;	   /* the events have why it rests */
 	uint64_t probe;	   /* the session that tries after a rest; 0: none yet */
 	uint32_t opening;  /* sessions that are not up yet */
 };

@@ -34,6 +34,7 @@ static void rest(struct sched *s, struct lane *a, enum rest_kind kind, struct rs
 	a->rest_step++;
 	a->rest_kind = (uint8_t)kind;
 	a->resting_since = s->now;
+	a->rest_told = false;
 	a->resting_until = s->now + rest_span(s, a);
 	a->probe = 0;
 	a->deferred_in_row = 0;

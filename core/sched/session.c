@@ -550,6 +550,29 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 	lane_woken(s, e->lane);
 }
 
+/* Its mail comes back untried, so no recipient's event says why nothing is sent: the queue's does,
+ * once a rest. */
+static void tell_unreached(struct sched *s, const struct session *e, const struct from_io *m)
+{
+	struct lane *a = e->lane;
+	struct transaction *t;
+
+	if (a->rest_told || !e->queue || !m->reply)
+		return;
+	t = transaction_new(1);
+	if (!t)
+		return;
+	a->rest_told = true;
+	t->id = ++s->next_id;
+	t->unreached = true;
+	t->queue = queue_name(s, e->queue);
+	t->vmta = rstr_ref(a->source->name);
+	t->started_at = t->ended_at = s->now;
+	t->rcpts[0].reply = rstr_ref(m->reply);
+	memcpy(t->rcpts[0].verdict.enhanced, m->verdict.enhanced, sizeof m->verdict.enhanced);
+	action_add(s, ACT_OUTCOMES)->a.txn = t;
+}
+
 /* What the session was with may go elsewhere now, and a place is free. */
 static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 {
@@ -561,6 +584,8 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 		lane_connect_failed(s, a, m->reply, m->step == STEP_TLS);
 	else
 		mode_reply(s, a, NULL, &m->verdict, m->reply);
+	if (!m->established && !m->planned)
+		tell_unreached(s, e, m);
 	s->io[e->io].slots++;
 	lane_woken(s, a);
 	session_free(s, e);

@@ -15,6 +15,7 @@ static void session_free(struct session *s)
 	rstr_unref(s->mx_ip);
 	rstr_unref(s->failed_reply);
 	rstr_unref(s->tls);
+	rstr_unref(s->esmtp);
 	reply_scan_free(&s->scan);
 	s->magic = 0;
 	free(s);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+enum { OFFERS_SHOWN = 400 }; /* bytes of keywords kept for accounting */
+
 /* ---- which address next ---- */
 
 static const struct endpoint *local_for(const struct session *s, const struct endpoint *remote)
@@ -277,6 +279,8 @@ static void offer_size(struct session *s, struct str arg)
 {
 	s->size = true;
 	s->size_max = 0;
+	rstr_unref(s->esmtp);
+	s->esmtp = NULL;
 	for (size_t i = 0; i < arg.n && arg.p[i] >= '0' && arg.p[i] <= '9'; i++) {
 		if (s->size_max > UINT64_MAX / 10 - 1) {
 			s->size_max = 0; /* beyond any message: no limit */
@@ -318,16 +322,34 @@ static void offer(struct session *s, struct str line)
 		offer_size(s, str_trim(line));
 }
 
+/* Its first word, while there is room. */
+static void note_offer(char words[OFFERS_SHOWN], struct str line)
+{
+	size_t n = strlen(words), word = 0;
+
+	while (word < line.n && line.p[word] != ' ' && line.p[word] != '=')
+		word++;
+	if (word && n + word + 2 < OFFERS_SHOWN)
+		snprintf(words + n, OFFERS_SHOWN - n, "%s%.*s", n ? "," : "", (int)word, line.p);
+}
+
 static void read_offers(struct session *s, struct str text)
 {
 	struct str line;
 	bool first = true;
+	char words[OFFERS_SHOWN] = "";
 
 	while (str_split(&text, '\n', &line)) {
-		if (!first && line.n > 4)
-			offer(s, str_trim((struct str){ line.p + 4, line.n - 4 }));
+		if (!first && line.n > 4) {
+			struct str l = str_trim((struct str){ line.p + 4, line.n - 4 });
+
+			offer(s, l);
+			note_offer(words, l);
+		}
 		first = false;
 	}
+	rstr_unref(s->esmtp);
+	s->esmtp = words[0] ? rstr_new(str_of(words)) : NULL;
 }
 
 void client_forget_offers(struct session *s)

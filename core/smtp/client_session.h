@@ -146,9 +146,10 @@ struct session {
 	int auth_step;	   /* LOGIN: 334s answered */
 	uint64_t size_max; /* 0: no limit was told */
 
-	bool start_tls;	  /* 220 is here: nothing may stand behind it */
-	bool in_plain;	  /* its TLS is broken, and this mail may go without */
-	struct rstr *tls; /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL: plain */
+	bool start_tls;	    /* 220 is here: nothing may stand behind it */
+	bool in_plain;	    /* its TLS is broken, and this mail may go without */
+	struct rstr *esmtp; /* what EHLO's answer offers, "SIZE,PIPELINING"; NULL: nothing */
+	struct rstr *tls;   /* "TLSv1.3 TLS_AES_256_GCM_SHA384"; NULL: plain */
 
 	bool up;	/* greeting and EHLO are done */
 	bool closing;	/* TO_IO_CLOSE */

@@ -41,6 +41,7 @@ static void mark(struct session *s, struct transaction *t)
 	t->mx = rstr_ref(s->mx);
 	t->mx_ip = rstr_ref(s->mx_ip);
 	t->tls = rstr_ref(s->tls);
+	t->esmtp = rstr_ref(s->esmtp);
 }
 
 static void tell_used(struct session *s, struct slot *k)

@@ -14,7 +14,9 @@ static const size_t text_fields[] = {
 	offsetof(struct event, mx_ip),	   offsetof(struct event, reply),
 	offsetof(struct event, enhanced),  offsetof(struct event, category),
 	offsetof(struct event, tls),	   offsetof(struct event, job),
-	offsetof(struct event, user),
+	offsetof(struct event, user),	   offsetof(struct event, orcpt),
+	offsetof(struct event, envid),	   offsetof(struct event, route),
+	offsetof(struct event, others),	   offsetof(struct event, esmtp),
 };
 enum {
 	TEXTS = sizeof text_fields / sizeof text_fields[0],
@@ -30,7 +32,7 @@ const char *event_type_name(enum event_type t)
 		[EVENT_RECEIVED] = "received",	 [EVENT_REJECTED] = "rejected",
 		[EVENT_DELIVERED] = "delivered", [EVENT_DEFERRED] = "deferred",
 		[EVENT_BOUNCED] = "bounced",	 [EVENT_EXPIRED] = "expired",
-		[EVENT_REMOVED] = "removed",
+		[EVENT_REMOVED] = "removed",	 [EVENT_UNREACHED] = "unreached",
 	};
 	const char *name = (unsigned)t < EVENT_TYPES ? names[t] : NULL;
 
@@ -104,6 +106,28 @@ bool event_encode(struct buf *out, const struct event *e)
 		start[i] = (char)(length >> (8 * i) & 0xFF);
 	out->n += LENGTH_BYTES + length;
 	return true;
+}
+
+bool event_others_add(struct buf *out, struct str address, struct str orcpt)
+{
+	size_t most = address.n + orcpt.n + 2 * WIRE_TEXT_MORE;
+	char *p;
+
+	if (!buf_reserve(out, most))
+		return false;
+	p = wire_put_text(out->p + out->n, address);
+	p = wire_put_text(p, orcpt);
+	out->n = (size_t)(p - out->p);
+	return true;
+}
+
+bool event_others_next(struct reader *r, struct str *address, struct str *orcpt)
+{
+	if (!r->n || r->bad)
+		return false;
+	*address = wire_text(r);
+	*orcpt = wire_text(r);
+	return !r->bad;
 }
 
 bool event_decode(struct reader *r, struct event *e)

@@ -14,6 +14,8 @@ enum event_type {
 	EVENT_BOUNCED,
 	EVENT_EXPIRED,
 	EVENT_REMOVED,
+	EVENT_UNREACHED, /* a queue's mail found no session and its lane rests: no recipient, none
+			    is counted */
 	EVENT_TYPES
 };
 const char *event_type_name(enum event_type t); /* "delivered" */
@@ -29,9 +31,13 @@ struct event {
 	uint32_t count; /* EVENT_RECEIVED: recipients */
 	struct str sender, recipient, queue, virtual_mta, source_ip, mx, mx_ip, reply, enhanced,
 	    category, tls, job, user; /* category: PowerMTA's word, of what failed */
-	us_t seconds;		      /* how long the attempt took (a span in microseconds) */
-	us_t queued_at;		      /* when the message was received */
-	us_t next_attempt;	      /* EVENT_DEFERRED */
+	struct str orcpt, envid;      /* RFC 3461, as given: xtext */
+	struct str route;	      /* EVENT_RECEIVED: name of a virtual MTA or pool */
+	struct str others; /* EVENT_RECEIVED: all recipients but the first, event_others_* */
+	struct str esmtp;  /* what the receiver offers, "SIZE,PIPELINING" */
+	us_t seconds;	   /* how long the attempt took (a span in microseconds) */
+	us_t queued_at;	   /* when the message was received */
+	us_t next_attempt; /* EVENT_DEFERRED */
 	uint64_t size;
 	uint32_t attempt; /* 1 for the first */
 	bool hard;	  /* EVENT_BOUNCED: the address takes no mail and won't (category.h) */
@@ -41,5 +47,9 @@ struct event {
 bool event_encode(struct buf *out, const struct event *e);
 /* False at the end or if the bytes are damaged (r->bad). e->id is left alone. */
 bool event_decode(struct reader *r, struct event *e);
+
+/* `others`: appends one, and reads them one by one from a reader over the text. */
+bool event_others_add(struct buf *out, struct str address, struct str orcpt);
+bool event_others_next(struct reader *r, struct str *address, struct str *orcpt);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/spool/engine.h"
+#include "core/spool/wire.h"
 
 enum { COUNT_BYTES = 4, TRIM_BLOBS = 1024, NAME_MAX_BYTES = 96 };
 #define READER_KEY "reader:"
@@ -28,8 +29,11 @@ size_t eventlog_received_bytes(const struct message *m)
 {
 	enum { NUMBERS_AND_LENGTHS = 256 };
 
-	return m->sender.n + m->job.n + m->user.n + m->client.n +
-	       (m->nrcpts ? m->rcpts[0].address.n : 0) + NUMBERS_AND_LENGTHS;
+	size_t n = m->sender.n + m->job.n + m->user.n + m->client.n + m->envid.n + m->route.n;
+
+	for (uint32_t i = 0; i < m->nrcpts; i++)
+		n += m->rcpts[i].address.n + m->rcpts[i].orcpt.n + 2 * WIRE_TEXT_MORE;
+	return n + NUMBERS_AND_LENGTHS;
 }
 
 void eventlog_add_received(struct spool *s, const struct message *m, uint64_t size)
@@ -44,11 +48,21 @@ void eventlog_add_received(struct spool *s, const struct message *m, uint64_t si
 			   .job = m->job,
 			   .user = m->user,
 			   .queued_at = m->received_at,
+			   .orcpt = m->nrcpts ? m->rcpts[0].orcpt : STR_LIT(""),
+			   .envid = m->envid,
+			   .route = m->route,
 			   .size = size };
+	struct buf others;
+	bool ok = true;
 
-	if (!eventlog_add(s, &e))
+	buf_init(&others);
+	for (uint32_t i = 1; i < m->nrcpts && ok; i++)
+		ok = event_others_add(&others, m->rcpts[i].address, m->rcpts[i].orcpt);
+	e.others = buf_str(&others);
+	if (!ok || !eventlog_add(s, &e))
 		log_error("spool: no memory to record that message %llx was received",
 			  (unsigned long long)m->id);
+	buf_free(&others);
 }
 
 static int put_blob(struct spool *s, MDB_txn *txn, struct core *next, struct str bytes,
@@ -218,6 +232,14 @@ void spool_reader_forget(struct spool *s, const char *name)
 		return;
 	p->forgotten = p->dirty = true;
 	s->positions_dirty = true;
+}
+
+void spool_readers_forget(struct spool *s, const char *prefix,
+			  bool (*keep)(void *arg, const char *name), void *arg)
+{
+	for (struct position *p = s->positions; p; p = p->next)
+		if (strncmp(p->name, prefix, strlen(prefix)) == 0 && !keep(arg, p->name))
+			spool_reader_forget(s, p->name);
 }
 
 /* False: not a reader's row any more. */

@@ -22,6 +22,7 @@ static uint64_t *counter(struct spool *s, enum event_type as)
 		return &t->removed;
 	case EVENT_RECEIVED:
 	case EVENT_REJECTED:
+	case EVENT_UNREACHED:
 	case EVENT_TYPES:
 		break;
 	}

@@ -141,6 +141,17 @@ uint64_t event_reader_position(const struct event_reader *r)
 	return r->position;
 }
 
+void event_reader_seek(struct event_reader *r, uint64_t id)
+{
+	r->position = id;
+	r->left = (struct reader){ NULL, 0, false };
+}
+
+uint64_t event_reader_last(const struct event_reader *r)
+{
+	return __atomic_load_n(&r->s->shared->durable_event, __ATOMIC_ACQUIRE);
+}
+
 uint64_t event_reader_missed(const struct event_reader *r)
 {
 	return r->missed;

@@ -233,6 +233,10 @@ void event_reader_close(struct event_reader *r);
 int event_reader_next(struct event_reader *r, int max, void (*fn)(void *arg, const struct event *e),
 		      void *arg);
 uint64_t event_reader_position(const struct event_reader *r); /* id of the last one read */
+/* Goes on behind that event, an earlier one or a later. */
+void event_reader_seek(struct event_reader *r, uint64_t id);
+/* The last one that can be read now: from there a reader sees only what is still to come. */
+uint64_t event_reader_last(const struct event_reader *r);
 uint64_t event_reader_missed(
     const struct event_reader *r); /* events that were trimmed before it read them */
 /* Spool thread: saves a reader's position with the next commit; events behind all positions are
@@ -240,6 +244,9 @@ uint64_t event_reader_missed(
 void spool_reader_position(struct spool *s, const char *name, uint64_t id);
 /* Spool thread: that reader is configured no more; it holds nothing back from now on. */
 void spool_reader_forget(struct spool *s, const char *name);
+/* Before threads start: forgets those whose name begins so and that are not to be kept. */
+void spool_readers_forget(struct spool *s, const char *prefix,
+			  bool (*keep)(void *arg, const char *name), void *arg);
 
 /* ---- state environment: small durable tables (overrides, configuration history, histories, lanes)
  * ---- */

@@ -112,6 +112,14 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 			 (long long)p->scan_interval, (long long)p->settle, p->delete_after_read,
 			 p->bad_directory, p->priority);
 	}
+	for (int i = 0; i < c->naccounting; i++) {
+		const struct conf_accounting *a = &c->accounting[i];
+
+		buf_addf(b, "accounting %s %s %d %d %d %lld %lld\n", a->name, a->file,
+			 (int)a->format, a->records, (int)a->rotate, (long long)a->rotate_size,
+			 (long long)a->keep);
+		dump_list(b, "fields", a->fields, a->nfields);
+	}
 	for (int i = 0; i < c->nvmtas; i++) {
 		const struct conf_vmta *v = &c->vmtas[i];
 

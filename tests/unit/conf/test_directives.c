@@ -2,6 +2,7 @@
  */
 #include "tests/unit/conf/dump.h"
 
+#include "conf/accounting.h"
 #include "conf/schema.h"
 
 #define HASH "$6$saltsalt$BBBBBBBBBBBBBBBBBBBBBBBBBB"
@@ -50,6 +51,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_DKIM] = "[dkim d.example]",
 	[KIND_SMTP_USER] = "[smtp-user w]",
 	[KIND_PICKUP] = "[pickup /p]",
+	[KIND_ACCOUNTING] = "[accounting a]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
@@ -185,6 +187,12 @@ static const struct sample {
 	{ KIND_SMTP_USER, "password", "$6$saltsalt$AAAAAAAAAAAAAAAAAAAAAAAAAA", "secret" },
 	{ KIND_SMTP_USER, "source", "other", "othr" },
 	{ KIND_SMTP_USER, "priority", "51", "101" },
+	{ KIND_ACCOUNTING, "file", "/acct.csv", NULL },
+	{ KIND_ACCOUNTING, "format", "json", "xml" },
+	{ KIND_ACCOUNTING, "records", "d b t tq r", "d x" },
+	{ KIND_ACCOUNTING, "fields", "rcpt, dsnstatus", "recipient" },
+	{ KIND_ACCOUNTING, "rotate", "100M", "weekly" },
+	{ KIND_ACCOUNTING, "keep", "never", "30" },
 	{ KIND_PICKUP, "virtual-mta", "q", "qq" },
 	{ KIND_PICKUP, "scan-interval", "7", "0" },
 	{ KIND_PICKUP, "settle", "3s", "3" },
@@ -224,6 +232,9 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 	static const char *const key[] = { "selector", "key-file", "second-selector",
 					   "second-key-file" };
 	char needs[200] = "";
+
+	if (kind == KIND_ACCOUNTING && strncmp(line, "file = /", 8) != 0)
+		snprintf(needs, sizeof needs, "\nfile = /a.csv");
 
 	for (int i = 0; i < 4 && kind == KIND_DKIM; i++)
 		if (strncmp(line, key[i], strlen(key[i])) != 0)
@@ -274,6 +285,8 @@ static void every_directive_changes_the_snapshot(void **state)
 		bool same;
 
 		snprintf(line, sizeof line, "%s =", d->name);
+		if (d->kind == KIND_ACCOUNTING && !strcmp(d->name, "file"))
+			snprintf(line, sizeof line, "%s = /a.csv", d->name);
 		if (!strcmp(d->name, "members") || strstr(d->name, "selector") ||
 		    strstr(d->name, "key-file") ||
 		    (d->kind == KIND_MTA && d->type == TYPE_ROUTE_NAME))
@@ -433,6 +446,13 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_true(s->delay_dsn_after == US_NEVER);
 	assert_false(s->dkim_sign);
 	settings_cache_free(sc);
+	world_read(&w, BASE "[accounting a]\nfile = a.csv\n");
+	assert_int_equal(w.c->naccounting, 1);
+	assert_int_equal(w.c->accounting[0].records, ACCT_D | ACCT_B);
+	assert_int_equal(w.c->accounting[0].format, CONF_ACCT_CSV);
+	assert_int_equal(w.c->accounting[0].rotate, ROTATE_DAILY);
+	assert_true(w.c->accounting[0].keep == 30 * US_PER_DAY);
+	assert_int_equal(w.c->accounting[0].nfields, 0);
 	world_read(&w, BASE "[dkim d.example]\nselector = s\nkey-file = k\n");
 	assert_int_equal(w.c->ndkim, 1);
 	assert_true(w.c->dkim[0].must_sign);

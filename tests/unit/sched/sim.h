@@ -125,8 +125,8 @@ struct sim {
 	struct sim_state_row *rows;
 	size_t nrows;
 	/* counted */
-	uint64_t delivered, deferred, bounced, expired, removed, untried, opens, dsns, dsn_rcpts,
-	    body_drops, lookups, ticks;
+	uint64_t delivered, deferred, bounced, expired, removed, untried, unreached, opens, dsns,
+	    dsn_rcpts, body_drops, lookups, ticks;
 	uint64_t last_dsn_message;
 	char last_dsn_reply[600], last_dsn_enhanced[16];
 	int now_sessions, max_sessions;
@@ -556,6 +556,11 @@ static inline void sim_lookup(struct sim *m, const struct action *a)
 static inline void sim_outcomes(struct sim *m, struct transaction *t)
 {
 	assert_null(t->body);
+	if (t->unreached) {
+		m->unreached++;
+		transaction_free(t);
+		return;
+	}
 	for (uint32_t i = 0; i < t->nrcpts; i++) {
 		switch ((enum decision)t->rcpts[i].decision) {
 		case DECIDE_NONE:
