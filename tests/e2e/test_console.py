@@ -53,7 +53,7 @@ def the_living_console(full):
         t.key("q", "Queues > all")
         t.key("j")
         name = t.marked()
-        t.key("p", "paused")
+        t.act("p", "paused")
         wait_for("the override", lambda: [o for o in m.rows("overrides") if o.get("target") == "@" + name and not o.get("ended_at")])
         t.wait("u undo")
         t.key("u")

@@ -126,6 +126,14 @@ class Terminal:
         else:
             self.settle()
 
+    def act(self, key, words):
+        """As an operator does who is told that rows moved just now: once more."""
+        self.send(key)
+        self.until(lambda: words in self.text() or self.row_with("rows moved just now"), words)
+        if words not in self.text():
+            self.settle(0.35)
+            self.key(key, words)
+
     def resize(self, rows, columns):
         self.rows, self.columns = rows, columns
         self.screen.resize(rows, columns)
