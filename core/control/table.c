@@ -46,8 +46,8 @@ static const struct command commands[] = {
 	{ "classify", "[--receiver NAME] [--json] [--time]", "what replies mean: category, hard or soft, effect on the lane",
 	  "Reads replies on standard input, one a line (the lines of one joined by a literal \\n; without a code: a local failure), and prints\n"
 	  "category, hard or soft, lane (none, slower, backoff) and the rule that said so. First rules what matches first: your\n"
-	  "[bounce-category-patterns], those that come with Stoker (bounces.ini: receivers first, then wordings), then the enhanced and the\n"
-	  "basic code. The lane: [pattern-list default], yours and the shipped one, then the category's rule, then the codes.\n"
+	  "[bounce-category-patterns], those that come with Stoker (bounces.ini: receivers first, then wordings), then the enhanced\n"
+	  "code; with none of them it is \"other\", soft. The lane: [pattern-list default], yours and the shipped one, then the category's rule, then the codes.\n"
 	  "--receiver is a provider or MX host. --time says how long one takes. -c FILE: by that configuration.\n", ROLE_NONE, COMMAND_LOCAL },
 	{ "import-pmta", "FILE [-o FILE]", "PowerMTA's configuration to Stoker's",
 	  "The configuration goes to -o FILE (a new one, for its owner only) or standard output. Standard error gets a line for each directive\n"
