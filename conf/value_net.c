@@ -116,9 +116,8 @@ static bool mask_net(struct endpoint *net, int prefix)
 
 	for (int i = 0; i < n; i++) {
 		int bits = prefix - 8 * i;
-		uint8_t keep = bits >= 8   ? 0xff
-			       : bits <= 0 ? 0
-					   : (uint8_t)((0xffu << (8 - bits)) & 0xffu);
+		unsigned ones = bits >= 8 ? 0xffu : bits <= 0 ? 0u : 0xffu << (8 - bits);
+		uint8_t keep = (uint8_t)(ones & 0xffu);
 
 		clean = clean && (p[i] & ~keep) == 0;
 		p[i] &= keep;

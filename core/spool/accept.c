@@ -139,12 +139,14 @@ static const struct err *settle_reports(struct spool *s, us_t now, struct errbuf
  * answers. */
 static const struct err *reserve(struct spool *s, struct errbuf *e)
 {
-	size_t events = 0;
+	size_t events = 0, most = 0;
 
 	for (size_t i = 0; i < s->batch.n; i++) {
 		enum found found = ledger_reserve_reports(s, s->batch.v[i].m);
+		size_t bytes = eventlog_received_bytes(s->batch.v[i].m);
 
-		events += eventlog_received_bytes(s->batch.v[i].m);
+		events += bytes;
+		most = bytes > most ? bytes : most;
 		if (found == FOUND_UNREADABLE) {
 			errbuf_set(e, "the spool's index cannot be read");
 			return &err_io;
@@ -152,7 +154,9 @@ static const struct err *reserve(struct spool *s, struct errbuf *e)
 		if (found == FOUND_NO_MEMORY)
 			return &err_no_memory;
 	}
-	return buf_reserve(&s->ledger.events, events) ? NULL : &err_no_memory;
+	return buf_reserve(&s->ledger.events, events) && buf_reserve(&s->ledger.others, most)
+		   ? NULL
+		   : &err_no_memory;
 }
 
 static const struct err *make_room(struct spool *s, us_t now, struct errbuf *e)

@@ -52,17 +52,16 @@ void eventlog_add_received(struct spool *s, const struct message *m, uint64_t si
 			   .envid = m->envid,
 			   .route = m->route,
 			   .size = size };
-	struct buf others;
+	struct buf *others = &s->ledger.others;
 	bool ok = true;
 
-	buf_init(&others);
+	others->n = 0;
 	for (uint32_t i = 1; i < m->nrcpts && ok; i++)
-		ok = event_others_add(&others, m->rcpts[i].address, m->rcpts[i].orcpt);
-	e.others = buf_str(&others);
+		ok = event_others_add(others, m->rcpts[i].address, m->rcpts[i].orcpt);
+	e.others = buf_str(others);
 	if (!ok || !eventlog_add(s, &e))
 		log_error("spool: no memory to record that message %llx was received",
 			  (unsigned long long)m->id);
-	buf_free(&others);
 }
 
 static int put_blob(struct spool *s, MDB_txn *txn, struct core *next, struct str bytes,

@@ -15,6 +15,7 @@ void ledger_init(struct ledger *l)
 	l->last = &l->first;
 	l->deferred_last = &l->deferred;
 	buf_init(&l->events);
+	buf_init(&l->others);
 }
 
 static void free_entry(struct ledger *l, struct entry *e)
@@ -79,6 +80,7 @@ void ledger_free(struct ledger *l)
 		buf_free(&l->spare->bytes);
 	free(l->spare);
 	buf_free(&l->events);
+	buf_free(&l->others);
 	u64list_free(&l->reports);
 	idmap_free(&l->entries);
 	pool_free(&l->entry_pool);

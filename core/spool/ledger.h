@@ -41,6 +41,7 @@ struct ledger {
 	struct chunk *chunks, *spare;
 	struct deferred *deferred, **deferred_last;
 	struct buf events; /* encoded, one after the other */
+	struct buf others; /* for a received event's recipients; has room like events */
 	uint64_t nevents;
 	struct u64list reports; /* messages that got RCPT_REPORT since the last commit */
 };

@@ -118,6 +118,7 @@ static bool accept(struct spool *s, const struct record *r, uint64_t at, struct 
 	e = ledger_new(&s->ledger, m->id, m->nrcpts);
 	ok = e && m->nrcpts && keep_envelope(s, envelope, &e->envelope) &&
 	     buf_reserve(&s->ledger.events, eventlog_received_bytes(m)) &&
+	     buf_reserve(&s->ledger.others, eventlog_received_bytes(m)) &&
 	     ledger_reserve_reports(s, m) == FOUND;
 	if (ok) {
 		e->where = m->where;

@@ -471,7 +471,7 @@ def several_operators(full):
         b.key("3", "FOLLOW")
         a.key("j")
         name = a.marked()
-        a.key("p", "paused")
+        a.act("p", "paused")
         b.until(lambda: b.row_with("pause") and name[:12] in b.text(), "the other's act")
         a.wait("Queues > all")
         a.wait("root root")
@@ -486,6 +486,7 @@ def boxes_hold(full):
         t = Terminal(s, m.socket)
         t.wait("mx.d00.test.example")
         t.key("j")
+        t.settle(0.5)  # rows just moved: what came under the cursor is acted on when it has stood there a moment
         t.send("  p")
         t.wait("pause 2 tagged")
         t.key("y", "too fast")
