@@ -275,7 +275,7 @@ static inline bool fake_hook(void *arg)
 static inline void fake_run(struct fake *f, bool (*until)(struct fake *f))
 {
 	f->until = until;
-	f->deadline = clock_now_us() + 20 * US_PER_S;
+	f->deadline = clock_now_us() + 60 * US_PER_S;
 	loop_run(f->loop);
 	f->until = NULL;
 }
