@@ -191,102 +191,158 @@ static void put_received(struct buf *b, const struct row *r, enum acct_column c)
 		put(b, r->e->source_ip);
 }
 
+/* What a column holds when it is more than a text of the event. */
+struct put {
+	struct buf *b;
+	const struct accounting *a;
+	const struct row *r;
+	enum acct_column c;
+};
+
+static void column_type(struct put *p)
+{
+	buf_addz(p->b, acct_record_name(p->r->record));
+}
+
+static void column_time(struct put *p)
+{
+	const struct event *e = p->r->e;
+
+	put_time(p->b, p->c == ACCT_TIME_LOGGED ? e->at : e->queued_at);
+}
+
+static void column_seconds(struct put *p)
+{
+	const struct event *e = p->r->e;
+
+	buf_addf(p->b, "%lld",
+		 e->at > e->queued_at ? (long long)((e->at - e->queued_at) / US_PER_S) : 0);
+}
+
+static void column_rcpt(struct put *p)
+{
+	put(p->b, p->r->rcpt);
+}
+
+static void column_xtext(struct put *p)
+{
+	put_xtext(p->b, p->c == ACCT_ORCPT ? p->r->orcpt : p->r->e->envid);
+}
+
+static void column_action(struct put *p)
+{
+	buf_addz(p->b, p->r->record == ACCT_D	? "relayed"
+		       : p->r->record == ACCT_B ? "failed"
+						: "delayed");
+}
+
+static void column_status(struct put *p)
+{
+	put_status(p->b, p->r);
+}
+
+static void column_diag(struct put *p)
+{
+	put_diag(p->b, p->r->e->reply);
+}
+
+static void column_mta(struct put *p)
+{
+	put_mta(p->b, p->r->e);
+}
+
+static void column_category(struct put *p)
+{
+	put(p->b, accounting_category(p->r->e));
+}
+
+static void column_received(struct put *p)
+{
+	put_received(p->b, p->r, p->c);
+}
+
+static void column_smtp(struct put *p)
+{
+	buf_addz(p->b, "smtp");
+}
+
+static void column_size(struct put *p)
+{
+	buf_addf(p->b, "%llu", (unsigned long long)p->r->e->size);
+}
+
+static void column_vmta(struct put *p)
+{
+	if (p->r->e->virtual_mta.n)
+		put(p->b, p->r->e->virtual_mta);
+	else
+		put_route(p->a, p->b, p->r->e, false);
+}
+
+static void column_pool(struct put *p)
+{
+	put_route(p->a, p->b, p->r->e, true);
+}
+
+static void column_tls(struct put *p)
+{
+	put_tls(p->b, p->r->e->tls, p->c == ACCT_TLS_CIPHER);
+}
+
+static void column_id(struct put *p)
+{
+	buf_addf(p->b, "%llu", (unsigned long long)p->r->e->id);
+}
+
+#define TEXT(field)                                                                                \
+	{                                                                                          \
+		.text = offsetof(struct event, field)                                              \
+	}
+static const struct {
+	void (*put)(struct put *p);
+	size_t text; /* without put: this text of the event */
+} columns[ACCT_COLUMNS] = {
+	[ACCT_TYPE] = { column_type },
+	[ACCT_TIME_LOGGED] = { column_time },
+	[ACCT_TIME_QUEUED] = { column_time },
+	[ACCT_SECONDS_QUEUED] = { column_seconds },
+	[ACCT_ORIG] = TEXT(sender),
+	[ACCT_RCPT] = { column_rcpt },
+	[ACCT_ORCPT] = { column_xtext },
+	[ACCT_DSN_ACTION] = { column_action },
+	[ACCT_DSN_STATUS] = { column_status },
+	[ACCT_DSN_DIAG] = { column_diag },
+	[ACCT_DSN_MTA] = { column_mta },
+	[ACCT_BOUNCE_CAT] = { column_category },
+	[ACCT_SRC_TYPE] = { column_received },
+	[ACCT_SRC_MTA] = { column_received },
+	[ACCT_RCV_SOURCE_IP] = { column_received },
+	[ACCT_DLV_TYPE] = { column_smtp },
+	[ACCT_DLV_SOURCE_IP] = TEXT(source_ip),
+	[ACCT_DLV_DESTINATION_IP] = TEXT(mx_ip),
+	[ACCT_DLV_ESMTP] = TEXT(esmtp),
+	[ACCT_DLV_SIZE] = { column_size },
+	[ACCT_VMTA] = { column_vmta },
+	[ACCT_JOB_ID] = TEXT(job),
+	[ACCT_ENV_ID] = { column_xtext },
+	[ACCT_QUEUE] = TEXT(queue),
+	[ACCT_VMTA_POOL] = { column_pool },
+	[ACCT_TLS_PROTOCOL] = { column_tls },
+	[ACCT_TLS_CIPHER] = { column_tls },
+	[ACCT_RCV_USER] = TEXT(user),
+	[ACCT_EVENT_ID] = { column_id },
+};
+#undef TEXT
+
 static void put_column(const struct accounting *a, struct buf *b, const struct row *r,
 		       enum acct_column c)
 {
-	const struct event *e = r->e;
+	struct put p = { b, a, r, c };
 
-	switch (c) {
-	case ACCT_TYPE:
-		buf_addz(b, acct_record_name(r->record));
-		break;
-	case ACCT_TIME_LOGGED:
-		put_time(b, e->at);
-		break;
-	case ACCT_TIME_QUEUED:
-		put_time(b, e->queued_at);
-		break;
-	case ACCT_SECONDS_QUEUED:
-		buf_addf(b, "%lld",
-			 e->at > e->queued_at ? (long long)((e->at - e->queued_at) / US_PER_S) : 0);
-		break;
-	case ACCT_ORIG:
-		put(b, e->sender);
-		break;
-	case ACCT_RCPT:
-		put(b, r->rcpt);
-		break;
-	case ACCT_ORCPT:
-		put_xtext(b, r->orcpt);
-		break;
-	case ACCT_DSN_ACTION:
-		buf_addz(b, r->record == ACCT_D	  ? "relayed"
-			    : r->record == ACCT_B ? "failed"
-						  : "delayed");
-		break;
-	case ACCT_DSN_STATUS:
-		put_status(b, r);
-		break;
-	case ACCT_DSN_DIAG:
-		put_diag(b, e->reply);
-		break;
-	case ACCT_DSN_MTA:
-		put_mta(b, e);
-		break;
-	case ACCT_BOUNCE_CAT:
-		put(b, accounting_category(e));
-		break;
-	case ACCT_SRC_TYPE:
-	case ACCT_SRC_MTA:
-	case ACCT_RCV_SOURCE_IP:
-		put_received(b, r, c);
-		break;
-	case ACCT_DLV_TYPE:
-		buf_addz(b, "smtp");
-		break;
-	case ACCT_DLV_SOURCE_IP:
-		put(b, e->source_ip);
-		break;
-	case ACCT_DLV_DESTINATION_IP:
-		put(b, e->mx_ip);
-		break;
-	case ACCT_DLV_ESMTP:
-		put(b, e->esmtp);
-		break;
-	case ACCT_DLV_SIZE:
-		buf_addf(b, "%llu", (unsigned long long)e->size);
-		break;
-	case ACCT_VMTA:
-		if (e->virtual_mta.n)
-			put(b, e->virtual_mta);
-		else
-			put_route(a, b, e, false);
-		break;
-	case ACCT_JOB_ID:
-		put(b, e->job);
-		break;
-	case ACCT_ENV_ID:
-		put_xtext(b, e->envid);
-		break;
-	case ACCT_QUEUE:
-		put(b, e->queue);
-		break;
-	case ACCT_VMTA_POOL:
-		put_route(a, b, e, true);
-		break;
-	case ACCT_TLS_PROTOCOL:
-	case ACCT_TLS_CIPHER:
-		put_tls(b, e->tls, c == ACCT_TLS_CIPHER);
-		break;
-	case ACCT_RCV_USER:
-		put(b, e->user);
-		break;
-	case ACCT_EVENT_ID:
-		buf_addf(b, "%llu", (unsigned long long)e->id);
-		break;
-	case ACCT_COLUMNS:
-		break;
-	}
+	if (columns[c].put)
+		columns[c].put(&p);
+	else
+		put(b, *(const struct str *)((const char *)r->e + columns[c].text));
 }
 
 /* ---- records ---- */
