@@ -168,13 +168,16 @@ void dir_taken(struct dir *d, struct entry *e)
 	stuck(d, e);
 }
 
+/* Renamed in whole: who watches the directory never reads half a reason. */
 static void write_why(const char *file, const char *reason)
 {
-	char path[PATH_SIZE + 8];
+	char path[PATH_SIZE + 8], fresh[PATH_SIZE + 8];
+	const char *name = strrchr(file, '/') + 1;
 
 	snprintf(path, sizeof path, "%s.why", file);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0 || dprintf(fd, "%s\n", reason) < 0)
+	snprintf(fresh, sizeof fresh, "%.*s.%s.why", (int)(name - file), file, name);
+	int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 || dprintf(fd, "%s\n", reason) < 0 || rename(fresh, path) < 0)
 		log_error("pickup: %s can't be written: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
