@@ -16,8 +16,10 @@ static char letter(const char *type)
 		const char *type;
 		char letter;
 	} letters[] = {
-		{ "received", 'R' }, { "rejected", 'X' }, { "delivered", 'D' }, { "deferred", 'T' },
-		{ "bounced", 'B' },  { "expired", 'E' },  { "removed", '-' },
+		{ "received", 'R' },   { "rejected", 'X' },	  { "delivered", 'D' },
+		{ "deferred", 'T' },   { "bounced", 'B' },	  { "expired", 'E' },
+		{ "removed", '-' },    { "remote-bounced", 'b' }, { "complaint", 'F' },
+		{ "suppressed", 'S' },
 	};
 
 	for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
@@ -43,6 +45,8 @@ void log_entry_read(struct log_entry *e, const struct log_line *line)
 	copy(o, "message", e->message, sizeof e->message);
 	if (json_is_number(seconds))
 		snprintf(e->seconds, sizeof e->seconds, "%.2fs", json_number_value(seconds));
+	if (e->type == 'F')
+		copy(o, "feedback_type", e->reply, sizeof e->reply);
 	if (!e->reply[0] && e->type == 'R')
 		snprintf(e->reply, sizeof e->reply, "received from %s",
 			 json_string_value(json_object_get(o, "sender"))
@@ -71,6 +75,8 @@ enum style log_entry_style(char type)
 	case 'B':
 	case 'E':
 	case 'X':
+	case 'b':
+	case 'F':
 		return STYLE_DOWN;
 	default:
 		return STYLE_DIM;

@@ -122,6 +122,10 @@ enum event_field {
 	EF_SIZE,
 	EF_JOB,
 	EF_USER,
+	EF_ENVID,
+	EF_REPORTING_MTA,
+	EF_FEEDBACK_TYPE,
+	EF_MATCHED,
 	EF_ATTEMPT,
 	EF_RECIPIENTS,
 	EF_NEXT_ATTEMPT,
@@ -153,6 +157,10 @@ static const struct {
 	[EF_SIZE] = { "size", V_BYTES, false },
 	[EF_JOB] = { "job", V_TEXT, true },
 	[EF_USER] = { "user", V_TEXT, true },
+	[EF_ENVID] = { "envid", V_TEXT, true },
+	[EF_REPORTING_MTA] = { "reporting_mta", V_TEXT, true },
+	[EF_FEEDBACK_TYPE] = { "feedback_type", V_TEXT, true },
+	[EF_MATCHED] = { "matched", V_TEXT, false },
 	[EF_ATTEMPT] = { "attempt", V_INT, false },
 	[EF_RECIPIENTS] = { "recipients", V_INT, false },
 	[EF_NEXT_ATTEMPT] = { "next_attempt", V_TIME, false },
@@ -176,6 +184,10 @@ static const struct str *event_str(const struct event *e, enum event_field f)
 		[EF_TLS] = &e->tls,
 		[EF_JOB] = &e->job,
 		[EF_USER] = &e->user,
+		[EF_ENVID] = &e->envid,
+		[EF_REPORTING_MTA] = &e->reporting_mta,
+		[EF_FEEDBACK_TYPE] = &e->feedback_type,
+		[EF_MATCHED] = &e->matched,
 	};
 
 	return texts[f];
@@ -273,5 +285,6 @@ bool event_filter_match(const struct sieve *s, const struct event *e, us_t now)
 bool event_is_error(const struct event *e)
 {
 	return e->type == EVENT_DEFERRED || e->type == EVENT_BOUNCED || e->type == EVENT_EXPIRED ||
-	       e->type == EVENT_REJECTED;
+	       e->type == EVENT_REJECTED || e->type == EVENT_REMOTE_BOUNCED ||
+	       e->type == EVENT_COMPLAINT;
 }

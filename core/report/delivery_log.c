@@ -11,7 +11,8 @@
 enum { STAMP_SIZE = 32 };
 
 static const char *const type_letters =
-    "?RXDTBEMU"; /* by enum event_type: received, rejected (X), delivered, deferred (T), … */
+    "?RXDTBEMUbFS"; /* by enum event_type: received, rejected (X), delivered, deferred (T), …,
+			remote-bounced (b), complaint (F), suppressed */
 
 static void line_time(us_t at, struct buf *out)
 {
@@ -47,8 +48,10 @@ void event_line(const struct event *e, struct buf *out)
 	}
 	line_word(out, e->type == EVENT_UNREACHED ? e->queue : e->recipient);
 	if (e->type != EVENT_RECEIVED && e->type != EVENT_REJECTED)
-		line_word(out, e->mx);
-	if (e->type != EVENT_RECEIVED)
+		line_word(out, e->mx.n ? e->mx : e->reporting_mta);
+	if (e->type == EVENT_COMPLAINT)
+		line_word(out, e->feedback_type);
+	else if (e->type != EVENT_RECEIVED)
 		line_word(out, e->reply);
 	else
 		buf_addf(out, " %llu bytes", (unsigned long long)e->size);
@@ -81,7 +84,13 @@ void event_json(const struct event *e, struct buf *out)
 		      { "category", e->category },
 		      { "tls", e->tls },
 		      { "job", e->job },
-		      { "user", e->user } };
+		      { "user", e->user },
+		      { "envid", e->envid },
+		      { "reporting_mta", e->reporting_mta },
+		      { "feedback_type", e->feedback_type },
+		      { "user_agent", e->user_agent },
+		      { "format", e->format },
+		      { "matched", e->matched } };
 	struct jsonw w;
 	char id[24];
 	jsonw_init(&w, out);
@@ -96,7 +105,7 @@ void event_json(const struct event *e, struct buf *out)
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (texts[i].v.n)
 			jsonw_str(&w, texts[i].name, texts[i].v);
-	if (e->type == EVENT_BOUNCED && e->category.n)
+	if (e->category.n && (e->type == EVENT_BOUNCED || e->type >= EVENT_REMOTE_BOUNCED))
 		jsonw_bool(&w, "hard", e->hard);
 	if (e->type == EVENT_RECEIVED)
 		jsonw_int(&w, "recipients", e->count);

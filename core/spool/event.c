@@ -8,15 +8,18 @@
  * a bit mask, the numbers, the texts in the order below. Fields are only ever added at the end of
  * the tables; a shorter mask then reads as "left out". */
 static const size_t text_fields[] = {
-	offsetof(struct event, sender),	   offsetof(struct event, recipient),
-	offsetof(struct event, queue),	   offsetof(struct event, virtual_mta),
-	offsetof(struct event, source_ip), offsetof(struct event, mx),
-	offsetof(struct event, mx_ip),	   offsetof(struct event, reply),
-	offsetof(struct event, enhanced),  offsetof(struct event, category),
-	offsetof(struct event, tls),	   offsetof(struct event, job),
-	offsetof(struct event, user),	   offsetof(struct event, orcpt),
-	offsetof(struct event, envid),	   offsetof(struct event, route),
-	offsetof(struct event, others),	   offsetof(struct event, esmtp),
+	offsetof(struct event, sender),	       offsetof(struct event, recipient),
+	offsetof(struct event, queue),	       offsetof(struct event, virtual_mta),
+	offsetof(struct event, source_ip),     offsetof(struct event, mx),
+	offsetof(struct event, mx_ip),	       offsetof(struct event, reply),
+	offsetof(struct event, enhanced),      offsetof(struct event, category),
+	offsetof(struct event, tls),	       offsetof(struct event, job),
+	offsetof(struct event, user),	       offsetof(struct event, orcpt),
+	offsetof(struct event, envid),	       offsetof(struct event, route),
+	offsetof(struct event, others),	       offsetof(struct event, esmtp),
+	offsetof(struct event, reporting_mta), offsetof(struct event, feedback_type),
+	offsetof(struct event, user_agent),    offsetof(struct event, format),
+	offsetof(struct event, matched),
 };
 enum {
 	TEXTS = sizeof text_fields / sizeof text_fields[0],
@@ -25,14 +28,22 @@ enum {
 };
 /* Bits of the mask beyond the texts. */
 #define MASK_HARD (1u << 24)
+_Static_assert(TEXTS <= 24, "the texts' bits end where the flags begin");
 
 const char *event_type_name(enum event_type t)
 {
 	static const char *const names[EVENT_TYPES] = {
-		[EVENT_RECEIVED] = "received",	 [EVENT_REJECTED] = "rejected",
-		[EVENT_DELIVERED] = "delivered", [EVENT_DEFERRED] = "deferred",
-		[EVENT_BOUNCED] = "bounced",	 [EVENT_EXPIRED] = "expired",
-		[EVENT_REMOVED] = "removed",	 [EVENT_UNREACHED] = "unreached",
+		[EVENT_RECEIVED] = "received",
+		[EVENT_REJECTED] = "rejected",
+		[EVENT_DELIVERED] = "delivered",
+		[EVENT_DEFERRED] = "deferred",
+		[EVENT_BOUNCED] = "bounced",
+		[EVENT_EXPIRED] = "expired",
+		[EVENT_REMOVED] = "removed",
+		[EVENT_UNREACHED] = "unreached",
+		[EVENT_REMOTE_BOUNCED] = "remote-bounced",
+		[EVENT_COMPLAINT] = "complaint",
+		[EVENT_SUPPRESSED] = "suppressed",
 	};
 	const char *name = (unsigned)t < EVENT_TYPES ? names[t] : NULL;
 

@@ -23,6 +23,9 @@ static uint64_t *counter(struct spool *s, enum event_type as)
 	case EVENT_RECEIVED:
 	case EVENT_REJECTED:
 	case EVENT_UNREACHED:
+	case EVENT_REMOTE_BOUNCED:
+	case EVENT_COMPLAINT:
+	case EVENT_SUPPRESSED:
 	case EVENT_TYPES:
 		break;
 	}

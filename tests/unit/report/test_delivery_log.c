@@ -123,6 +123,45 @@ static void an_event_is_one_line_that_a_person_reads(void **state)
 	buf_free(&b);
 }
 
+static void what_came_back_is_told_as_other_events_are(void **state)
+{
+	struct buf b;
+	struct event e = { .type = EVENT_REMOTE_BOUNCED,
+			   .message = 0x4f2a91,
+			   .recipient = STR_LIT("us1@yahoo.com"),
+			   .virtual_mta = STR_LIT("vmta2"),
+			   .reporting_mta = STR_LIT("mx.forward.example"),
+			   .reply = STR_LIT("550 5.1.1 no such user"),
+			   .category = STR_LIT("bad-mailbox"),
+			   .hard = true,
+			   .matched = STR_LIT("verp") };
+
+	(void)state;
+	buf_init(&b);
+	event_line(&e, &b);
+	assert_non_null(strstr(buf_z(&b),
+			       " b 4f2a91 vmta2 us1@yahoo.com mx.forward.example 550 5.1.1 no such "
+			       "user [hard bad-mailbox]\n"));
+	buf_clear(&b);
+	event_json(&e, &b);
+	assert_non_null(strstr(buf_z(&b), "\"type\":\"remote-bounced\""));
+	assert_non_null(strstr(buf_z(&b), "\"hard\":true"));
+	assert_non_null(strstr(buf_z(&b), "\"matched\":\"verp\""));
+	buf_clear(&b);
+	e = (struct event){ .type = EVENT_COMPLAINT,
+			    .recipient = STR_LIT("us1@yahoo.com"),
+			    .feedback_type = STR_LIT("abuse"),
+			    .user_agent = STR_LIT("Loop/1") };
+	event_line(&e, &b);
+	assert_non_null(strstr(buf_z(&b), " F 0 - us1@yahoo.com - abuse\n"));
+	buf_clear(&b);
+	event_json(&e, &b);
+	assert_non_null(strstr(buf_z(&b), "\"feedback_type\":\"abuse\""));
+	assert_non_null(strstr(buf_z(&b), "\"user_agent\":\"Loop/1\""));
+	assert_null(strstr(buf_z(&b), "\"message\""));
+	buf_free(&b);
+}
+
 static void json_has_the_names_scripts_rely_on(void **state)
 {
 	(void)state;
@@ -240,6 +279,7 @@ int main(void)
 	hash_seed(1, 2);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_event_is_one_line_that_a_person_reads),
+		cmocka_unit_test(what_came_back_is_told_as_other_events_are),
 		cmocka_unit_test(json_has_the_names_scripts_rely_on),
 		cmocka_unit_test(rotation_by_size_loses_no_line),
 		cmocka_unit_test(a_full_disk_keeps_the_batch_and_tears_no_line),

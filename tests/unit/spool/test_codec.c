@@ -56,6 +56,11 @@ static struct event full_event(void)
 			       .tls = STR_LIT("TLSv1.3"),
 			       .job = STR_LIT("j"),
 			       .user = STR_LIT("u"),
+			       .reporting_mta = STR_LIT("mx.far"),
+			       .feedback_type = STR_LIT("abuse"),
+			       .user_agent = STR_LIT("Loop/1"),
+			       .format = STR_LIT("arf"),
+			       .matched = STR_LIT("verp"),
 			       .seconds = -5,
 			       .queued_at = 77,
 			       .next_attempt = US_NEVER,
@@ -95,6 +100,10 @@ static void an_event_comes_back(void **state)
 	assert_true(str_eq(out.enhanced, in.enhanced) && str_eq(out.category, in.category));
 	assert_true(str_eq(out.tls, in.tls) && str_eq(out.job, in.job) &&
 		    str_eq(out.user, in.user));
+	assert_true(str_eq(out.reporting_mta, in.reporting_mta) &&
+		    str_eq(out.feedback_type, in.feedback_type) &&
+		    str_eq(out.user_agent, in.user_agent) && str_eq(out.format, in.format) &&
+		    str_eq(out.matched, in.matched));
 	assert_true(event_decode(&r, &out));
 	assert_true(out.type == EVENT_RECEIVED && !out.sender.n && !out.reply.n &&
 		    str_eq(out.user, in.user));
@@ -102,6 +111,9 @@ static void an_event_comes_back(void **state)
 	assert_false(r.bad);
 	buf_free(&b);
 	assert_string_equal(event_type_name(EVENT_EXPIRED), "expired");
+	assert_string_equal(event_type_name(EVENT_REMOTE_BOUNCED), "remote-bounced");
+	assert_string_equal(event_type_name(EVENT_COMPLAINT), "complaint");
+	assert_string_equal(event_type_name(EVENT_SUPPRESSED), "suppressed");
 	assert_string_equal(event_type_name(EVENT_TYPES), "unknown");
 }
 
