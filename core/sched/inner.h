@@ -239,7 +239,10 @@ bool mode_end(struct sched *s, struct lane *a); /* false: it is in no backoff by
 void mode_reply(struct sched *s, struct lane *a, struct queue *q, const struct reply_verdict *v,
 		struct rstr *reply);
 void mode_delivered(struct sched *s, struct lane *a);
-void mode_skip_mx(struct sched *s, struct session *e, const struct transaction *t);
+void mode_skip_host(struct sched *s, const struct queue *q, const struct rstr *host,
+		    const struct endpoint *at);
+void mode_skip_mx(struct sched *s, struct session *e, const struct queue *q,
+		  const struct transaction *t);
 void modes_second(struct sched *s);
 bool lane_in_backoff(struct sched *s, const struct lane *a);
 const struct override *override_backoff(struct sched *s, const struct lane *a);
@@ -343,6 +346,7 @@ bool sessions_rebind(struct sched *s); /* false: more to do */
 /* ---- spec.c ---- */
 void address_text(const struct endpoint *e, struct buf *out);
 void address_failed(struct sched *s, const struct endpoint *e, us_t until);
+bool host_failed(struct sched *s, const struct mxset *mx, struct str name, us_t until);
 bool hosts_has_other(struct sched *s, const struct mxset *mx); /* one that did not fail lately */
 struct session_spec *spec_make(struct sched *s, const struct session *e, const struct path *p,
 			       const struct queue *q);

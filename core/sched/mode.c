@@ -245,13 +245,26 @@ static bool endpoint_of(const struct rstr *ip, struct endpoint *e)
 						    : (void *)&e->in6.sin6_addr) == 1;
 }
 
+/* The host, not only the address that spoke: another address of it would say the same. */
+void mode_skip_host(struct sched *s, const struct queue *q, const struct rstr *host,
+		    const struct endpoint *at)
+{
+	const struct mxset *mx = q && q->hosts ? q->hosts->mx : NULL;
+	us_t until = s->now + SKIP_MX_US;
+
+	if (at)
+		address_failed(s, at, until);
+	if (mx && host)
+		host_failed(s, mx, rstr_str(host), until);
+}
+
 /* This MX host is not wanted for a while; the recipient may go to another at once. */
-void mode_skip_mx(struct sched *s, struct session *e, const struct transaction *t)
+void mode_skip_mx(struct sched *s, struct session *e, const struct queue *q,
+		  const struct transaction *t)
 {
 	struct endpoint at;
 
-	if (endpoint_of(t->mx_ip, &at))
-		address_failed(s, &at, s->now + SKIP_MX_US);
+	mode_skip_host(s, q, t->mx, endpoint_of(t->mx_ip, &at) ? &at : NULL);
 	if (e && e->state != SESSION_CLOSING)
 		session_close(s, e);
 }

@@ -238,7 +238,7 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 		return;
 	}
 	if (skips_mx(tr))
-		mode_skip_mx(s, k->e, k->t);
+		mode_skip_mx(s, k->e, r->queue, k->t);
 	decide(s, r, tr, k->lane);
 	note_unsigned(r->queue, k->t);
 	count_outcome(s, tr, &k->counts);

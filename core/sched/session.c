@@ -596,7 +596,11 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 
 static void on_address_failed(struct sched *s, struct session *e, const struct from_io *m)
 {
+	const struct pattern *p = m->verdict.pattern;
+
 	address_failed(s, &m->address, s->now + BAD_ADDRESS_US);
+	if (e && p && (p->does.acts & DO_SKIP_MX))
+		mode_skip_host(s, e->queue, m->host, NULL);
 	if (e)
 		mode_reply(s, e->lane, NULL, &m->verdict, m->reply);
 }

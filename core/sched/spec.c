@@ -48,6 +48,28 @@ static bool address_bad(const struct sched *s, const struct endpoint *e)
 	       s->bad[key % BAD_SLOTS].until > s->now;
 }
 
+/* All addresses of the host of this name. False: the set has no such host. */
+bool host_failed(struct sched *s, const struct mxset *mx, struct str name, us_t until)
+{
+	struct reader r = mxset_reader(mx);
+	struct mxhost h;
+	bool found = false;
+
+	while (mxset_next(&r, &h)) {
+		bool same = str_ieq(h.name, name);
+
+		found |= same;
+		for (int i = 0; i < h.naddresses; i++) {
+			struct endpoint e;
+
+			mxset_address(&r, &e);
+			if (same)
+				address_failed(s, &e, until);
+		}
+	}
+	return found;
+}
+
 bool hosts_has_other(struct sched *s, const struct mxset *mx)
 {
 	struct reader r = mxset_reader(mx);

@@ -375,6 +375,38 @@ static void skip_mx_goes_to_another_host_at_once(void **state)
 	sim_free(m);
 }
 
+/* A host of several addresses is one host. */
+static struct dns_answer *a_host_of_three(struct sim *m, struct str name, bool host)
+{
+	struct dns_answer *a = two_hosts(m, name, host);
+	struct dns_host *h = &a->hosts[0];
+
+	h->address = realloc(h->address, 3 * sizeof *h->address);
+	assert_non_null(h->address);
+	for (h->naddresses = 1; h->naddresses < 3; h->naddresses++) {
+		h->address[h->naddresses] = h->address[0];
+		h->address[h->naddresses].in4.sin_addr.s_addr ^= (uint32_t)h->naddresses;
+	}
+	return a;
+}
+
+static void skip_mx_skips_every_address_of_the_host(void **state)
+{
+	struct sim *m = world(RULES "[domain *]\nmax-smtp-out = 1\n");
+
+	(void)state;
+	m->w.dns = a_host_of_three;
+	m->w.connect = connected;
+	bad_host = "mx1.x.test";
+	for (int i = 0; i < 8; i++) {
+		sim_send(m, &(struct sim_mail){ .to = "a@x.test" });
+		sim_run(m, 20 * US_PER_S);
+	}
+	assert_int_equal(m->delivered, 8);
+	assert_int_equal(m->deferred, 1);
+	sim_free(m);
+}
+
 static void disable_source_ip_takes_it_out_at_that_receiver(void **state)
 {
 	struct sim *m = world(RULES);
@@ -443,6 +475,7 @@ int main(void)
 		cmocka_unit_test(bounces_take_the_recipient_or_the_queue),
 		cmocka_unit_test(ignored_replies_never_make_a_lane_rest),
 		cmocka_unit_test(skip_mx_goes_to_another_host_at_once),
+		cmocka_unit_test(skip_mx_skips_every_address_of_the_host),
 		cmocka_unit_test(disable_source_ip_takes_it_out_at_that_receiver),
 		cmocka_unit_test(a_domain_may_have_a_list_of_its_own),
 	};
