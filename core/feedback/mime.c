@@ -212,43 +212,138 @@ static struct str param_value(struct mime *m, struct str s, size_t *used)
 	return p ? str_mem(p, n) : nothing;
 }
 
-/* "boundary*0" and "boundary*" are taken for their first piece: enough for what is looked for. */
-static bool is_param(struct str name, const char *wanted)
-{
-	const char *star = name.n ? memchr(name.p, '*', name.n) : NULL;
+struct param {
+	struct str key, value;
+};
 
-	if (star)
-		name.n = (size_t)(star - name.p);
-	return str_ieqz(str_trim(name), wanted);
+/* The next parameter of *s, which begins behind the value's own word or the last parameter. */
+static bool next_param(struct mime *m, struct str *s, struct param *p)
+{
+	size_t used;
+
+	while (s->n) {
+		const char *semi = memchr(s->p, ';', s->n), *eq;
+
+		if (!semi)
+			return false;
+		*s = str_mem(semi + 1, s->n - (size_t)(semi + 1 - s->p));
+		eq = s->n ? memchr(s->p, '=', s->n) : NULL;
+		semi = s->n ? memchr(s->p, ';', s->n) : NULL;
+		if (!eq || (semi && semi < eq))
+			continue;
+		struct str key = str_mem(s->p, (size_t)(eq - s->p));
+		*s = str_trim(str_mem(eq + 1, s->n - key.n - 1));
+		p->value = param_value(m, *s, &used);
+		p->key = str_trim(key);
+		*s = str_mem(s->p + used, s->n - used);
+		return true;
+	}
+	return false;
+}
+
+/* A value in pieces, name*0, name*1*, or in one that is encoded, name* (RFC 2231). */
+struct pieces {
+	struct str values[MIME_PIECES_MAX];
+	bool there[MIME_PIECES_MAX], encoded[MIME_PIECES_MAX];
+};
+
+/* The piece's number; -1 if `mark`, which follows the name, is no piece's. */
+static int piece_number(struct str mark, bool *encoded)
+{
+	int n = 0;
+	size_t i = 1;
+
+	if (!mark.n || mark.p[0] != '*')
+		return -1;
+	*encoded = mark.n == 1 || mark.p[mark.n - 1] == '*';
+	size_t end = mark.n > 1 && *encoded ? mark.n - 1 : mark.n;
+	for (; i < end && n < MIME_PIECES_MAX && mark.p[i] >= '0' && mark.p[i] <= '9'; i++)
+		n = n * 10 + mark.p[i] - '0';
+	if (mark.n > 1 && i == 1)
+		return -1; /* no digit */
+	return i == end && n < MIME_PIECES_MAX ? n : -1;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static size_t percent_decode(struct str s, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		int hi = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+		int lo = hi >= 0 ? hex_digit(s.p[i + 2]) : -1;
+
+		out[n++] = lo >= 0 ? (char)(hi << 4 | lo) : s.p[i];
+		i += lo >= 0 ? 2 : 0;
+	}
+	return n;
+}
+
+/* Takes charset'language' off the front of an encoded first piece. */
+static struct str piece_charset(struct str *first)
+{
+	const char *one = first->n ? memchr(first->p, '\'', first->n) : NULL;
+	const char *end = first->p + first->n;
+	const char *two = one ? memchr(one + 1, '\'', (size_t)(end - one - 1)) : NULL;
+	struct str charset = { first->p, one ? (size_t)(one - first->p) : 0 };
+
+	if (!two)
+		return nothing;
+	*first = str_mem(two + 1, (size_t)(end - two - 1));
+	return charset;
+}
+
+static struct str join_pieces(struct mime *m, struct pieces *p)
+{
+	struct str charset = p->encoded[0] ? piece_charset(&p->values[0]) : nothing;
+	size_t room = 0, n = 0;
+	int count = 0;
+
+	for (; count < MIME_PIECES_MAX && p->there[count]; count++)
+		room += p->values[count].n;
+	char *out = mime_alloc(m, room);
+	for (int i = 0; out && i < count; i++) {
+		struct str v = p->values[i];
+
+		if (p->encoded[i]) {
+			n += percent_decode(v, out + n);
+		} else {
+			memcpy(out + n, v.p, v.n);
+			n += v.n;
+		}
+	}
+	if (!out)
+		return nothing;
+	return charset.n ? mime_utf8(m, str_mem(out, n), charset) : str_mem(out, n);
 }
 
 struct str mime_param(struct mime *m, struct str value, const char *name)
 {
-	struct str s = mime_unfold(m, value), found;
-	size_t used = 0;
+	struct str s = mime_unfold(m, value), wanted = str_of(name);
+	struct pieces pieces = { 0 };
+	struct param p;
+	bool encoded;
 
-	while (s.n) {
-		const char *semi = memchr(s.p, ';', s.n), *eq;
-
-		if (!semi)
-			return nothing;
-		s = str_mem(semi + 1, s.n - (size_t)(semi + 1 - s.p));
-		eq = s.n ? memchr(s.p, '=', s.n) : NULL;
-		semi = s.n ? memchr(s.p, ';', s.n) : NULL;
-		if (!eq || (semi && semi < eq))
+	while (next_param(m, &s, &p)) {
+		if (!str_istarts(p.key, name))
 			continue;
-		struct str key = str_mem(s.p, (size_t)(eq - s.p));
-		s = str_trim(str_mem(eq + 1, s.n - key.n - 1));
-		if (is_param(key, name)) {
-			found = param_value(m, s, &used);
-			return str_trim(found);
-		}
-		if (s.n && s.p[0] == '"') {
-			param_value(m, s, &used);
-			s = str_mem(s.p + used, s.n - used);
-		}
+		if (p.key.n == wanted.n)
+			return str_trim(p.value);
+		int i = piece_number(str_mem(p.key.p + wanted.n, p.key.n - wanted.n), &encoded);
+		if (i < 0 || pieces.there[i])
+			continue;
+		pieces.values[i] = p.value;
+		pieces.there[i] = true;
+		pieces.encoded[i] = encoded;
 	}
-	return nothing;
+	return pieces.there[0] ? str_trim(join_pieces(m, &pieces)) : nothing;
 }
 
 /* ---- structure ---- */

@@ -13,6 +13,7 @@ enum {
 	MIME_PARTS_MAX = 64,
 	MIME_FIELDS_MAX = 256,		  /* of one header */
 	MIME_FIELD_BYTES_MAX = 16 * 1024, /* of one field's value */
+	MIME_PIECES_MAX = 32,		  /* of one parameter (RFC 2231) */
 	MIME_MEMORY_MAX = 12 * 1024 * 1024,
 };
 
@@ -70,7 +71,8 @@ bool mime_has_field(const struct mime_head *head, const char *name);
 struct str mime_unfold(struct mime *m, struct str value);
 /* Encoded words (RFC 2047) decoded. */
 struct str mime_decode_words(struct mime *m, struct str value);
-/* A parameter of a Content-Type or Content-Disposition value. {"", 0} if there is none. */
+/* A parameter of a Content-Type or Content-Disposition value, its pieces joined and decoded (RFC
+ * 2231). {"", 0} if there is none. */
 struct str mime_param(struct mime *m, struct str value, const char *name);
 
 /* Arena memory within MIME_MEMORY_MAX; NULL beyond it. */

@@ -524,11 +524,45 @@ static void keys_that_all_can_read_are_refused(void **state)
 	unlink(path);
 }
 
+static void a_parameter_may_come_in_pieces(void **state)
+{
+	static const struct {
+		const char *value, *name, *found;
+	} cases[] = {
+		{ "text/plain; charset=UTF-8; boundary=\"a;b\\\"c\"", "boundary", "a;b\"c" },
+		{ "m/m; boundary*0=\"one \";\n boundary*1=two; x=y", "boundary", "one two" },
+		{ "m/m; boundary*1=two; boundary*0=one; boundary*3=lost", "boundary", "onetwo" },
+		{ "a; filename*=UTF-8''%c3%a4%20b.eml", "filename", "\xc3\xa4 b.eml" },
+		{ "a; filename*=iso-8859-1'de'%E4", "filename", "\xc3\xa4" },
+		{ "a; filename*0*=utf-8''%e2%82; filename*1*=%ac; filename*2=%41", "filename",
+		  "\xe2\x82\xac%41" },
+		{ "a; filename*=x%; filename*0=late", "filename", "x%" },
+		{ "a; filename*9999999999=x; filename*-1=y; filename*x=z; filename**=w", "filename",
+		  "" },
+		{ "a; filenames=x; filename=y", "filename", "y" },
+		{ "a; filename*1=x", "filename", "" },
+		{ "a; filename*=utf-8'%41", "filename", "utf-8'A" },
+		{ "a; filename", "filename", "" },
+	};
+	struct arena mem;
+
+	(void)state;
+	arena_init(&mem, 4096);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct mime m = { .mem = &mem };
+		struct str found = mime_param(&m, str_of(cases[i].value), cases[i].name);
+		if (!str_eqz(found, cases[i].found))
+			fail_msg("%s: \"%.*s\"", cases[i].value, (int)found.n, found.p);
+	}
+	arena_free(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reports_are_read_as_expected),
 		cmocka_unit_test(a_report_names_its_mail),
+		cmocka_unit_test(a_parameter_may_come_in_pieces),
 		cmocka_unit_test(codes_are_found_and_nothing_else),
 		cmocka_unit_test(broken_reports_cost_little),
 		cmocka_unit_test(nothing_small_grows_large),
