@@ -137,8 +137,18 @@ static void put_hosts(struct jsonw *w, const struct hosts *hosts)
 
 /* ---- lanes, sites, queues ---- */
 
+static void put_rest(struct jsonw *w, us_t since, us_t until, uint32_t step,
+		     const struct rstr *reason)
+{
+	jsonw_time(w, "resting_since", since);
+	jsonw_time(w, "resting_until", until);
+	jsonw_int(w, "rest_step", step);
+	put_rstr(w, "rest_reason", reason);
+}
+
 static void put_lane(struct sched *s, struct jsonw *w, struct lane *a)
 {
+	const struct key_rest *held;
 	struct why y = { 0 };
 
 	jsonw_object(w, NULL);
@@ -147,12 +157,10 @@ static void put_lane(struct sched *s, struct jsonw *w, struct lane *a)
 	put_rstr(w, "source_ip", a->source->ip_text);
 	jsonw_int(w, "connections", a->conn ? a->conn->used : 0);
 	put_tally(w, a->tally, s->now);
-	if (a->resting_until > s->now) {
-		jsonw_time(w, "resting_since", a->resting_since);
-		jsonw_time(w, "resting_until", a->resting_until);
-		jsonw_int(w, "rest_step", a->rest_step);
-		put_rstr(w, "rest_reason", a->rest_reason);
-	}
+	if (a->resting_until > s->now)
+		put_rest(w, a->resting_since, a->resting_until, a->rest_step, a->rest_reason);
+	else if ((held = keyrest_waiting(a)))
+		put_rest(w, held->since, held->until, held->step, held->reason);
 	why_lane(s, a, &y);
 	put_why(w, "why", &y);
 	jsonw_array(w, "limits");

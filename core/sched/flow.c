@@ -317,16 +317,28 @@ static bool find_session(struct sched *s, struct path *p, struct queue *q, const
 	return c->session != NULL;
 }
 
+static void hold(struct choice *c, struct key_rest *r)
+{
+	if (r && (!c->held || r->until < c->held->until))
+		c->held = r;
+}
+
 /* Everything that this queue and job need through this path. c->full: the queue's own limit that
  * has no room. */
 static bool path_takes(struct sched *s, struct path *p, struct queue *q, const struct job *j,
 		       struct choice *c)
 {
 	struct limits_room own;
+	struct key_rest *held;
 	bool ok = false;
 
 	if (!path_open(s, p))
 		return false;
+	held = keyrest_holds(s, p->lane, q, p->set);
+	if (held) {
+		hold(c, held);
+		return false;
+	}
 	limits_begin(&own);
 	queue_own_limits(s, p, q, j, &own);
 	c->full = limits_full(own.l.rate, own.l.nrate, s->now);
@@ -365,6 +377,7 @@ static bool pick_by_weight(struct sched *s, struct flow *f, struct queue *q, con
 			if (!path_takes(s, p, q, j, &one)) {
 				if (one.full)
 					c->full = one.full;
+				hold(c, one.held);
 				continue;
 			}
 			p->current += p->weight;
@@ -455,12 +468,25 @@ static void next_queue(struct flow *f, struct queue *q)
 		f->ring = q->ring_next;
 }
 
+/* Is it held at each of its virtual MTAs? Then no gate but these can let it go. */
+static bool held_everywhere(struct sched *s, const struct flow *f, const struct queue *q)
+{
+	for (uint8_t i = 0; i < f->npaths; i++)
+		if (!f->paths[i].shut && !keyrest_holds(s, f->paths[i].lane, q, f->paths[i].set))
+			return false;
+	return true;
+}
+
 /* A queue that can't move though some path is open: it waits at its own limit, or is passed over.
  */
 static void pass_over(struct sched *s, struct flow *f, struct queue *q, const struct choice *c)
 {
 	if (c->full && !c->later) {
 		queue_wait(s, q, &c->full->gate);
+		return;
+	}
+	if (c->held && held_everywhere(s, f, q)) {
+		queue_wait(s, q, &c->held->gate);
 		return;
 	}
 	if (queue_all_stopped(s, q)) {

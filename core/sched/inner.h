@@ -221,8 +221,7 @@ struct lane *lane_get(struct sched *s, struct site *t, struct source *src);
 void lane_settle(struct sched *s, struct lane *a);
 
 /* ---- rest.c ---- */
-/* `tls`: it gave a connection, but not the TLS that its mail needs. */
-void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason, bool tls);
+void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason);
 void lane_came_up(struct sched *s, struct lane *a);
 void lane_result(struct sched *s, struct lane *a, bool delivered, bool failure, struct rstr *reply);
 void lane_rest_over(struct sched *s, struct lane *a);
@@ -230,6 +229,27 @@ void lane_probe_ended(struct sched *s, struct lane *a);
 void lane_woken(struct sched *s, struct lane *a);
 
 const struct settings *lane_settings(const struct lane *a); /* of some mail; NULL: none known */
+
+us_t rest_span(struct sched *s, const struct lane *a, uint32_t step);
+
+/* ---- keyrest.c ---- */
+uint64_t keyrest_hash(const struct table_link *l);
+uint64_t keyrest_key(const struct mxset *mx, const struct settings *set);
+/* What keeps this queue's mail from going through the lane; NULL: nothing. */
+struct key_rest *keyrest_holds(const struct sched *s, const struct lane *a, const struct queue *q,
+			       const struct settings *set);
+struct key_rest *keyrest_of(const struct sched *s, const struct session *e);
+struct key_rest *keyrest_waiting(const struct lane *a);
+int64_t keyrest_room(const struct key_rest *r, us_t now);
+bool keyrest_failed(struct sched *s, const struct session *e, enum rest_kind kind,
+		    struct rstr *reason);
+void keyrest_opened(struct sched *s, const struct session *e);
+void keyrest_came_up(struct sched *s, const struct session *e);
+void keyrest_delivered(struct sched *s, const struct session *e);
+void keyrest_gone(struct sched *s, const struct session *e);
+bool keyrest_over(struct sched *s, struct key_rest *r);
+bool keyrest_restore(struct sched *s, struct str lane, uint64_t key, const struct key_rest *was);
+void keyrests_free(struct sched *s);
 
 /* ---- mode.c ---- */
 struct mode *mode_get(struct sched *s, struct lane *a); /* NULL without memory */
@@ -273,6 +293,7 @@ void queue_stop(struct sched *s, struct queue *q, enum queue_stop why);
 void queue_wake(struct sched *s, struct queue *q);
 void queue_woken(struct sched *s, struct queue *q);
 void queue_wait(struct sched *s, struct queue *q, struct gate *g); /* for a limit of its own */
+struct gate *queue_waits_at(const struct queue *q);		   /* NULL: at none */
 void queue_domain_wake(struct sched *s, struct queue *q); /* all queues of its domain look again */
 void queue_empty(struct sched *s, struct queue *q);
 us_t queue_expiry(const struct queue *q, const struct rcpt *r);
@@ -291,8 +312,9 @@ struct choice { /* what is to be handed out, and how */
 	struct path *path;
 	struct session *session; /* NULL: open one */
 	struct sub *sub;
-	struct counter *full; /* a limit of the queue's or job's own without room */
-	bool later;	      /* waits for the virtual MTA that it prefers */
+	struct counter *full;  /* a limit of the queue's or job's own without room */
+	struct key_rest *held; /* what it needs to be sent is not to be had: the first to end */
+	bool later;	       /* waits for the virtual MTA that it prefers */
 };
 uint64_t flow_hash(const struct table_link *l);
 bool flow_for(struct sched *s, struct queue *q);
@@ -335,6 +357,9 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 void session_unopen(struct sched *s, struct session *e, struct session_spec *spec);
 void session_take(struct sched *s, struct session *e, struct flight *f, struct path *p,
 		  struct queue *q, const struct limits *all);
+/* Did a connection come about, without the TLS or the login that was needed? */
+bool needs_more(uint8_t step);
+void session_failed(struct sched *s, struct session *e, uint8_t step, struct rstr *reason);
 void session_close(struct sched *s, struct session *e);
 bool session_make_room(struct sched *s, struct counter *c);
 bool session_serve(struct sched *s, struct session *e);
@@ -414,6 +439,7 @@ void conf_recall(struct sched *s);
 void state_rate_save(struct sched *s, struct counter *c);
 void state_rate_restore(struct sched *s, struct counter *c);
 void state_lane_save(struct sched *s, struct lane *a);
+void state_keyrest_save(struct sched *s, const struct key_rest *r);
 void state_lane_restore(struct sched *s, struct lane *a);
 void state_mode_save(struct sched *s, struct lane *a);
 void state_mode_restore(struct sched *s, struct lane *a);

@@ -120,7 +120,7 @@ us_t gate_when(const struct gate *g, us_t now)
 
 bool gate_is_connections(const struct gate *g)
 {
-	if (!g || g->type == GATE_REST)
+	if (!g || g->type == GATE_REST || g->type == GATE_KEY_REST)
 		return false;
 	return g->type == GATE_SLOTS ||
 	       HEAP_OF(g, const struct counter, gate)->kind == LIMIT_CONNECTIONS;
@@ -142,7 +142,7 @@ static bool is_wide(const struct gate *g)
 {
 	const struct counter *c;
 
-	if (g->type == GATE_SLOTS)
+	if (g->type == GATE_SLOTS || g->type == GATE_KEY_REST)
 		return true;
 	if (g->type == GATE_REST)
 		return false;
@@ -158,6 +158,8 @@ static int64_t gate_room(const struct sched *s, const struct gate *g)
 		return slots_free(s);
 	if (g->type == GATE_REST)
 		return 1;
+	if (g->type == GATE_KEY_REST)
+		return keyrest_room(HEAP_OF(g, const struct key_rest, gate), s->now);
 	c = HEAP_OF(g, const struct counter, gate);
 	return counter_room(c, s->now);
 }
@@ -217,6 +219,8 @@ void gates_tick(struct sched *s)
 		struct gate *g = HEAP_OF(n, struct gate, timer);
 
 		heap_del(&s->gates, n);
+		if (g->type == GATE_KEY_REST && !keyrest_over(s, HEAP_OF(g, struct key_rest, gate)))
+			continue;
 		if (g->type == GATE_REST)
 			lane_rest_over(s, HEAP_OF(g, struct lane, rest));
 		gate_open(s, g);

@@ -209,7 +209,7 @@ struct domain {
 };
 
 /* ---- limits ---- */
-enum gate_type { GATE_COUNTER, GATE_REST, GATE_SLOTS };
+enum gate_type { GATE_COUNTER, GATE_REST, GATE_SLOTS, GATE_KEY_REST };
 enum waiter_type { WAIT_PATH, WAIT_QUEUE, WAIT_FLOW };
 struct gate { /* where paths, queues and asking sessions wait for room */
 	struct link waiters, asks;
@@ -358,6 +358,20 @@ struct lane {
 	uint32_t opening;  /* sessions that are not up yet */
 };
 
+/* Mail of one session key that found no TLS or no login in its lane (keyrest.c); by the lane's name
+ * and the key, so that it needs no lane to exist. */
+struct key_rest {
+	struct table_link link;
+	struct gate gate;
+	struct rstr *lane, *reason;
+	uint64_t key;
+	us_t since, until;
+	uint64_t probe; /* the session that tries after a rest; 0: none yet */
+	uint32_t step;
+	uint8_t kind; /* enum rest_kind; REST_NONE: it came up, but nothing is delivered yet */
+	bool told;    /* the events have why it rests */
+};
+
 struct path { /* a flow through one virtual MTA */
 	struct waiter wait;
 	struct flow *flow;
@@ -462,6 +476,7 @@ struct session {
 	struct counter
 	    *charged[LIMITS_MAX]; /* connections, besides lane's, site's, source's and total */
 	uint64_t flow, epoch;	  /* of what `charged` is */
+	uint64_t rest_key;	  /* keyrest.c */
 	struct queue *queue;
 	struct patterns *patterns; /* what its verdicts point into; one reference */
 	uint32_t io, ask_n;
@@ -520,7 +535,7 @@ struct sched {
 	bool loading, draining;
 
 	struct table msgs, queues, domains, sites, hosts, mxsets, flows, lanes, bundles, bands,
-	    counters, names, jobs, restored, reports, warms;
+	    counters, names, jobs, restored, reports, warms, keyrests;
 	struct pool queue_pool, more_pool, domain_pool, site_pool, hosts_pool, flow_pool, lane_pool,
 	    bundle_pool, band_pool, sub_pool, counter_pool, rate_pool, job_pool, session_pool,
 	    flight_pool, body_pool, traffic_pool, tally_pool, gone_pool;

@@ -557,6 +557,11 @@ void queue_wait(struct sched *s, struct queue *q, struct gate *g)
 	gate_wait(s, g, &q->more->wait);
 }
 
+struct gate *queue_waits_at(const struct queue *q)
+{
+	return q->stop == STOP_LIMIT && q->more ? q->more->wait.at : NULL;
+}
+
 void queue_domain_wake(struct sched *s, struct queue *q)
 {
 	for (struct queue *d = q->domain->queues; d; d = d->next_of_domain)

@@ -12,14 +12,14 @@ const struct settings *lane_settings(const struct lane *a)
 	return l == &a->paths ? NULL : LIST_OF(l, const struct path, on_lane)->set;
 }
 
-static us_t rest_span(struct sched *s, const struct lane *a)
+us_t rest_span(struct sched *s, const struct lane *a, uint32_t step)
 {
 	const struct settings *set = lane_settings(a);
 	double span = (double)(set ? set->min_backoff : MIN_REST_US);
 	double most = (double)(set ? set->max_backoff : US_PER_DAY);
 	double factor = set ? set->backoff_scale_factor : 1.5;
 
-	for (uint32_t i = 1; i < a->rest_step && span < most; i++)
+	for (uint32_t i = 1; i < step && span < most; i++)
 		span *= factor;
 	if (span > most)
 		span = most;
@@ -35,7 +35,7 @@ static void rest(struct sched *s, struct lane *a, enum rest_kind kind, struct rs
 	a->rest_kind = (uint8_t)kind;
 	a->resting_since = s->now;
 	a->rest_told = false;
-	a->resting_until = s->now + rest_span(s, a);
+	a->resting_until = s->now + rest_span(s, a, a->rest_step);
 	a->probe = 0;
 	a->deferred_in_row = 0;
 	rstr_unref(a->rest_reason);
@@ -46,25 +46,18 @@ static void rest(struct sched *s, struct lane *a, enum rest_kind kind, struct rs
 	row_dirty(s, &a->site->row);
 }
 
-static bool no_session(const struct lane *a)
+void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason)
 {
-	return a->rest_kind == REST_CONNECT || a->rest_kind == REST_TLS;
-}
-
-void lane_connect_failed(struct sched *s, struct lane *a, struct rstr *reason, bool tls)
-{
-	rest(s, a, tls ? REST_TLS : REST_CONNECT, reason);
-	if (reason && no_session(a) && !a->rest_reason) {
+	rest(s, a, REST_CONNECT, reason);
+	if (reason && a->rest_kind == REST_CONNECT && !a->rest_reason)
 		a->rest_reason = rstr_ref(reason);
-		a->rest_kind = tls ? REST_TLS : REST_CONNECT;
-	}
 }
 
 /* An attempt gave a session: what made the lane rest is over; only a delivery makes the next rest
  * short again. */
 void lane_came_up(struct sched *s, struct lane *a)
 {
-	if (!no_session(a))
+	if (a->rest_kind != REST_CONNECT)
 		return;
 	a->rest_kind = REST_NONE;
 	a->resting_since = a->resting_until = 0;

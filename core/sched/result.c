@@ -120,15 +120,10 @@ void result_make(struct sched *s, struct rcpt **v, uint32_t n, enum decision dec
 
 /* The receiver had its say on this recipient: its RCPT, or the MAIL before it, was answered, or it
  * can't be sent at all. */
-static bool no_session(const struct txn_rcpt *tr)
-{
-	return tr->step == STEP_TLS || tr->step == STEP_AUTH;
-}
-
 static bool judged(const struct txn_rcpt *tr)
 {
 	return tr->tried || tr->verdict.permanent ||
-	       (tr->reply && (tr->step >= STEP_RANK_MAIL || no_session(tr)));
+	       (tr->reply && (tr->step >= STEP_RANK_MAIL || needs_more(tr->step)));
 }
 
 static bool is_failure(const struct txn_rcpt *tr)
@@ -148,11 +143,14 @@ static bool is_failure(const struct txn_rcpt *tr)
 	return false;
 }
 
-/* For want of TLS or of a login: it stays in its place, and the lane's rest says when the next try
- * is. */
-static bool waits_for_lane(const struct txn_rcpt *tr, const struct lane *a)
+/* For want of TLS or of a login: it stays in its place, and its session key's rest says when the
+ * next try is. NULL: that is not so. */
+static const struct key_rest *waits_for(struct sched *s, const struct txn_rcpt *tr,
+					const struct session *e)
 {
-	return no_session(tr) && a && (a->rest_kind == REST_TLS || a->rest_kind == REST_CONNECT);
+	const struct key_rest *r = e && needs_more(tr->step) ? keyrest_of(s, e) : NULL;
+
+	return r && r->kind != REST_NONE ? r : NULL;
 }
 
 static bool skips_mx(const struct txn_rcpt *tr)
@@ -160,28 +158,34 @@ static bool skips_mx(const struct txn_rcpt *tr)
 	return tr->verdict.pattern && (tr->verdict.pattern->does.acts & DO_SKIP_MX);
 }
 
-static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const struct lane *a)
+static void decide(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const struct session *e)
 {
+	const struct key_rest *rest = waits_for(s, tr, e);
+
 	if (tr->verdict.class == CLASS_OK)
 		tr->decision = DECIDE_DELIVERED;
 	else if (tr->verdict.permanent)
 		tr->decision = DECIDE_BOUNCED;
 	else
 		tr->decision = (uint8_t)retry_decide(s, r, tr);
-	if (tr->decision == DECIDE_DEFERRED && waits_for_lane(tr, a))
-		tr->due = a->resting_until;
+	if (tr->decision == DECIDE_DEFERRED && rest)
+		tr->due = rest->until;
 }
 
-static void defer(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, struct lane *a)
+static void defer(struct sched *s, struct rcpt *r, struct txn_rcpt *tr, const struct session *e)
 {
+	const struct lane *a = e ? e->lane : NULL;
+	bool waits = waits_for(s, tr, e) != NULL;
+
 	rcpt_unplace(s, r);
 	if (r->attempts < UINT16_MAX)
 		r->attempts++;
 	r->flags &= (uint8_t)~RF_UNTRIED;
-	r->prefer = a ? (uint16_t)(a->source->slot + 1) : 0;
+	/* Nobody has judged it by its address yet where it waits for TLS: any other will do. */
+	r->prefer = a && !waits ? (uint16_t)(a->source->slot + 1) : 0;
 	remember_reply(s, r, tr->reply);
 	dsn_delayed(s, r, tr);
-	if (waits_for_lane(tr, a))
+	if (waits)
 		rcpt_ready(s, r, true);
 	else
 		rcpt_wait(s, r, tr->due);
@@ -218,8 +222,10 @@ static void tell_lane(struct sched *s, struct taking *k, struct queue *q, const 
 	warm_result(s, k->lane, tr);
 	if (tr->decision != DECIDE_DELIVERED || tr->verdict.pattern)
 		mode_reply(s, k->lane, q, &tr->verdict, tr->reply);
-	if (tr->decision == DECIDE_DELIVERED)
-		mode_delivered(s, k->lane);
+	if (tr->decision != DECIDE_DELIVERED)
+		return;
+	mode_delivered(s, k->lane);
+	keyrest_delivered(s, k->e);
 }
 
 static void note_unsigned(struct queue *q, const struct transaction *t)
@@ -239,16 +245,16 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 	}
 	if (skips_mx(tr))
 		mode_skip_mx(s, k->e, r->queue, k->t);
-	decide(s, r, tr, k->lane);
+	decide(s, r, tr, k->e);
 	note_unsigned(r->queue, k->t);
 	count_outcome(s, tr, &k->counts);
 	k->any = true;
 	if (tr->reply)
 		k->counts.reply = tr->reply;
-	if (k->lane && !no_session(tr))
+	if (k->lane && !needs_more(tr->step))
 		tell_lane(s, k, r->queue, tr);
 	if (tr->decision == DECIDE_DEFERRED)
-		defer(s, r, tr, k->lane);
+		defer(s, r, tr, k->e);
 	else
 		settle(s, r, k->t, tr);
 }
@@ -268,10 +274,9 @@ static void take_body(struct sched *s, struct msg *m, struct transaction *t)
 static void failed_opening(struct sched *s, struct session *e, const struct transaction *t)
 {
 	for (uint32_t i = 0; e && e->state == SESSION_OPENING && i < t->nrcpts; i++)
-		if (no_session(&t->rcpts[i]) && t->rcpts[i].reply) {
+		if (needs_more(t->rcpts[i].step) && t->rcpts[i].reply) {
 			e->failed = true;
-			lane_connect_failed(s, e->lane, t->rcpts[i].reply,
-					    t->rcpts[i].step == STEP_TLS);
+			session_failed(s, e, t->rcpts[i].step, t->rcpts[i].reply);
 			return;
 		}
 }
@@ -281,7 +286,7 @@ static void untried_opening(struct sched *s, struct session *e)
 	/* The session never came up: what it held must not run into the same lane again before DOWN
 	 * is here. */
 	e->failed = true;
-	lane_connect_failed(s, e->lane, NULL, false);
+	lane_connect_failed(s, e->lane, NULL);
 }
 
 void result_take(struct sched *s, struct session *e, struct flight *f, struct transaction *t)

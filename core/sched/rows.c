@@ -467,6 +467,7 @@ bool row_warmup(const struct row_lane *x, struct row_warmup *out)
 static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 {
 	struct row_lane *x = &r->lane;
+	const struct key_rest *held = NULL;
 
 	r->name = rstr_ref(a->name);
 	why_lane(s, a, &r->why);
@@ -481,12 +482,16 @@ static void fill_lane(struct sched *s, struct lane *a, struct row *r)
 	}
 	if (x->backoff_since)
 		r->state = with_backoff(r->state);
-	if (a->rest_kind != REST_NONE) {
+	if (a->rest_kind == REST_NONE && (held = keyrest_waiting(a))) {
+		x->resting_since = held->since;
+		x->resting_until = held->until;
+		x->rest_reason = rstr_ref(held->reason);
+	} else if (a->rest_kind != REST_NONE) {
 		x->resting_since = a->resting_since;
 		x->resting_until = a->resting_until;
 		x->rest_reason = rstr_ref(a->rest_reason);
 	}
-	x->rest_step = a->rest_step;
+	x->rest_step = held ? held->step : a->rest_step;
 	x->site = a->site->row.id;
 	x->site_name = rstr_ref(a->site->name);
 	x->provider = a->site->is_provider ? rstr_ref(a->site->name) : NULL;

@@ -33,6 +33,7 @@ static void init_tables(struct sched *s)
 	table_init(&s->reports, report_hash);
 	table_init(&s->restored, restored_hash);
 	table_init(&s->warms, warm_hash);
+	table_init(&s->keyrests, keyrest_hash);
 }
 
 static void init_lists(struct sched *s)
@@ -105,10 +106,10 @@ struct sched *sched_new(const struct sched_opts *o, us_t now)
 
 static void free_tables(struct sched *s)
 {
-	struct table *v[] = { &s->msgs,	   &s->queues,	&s->domains,  &s->sites,
-			      &s->hosts,   &s->mxsets,	&s->flows,    &s->lanes,
-			      &s->bundles, &s->bands,	&s->counters, &s->names,
-			      &s->jobs,	   &s->reports, &s->restored, &s->warms };
+	struct table *v[] = { &s->msgs,	    &s->queues,	 &s->domains, &s->sites,   &s->hosts,
+			      &s->mxsets,   &s->flows,	 &s->lanes,   &s->bundles, &s->bands,
+			      &s->counters, &s->names,	 &s->jobs,    &s->reports, &s->restored,
+			      &s->warms,    &s->keyrests };
 
 	for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
 		table_free(v[i]);

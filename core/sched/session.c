@@ -233,6 +233,7 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 		return NULL;
 	}
 	e->bundle->sessions++;
+	e->rest_key = keyrest_key(q->hosts->mx, p->set);
 	e->patterns = patterns_ref((*spec)->patterns);
 	e->io = freest_io(s);
 	s->io[e->io].slots--;
@@ -246,6 +247,7 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 	p->lane->opening++;
 	if (p->lane->rest_kind != REST_NONE)
 		p->lane->probe = e->id;
+	keyrest_opened(s, e);
 	row_dirty(s, &p->lane->row);
 	return e;
 }
@@ -256,6 +258,7 @@ static void session_free(struct sched *s, struct session *e)
 
 	if (a->probe == e->id)
 		lane_probe_ended(s, a);
+	keyrest_gone(s, e);
 	if (e->state == SESSION_CLOSING)
 		count_closing(s, e, -1);
 	if (s->rebind == &e->all)
@@ -546,8 +549,23 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 	}
 	e->pipelining = m->pipelining;
 	lane_came_up(s, e->lane);
+	keyrest_came_up(s, e);
 	session_sort(s, e);
 	lane_woken(s, e->lane);
+}
+
+bool needs_more(uint8_t step)
+{
+	return step == STEP_TLS || step == STEP_AUTH;
+}
+
+/* It gave no session. */
+void session_failed(struct sched *s, struct session *e, uint8_t step, struct rstr *reason)
+{
+	enum rest_kind kind = step == STEP_TLS ? REST_TLS : REST_CONNECT;
+
+	if (!needs_more(step) || !keyrest_failed(s, e, kind, reason))
+		lane_connect_failed(s, e->lane, reason);
 }
 
 /* Its mail comes back untried, so no recipient's event says why nothing is sent: the queue's does,
@@ -555,14 +573,16 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 static void tell_unreached(struct sched *s, const struct session *e, const struct from_io *m)
 {
 	struct lane *a = e->lane;
+	struct key_rest *r = needs_more(m->step) ? keyrest_of(s, e) : NULL;
+	bool *told = r ? &r->told : &a->rest_told;
 	struct transaction *t;
 
-	if (a->rest_told || !e->queue || !m->reply)
+	if (*told || !e->queue || !m->reply)
 		return;
 	t = transaction_new(1);
 	if (!t)
 		return;
-	a->rest_told = true;
+	*told = true;
 	t->id = ++s->next_id;
 	t->unreached = true;
 	t->queue = queue_name(s, e->queue);
@@ -581,7 +601,7 @@ static void on_down(struct sched *s, struct session *e, const struct from_io *m)
 
 	/* e->failed: the lane rests already, but only DOWN says why. */
 	if (!m->established && !m->planned)
-		lane_connect_failed(s, a, m->reply, m->step == STEP_TLS);
+		session_failed(s, e, m->step, m->reply);
 	else
 		mode_reply(s, a, NULL, &m->verdict, m->reply);
 	if (!m->established && !m->planned)

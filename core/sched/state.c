@@ -6,9 +6,10 @@
 
 #include <stdlib.h>
 
-enum { STATE_FORMAT = 1, RATE_PREFIX = 5, REST_PREFIX = 5, MOVE_KEY_BYTES = 12 };
+enum { STATE_FORMAT = 1, RATE_PREFIX = 5, REST_PREFIX = 5, MOVE_KEY_BYTES = 12, KEY_DIGITS = 16 };
 
-static const char lanes_table[] = "lanes", moves_table[] = "moves", warm_prefix[] = "warm ";
+static const char lanes_table[] = "lanes", moves_table[] = "moves", warm_prefix[] = "warm ",
+		  key_prefix[] = "key ";
 
 struct restored { /* a row read at start, until it is used */
 	struct table_link link;
@@ -62,6 +63,29 @@ void restored_free_all(struct sched *s)
 			restored_free(s, TABLE_OF(table_at(&s->restored, i), struct restored));
 }
 
+/* "key gmail.com@vmta1 0123456789abcdef" */
+static bool keyrest_row(struct sched *s, struct str key, struct str value)
+{
+	struct reader r = { .p = (const uint8_t *)value.p + 1, .n = value.n - 1 };
+	struct key_rest was = { 0 };
+	struct str lane = str_mem(key.p + sizeof key_prefix - 1, key.n - (sizeof key_prefix - 1));
+	uint64_t number;
+	bool ok;
+
+	if (lane.n <= KEY_DIGITS)
+		return false;
+	number = strtoull(lane.p + lane.n - KEY_DIGITS, NULL, 16);
+	lane.n -= KEY_DIGITS + 1;
+	was.kind = reader_u8(&r);
+	was.step = reader_u32(&r);
+	was.since = (us_t)reader_u64(&r);
+	was.until = (us_t)reader_u64(&r);
+	was.reason = rstr_new(reader_str(&r));
+	ok = !r.bad && was.kind <= REST_TLS && keyrest_restore(s, lane, number, &was);
+	rstr_unref(was.reason);
+	return ok;
+}
+
 bool sched_restore(struct sched *s, us_t now, struct str table, struct str key, struct str value)
 {
 	OBJ_CHECK(s, SCHED_MAGIC);
@@ -76,6 +100,8 @@ bool sched_restore(struct sched *s, us_t now, struct str table, struct str key, 
 		return warm_restore(
 		    s, str_mem(key.p + sizeof warm_prefix - 1, key.n - (sizeof warm_prefix - 1)),
 		    value);
+	if (str_eqz(table, lanes_table) && str_istarts(key, key_prefix))
+		return keyrest_row(s, key, value);
 	return restored_add(s, key, value);
 }
 
@@ -152,6 +178,29 @@ void state_lane_save(struct sched *s, struct lane *a)
 	buf_free(&v);
 }
 
+void state_keyrest_save(struct sched *s, const struct key_rest *r)
+{
+	struct buf k, v;
+	struct str value = { 0 };
+
+	buf_init(&k);
+	buf_init(&v);
+	buf_addf(&k, "%s%s %016llx", key_prefix, r->lane->text, (unsigned long long)r->key);
+	if (r->step) {
+		buf_put_u8(&v, STATE_FORMAT);
+		buf_put_u8(&v, r->kind);
+		buf_put_u32(&v, r->step);
+		buf_put_u64(&v, (uint64_t)r->since);
+		buf_put_u64(&v, (uint64_t)r->until);
+		buf_put_str(&v, rstr_str(r->reason));
+		value = buf_str(&v);
+	}
+	if (!buf_failed(&k) && !buf_failed(&v))
+		action_state_put(s, lanes_table, buf_str(&k), value);
+	buf_free(&k);
+	buf_free(&v);
+}
+
 void state_lane_restore(struct sched *s, struct lane *a)
 {
 	struct restored *x;
@@ -172,7 +221,7 @@ void state_lane_restore(struct sched *s, struct lane *a)
 	a->resting_since = (us_t)reader_u64(&r);
 	a->resting_until = (us_t)reader_u64(&r);
 	a->rest_reason = rstr_new(reader_str(&r));
-	if (r.bad || a->rest_kind > REST_TLS) {
+	if (r.bad || a->rest_kind > REST_REPLIES) {
 		a->rest_kind = REST_NONE;
 		a->rest_step = 0;
 	}

@@ -89,6 +89,7 @@ void teardown(struct sched *s)
 		queue_free(s, TABLE_OF(l, struct queue));
 	while ((l = any(&s->lanes)))
 		lane_settle(s, TABLE_OF(l, struct lane));
+	keyrests_free(s);
 	hosts_free_kept(s);
 	warm_free_all(s);
 	free_jobs(s);

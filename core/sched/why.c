@@ -170,8 +170,7 @@ static struct rstr *tls_origin(const struct settings *set)
 	return at->file ? rstr_newf("%s:%d", at->file, at->line) : rstr_newf("default");
 }
 
-/* `set`: of the mail that is asked about; NULL: of none in particular. */
-static void say_rest(const struct lane *a, const struct settings *set, struct why *w)
+static void say_kind(uint8_t kind, const struct rstr *why, us_t until, struct why *w)
 {
 	static const struct {
 		enum why_code code;
@@ -182,13 +181,24 @@ static void say_rest(const struct lane *a, const struct settings *set, struct wh
 		[REST_REPLIES] = { WHY_RESTING, "deferred in a row" },
 		[REST_TLS] = { WHY_TLS, "no TLS" },
 	};
-	struct str reason = rstr_str(a->rest_reason);
+	struct str reason = rstr_str(why);
 
-	say(w, kinds[a->rest_kind].code,
+	say(w, kinds[kind].code,
 	    reason.n ? rstr_newf("%.*s", (int)reason.n, reason.p)
-		     : rstr_newf("%s", kinds[a->rest_kind].words));
-	w->until = a->resting_until;
-	if (a->rest_kind == REST_TLS && set)
+		     : rstr_newf("%s", kinds[kind].words));
+	w->until = until;
+}
+
+static void say_rest(const struct lane *a, struct why *w)
+{
+	say_kind(a->rest_kind, a->rest_reason, a->resting_until, w);
+}
+
+/* `set`: of the mail that is asked about; NULL: of none in particular. */
+static void say_key_rest(const struct key_rest *r, const struct settings *set, struct why *w)
+{
+	say_kind(r->kind, r->reason, r->until, w);
+	if (r->kind == REST_TLS && set)
 		w->origin = tls_origin(set);
 }
 
@@ -250,6 +260,7 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 {
 	const struct counter *c;
 	const struct lane *a = p->lane;
+	const struct key_rest *held;
 	bool opening;
 
 	v->when = s->now;
@@ -262,8 +273,14 @@ static void judge_path(struct sched *s, struct path *p, struct queue *q, struct 
 		if (c)
 			say_limit(s, a, c, &v->why);
 		else
-			say_rest(a, p->set, &v->why);
+			say_rest(a, &v->why);
 		v->when = c ? bucket_when(&c->bucket, s->now, 1) : a->resting_until;
+		return;
+	}
+	held = q ? keyrest_holds(s, a, q, p->set) : NULL;
+	if (held) {
+		say_key_rest(held, p->set, &v->why);
+		v->when = held->until;
 		return;
 	}
 	opening = !has_session(s, p, q);
@@ -384,12 +401,32 @@ static void say_dns(const struct hosts *h, struct why *w)
 	w->until = h->expires;
 }
 
-/* The limit of the queue's own that it waits for. */
-static void say_own(struct sched *s, const struct queue *q, struct why *w)
+/* The settings by which it is held there. */
+static const struct settings *held_by(struct sched *s, const struct queue *q,
+				      const struct key_rest *r)
 {
-	const struct counter *c = HEAP_OF(q->more->wait.at, const struct counter, gate);
+	for (uint8_t i = 0; q->flow && i < q->flow->npaths; i++) {
+		const struct path *p = &q->flow->paths[i];
+
+		if (p->lane && keyrest_holds(s, p->lane, q, p->set) == r)
+			return p->set;
+	}
+	return NULL;
+}
+
+/* The limit of the queue's own that it waits for. */
+static void say_own(struct sched *s, const struct queue *q, const struct gate *at, struct why *w)
+{
+	const struct counter *c;
 	const struct lane *a = NULL;
 
+	if (at->type == GATE_KEY_REST) {
+		const struct key_rest *r = HEAP_OF(at, const struct key_rest, gate);
+
+		say_key_rest(r, held_by(s, q, r), w);
+		return;
+	}
+	c = HEAP_OF(at, const struct counter, gate);
 	for (uint8_t i = 0; q->flow && i < q->flow->npaths; i++)
 		if (q->flow->paths[i].source->row.id == c->b)
 			a = q->flow->paths[i].lane;
@@ -412,8 +449,8 @@ static void say_stop(struct sched *s, struct queue *q, struct why *w)
 		say(w, WHY_DNS, rstr_newf("bouncing: the DNS says no"));
 		return;
 	case STOP_LIMIT:
-		if (q->more && q->more->wait.at)
-			say_own(s, q, w);
+		if (queue_waits_at(q))
+			say_own(s, q, queue_waits_at(q), w);
 		else
 			say_plain(w, WHY_READY);
 		return;
@@ -549,12 +586,13 @@ void why_site(struct sched *s, struct site *t, struct why *w)
 
 void why_lane(struct sched *s, struct lane *a, struct why *w)
 {
+	const struct key_rest *held;
 	struct verdict v = { .when = US_NEVER };
 
 	*w = (struct why){ .counts = SCOPE_COUNT };
 	if (list_empty(&a->paths)) {
 		if (a->rest_kind != REST_NONE)
-			say_rest(a, NULL, w);
+			say_rest(a, w);
 		else
 			say_plain(w, a->in_flight ? WHY_IN_FLIGHT : WHY_IDLE);
 		return;
@@ -574,6 +612,8 @@ void why_lane(struct sched *s, struct lane *a, struct why *w)
 		}
 	}
 	*w = v.why;
+	if (!w->text && !a->in_flight && (held = keyrest_waiting(a)))
+		say_key_rest(held, NULL, w);
 	if (!w->text)
 		say_plain(w, a->in_flight ? WHY_IN_FLIGHT : WHY_IDLE);
 }

@@ -341,8 +341,9 @@ def required_mail_never_goes_in_plain(full):
         receivers, text, conf = {}, "", ""
         for i, (name, script) in enumerate(scripts.items()):
             receivers[name] = Receiver(s, ip=f"127.0.2.{10 + i}", script=script)
-            for d in ("may", "must", "no-plain"):
-                text += f"{d}.{name} IN MX 10 mx-{d}.{name}\nmx-{d}.{name} IN A 127.0.2.{10 + i}\n"
+            text += f"mx.{name} IN A 127.0.2.{10 + i}\n"
+            for d in ("may", "must", "no-plain"):  # of one lane
+                text += f"{d}.{name} IN MX 10 mx.{name}\n"
             conf += f"[domain must.{name}.test.example]\nsmtp-starttls = required\n"
             conf += f"[domain no-plain.{name}.test.example]\nuse-plaintext = no\n"
         m = tls_mta(s, conf, {"test.example": text}, ca.bundle, defaults=QUICK)

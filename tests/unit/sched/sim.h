@@ -34,6 +34,7 @@ struct sim_connect { /* of one connection */
 	bool fails;
 	us_t after;
 	const char *reply; /* why it failed */
+	bool no_tls;	   /* what needs TLS finds none */
 };
 struct sim_world {
 	void *arg;
@@ -70,6 +71,7 @@ enum sim_event_type {
 	EV_TO_IO,
 	EV_UP,
 	EV_FAIL,
+	EV_NO_TLS,
 	EV_ANSWER,
 	EV_DNS,
 	EV_IDLE,
@@ -285,8 +287,8 @@ static inline void sim_give_back(struct sim *m, struct sim_session *e, int at)
 	sim_tell(m, e->io, &(struct from_io){ .type = FROM_IO_DONE, .session = e->id, .txn = t });
 }
 
-static inline void sim_down(struct sim *m, struct sim_session *e, bool established, bool planned,
-			    const char *reply)
+static inline void sim_down(struct sim *m, struct sim_session *e, enum smtp_step step,
+			    bool established, bool planned, const char *reply)
 {
 	while (e->ntxn)
 		sim_give_back(m, e, e->ntxn - 1);
@@ -295,6 +297,7 @@ static inline void sim_down(struct sim *m, struct sim_session *e, bool establish
 				    .session = e->id,
 				    .established = established,
 				    .planned = planned,
+				    .step = (uint8_t)step,
 				    .reply = reply ? sim_reply(reply) : NULL });
 	idmap_del(&m->sessions, e->id);
 	session_spec_free(e->spec);
@@ -310,7 +313,7 @@ static inline void sim_next(struct sim *m, struct sim_session *e)
 	}
 	if (e->closing ||
 	    (e->spec->max_msg_per_connection && e->messages >= e->spec->max_msg_per_connection)) {
-		sim_down(m, e, true, true, NULL);
+		sim_down(m, e, STEP_QUIT, true, true, NULL);
 		return;
 	}
 	{
@@ -423,7 +426,7 @@ static inline void sim_take(struct sim *m, struct sim_session *e, struct transac
 static inline void sim_open(struct sim *m, uint32_t io, struct to_io *to)
 {
 	struct sim_session *e = calloc(1, sizeof *e);
-	struct sim_connect c = { false, m->w.connect_delay, NULL };
+	struct sim_connect c = { .after = m->w.connect_delay };
 	struct sim_event *v;
 
 	assert_non_null(e);
@@ -438,7 +441,10 @@ static inline void sim_open(struct sim *m, uint32_t io, struct to_io *to)
 	assert_true(e->spec->nhosts > 0);
 	if (m->w.connect)
 		c = m->w.connect(m, e->spec->vmta->text, e->spec->hosts[0].name);
-	v = sim_event(m, m->now + c.after, c.fails ? EV_FAIL : EV_UP);
+	v = sim_event(m, m->now + c.after,
+		      c.fails				? EV_FAIL
+		      : c.no_tls && e->spec->tls_needed ? EV_NO_TLS
+							: EV_UP);
 	v->a = e->id;
 	v->arg = (void *)(uintptr_t)c.reply;
 }
@@ -493,7 +499,7 @@ static inline void sim_to_io(struct sim *m, uint32_t io, struct to_io *to)
 			break;
 		e->closing = true;
 		if (e->up && !e->ntxn)
-			sim_down(m, e, true, true, NULL);
+			sim_down(m, e, STEP_QUIT, true, true, NULL);
 		break;
 	}
 }
@@ -685,6 +691,22 @@ static inline void sim_drain(struct sim *m)
 		sim_act(m, &a);
 }
 
+/* The connection stood, and no TLS came of it: its mail has that as its reply. */
+static inline void sim_no_tls(struct sim *m, struct sim_session *e)
+{
+	const char *text = "TLS is required, and it does not offer STARTTLS";
+
+	for (int k = 0; k < e->ntxn; k++)
+		for (uint32_t i = 0; i < e->txn[k]->nrcpts; i++) {
+			struct txn_rcpt *r = &e->txn[k]->rcpts[i];
+
+			r->step = STEP_TLS;
+			r->verdict.class = CLASS_CONNECTION;
+			r->reply = sim_reply(text);
+		}
+	sim_down(m, e, STEP_TLS, false, false, text);
+}
+
 /* ---- running ---- */
 
 static inline void sim_happen(struct sim *m, struct sim_event *v)
@@ -704,7 +726,10 @@ static inline void sim_happen(struct sim *m, struct sim_event *v)
 		sim_next(m, e);
 		break;
 	case EV_FAIL:
-		sim_down(m, idmap_get(&m->sessions, v->a), false, false, v->arg);
+		sim_down(m, idmap_get(&m->sessions, v->a), STEP_CONNECT, false, false, v->arg);
+		break;
+	case EV_NO_TLS:
+		sim_no_tls(m, idmap_get(&m->sessions, v->a));
 		break;
 	case EV_ANSWER:
 		e = idmap_get(&m->sessions, v->a);
@@ -724,7 +749,7 @@ static inline void sim_happen(struct sim *m, struct sim_event *v)
 	case EV_IDLE:
 		e = idmap_get(&m->sessions, v->a);
 		if (e && !e->ntxn && e->idle_token == v->b)
-			sim_down(m, e, true, true, NULL);
+			sim_down(m, e, STEP_QUIT, true, true, NULL);
 		break;
 	case EV_FROM_IO:
 		sched_from_io(m->s, m->now, &v->from);

@@ -354,7 +354,7 @@ static struct sim_connect connected(struct sim *m, const char *vmta, const char 
 	(void)m;
 	(void)vmta;
 	said = bad_host && strcmp(host, bad_host) == 0 ? "550 5.7.1 take another host" : NULL;
-	return (struct sim_connect){ false, US_PER_MS, NULL };
+	return (struct sim_connect){ .after = US_PER_MS };
 }
 
 static void skip_mx_goes_to_another_host_at_once(void **state)

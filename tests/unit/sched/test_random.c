@@ -46,7 +46,8 @@ static struct sim_connect connects(struct sim *m, const char *vmta, const char *
 	(void)vmta;
 	(void)host;
 	return (struct sim_connect){ w.trouble && rng_below(&m->rng, 10) == 0,
-				     1 + (us_t)rng_below(&m->rng, 20000), "connection refused" };
+				     1 + (us_t)rng_below(&m->rng, 20000), "connection refused",
+				     w.trouble && rng_below(&m->rng, 2) };
 }
 
 static struct dns_answer *names(struct sim *m, struct str name, bool host)
@@ -70,8 +71,10 @@ static struct dns_answer *names(struct sim *m, struct str name, bool host)
 /* ---- configurations ---- */
 
 static const char *const confs[] = {
-	SIM_CONF "[domain *]\nmax-smtp-out = 5\nidle-timeout = 2s\n[provider shared]\nmx = "
-		 "*.shared.test\nprovider-max-smtp-out = 9\n",
+	SIM_CONF
+	"[domain *]\nmax-smtp-out = 5\nidle-timeout = 2s\n[provider shared]\nmx = "
+	"*.shared.test\nprovider-max-smtp-out = 9\n[domain d1.test]\nsmtp-starttls = required\n"
+	"[domain d3.test]\nsmtp-starttls = required\n",
 	SIM_CONF "[domain *]\nmax-msg-rate = 40/s\nmax-msg-per-connection = 7\n[domain "
 		 "d1.test]\nmax-smtp-out = 2\nmax-msg-rate = 5/s\n",
 	SIM_CONF "[domain d4.test]\nroute = mx:d5.test\n[domain *]\nmax-connect-rate = "

@@ -248,7 +248,7 @@ static struct sim_connect dead(struct sim *m, const char *vmta, const char *host
 	(void)vmta;
 	(void)host;
 	connects++;
-	return (struct sim_connect){ down, 20 * US_PER_MS, "connection refused" };
+	return (struct sim_connect){ down, 20 * US_PER_MS, "connection refused", false };
 }
 
 static void a_lane_that_gives_no_session_rests_longer_each_time(void **state)

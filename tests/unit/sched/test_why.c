@@ -254,7 +254,7 @@ static struct sim_connect refuses(struct sim *m, const char *vmta, const char *h
 	(void)m;
 	(void)vmta;
 	(void)host;
-	return (struct sim_connect){ true, US_PER_MS, "connect: connection refused" };
+	return (struct sim_connect){ true, US_PER_MS, "connect: connection refused", false };
 }
 
 static struct sim_verdict busy(struct sim *m, const char *vmta, struct str address,
@@ -347,7 +347,7 @@ static struct sim_connect world_connect(struct sim *m, const char *vmta, const c
 
 	(void)m;
 	(void)vmta;
-	return (struct sim_connect){ no, 5 * US_PER_MS, "connection refused" };
+	return (struct sim_connect){ no, 5 * US_PER_MS, "connection refused", false };
 }
 
 static uint64_t pick(uint64_t n)
