@@ -240,8 +240,11 @@ class Actor:
             self.watch(0.35)
             self.barrier(" " if not names else "j ")
             found = re.search(r"tagged (\d+)", self.t.screen.display[2])
-            if int(found[1] if found else 0) > len(names):
+            tags = int(found[1] if found else 0)
+            if tags > len(names):
                 names.add(self.tagged_now(names))
+            elif tags < len(names):
+                names.clear()  # j stayed on the last row: the space took its tag off
         return names
 
     def tagged_now(self, names):
