@@ -186,16 +186,21 @@ struct band *band_level(struct queue *q)
 	return b;
 }
 
-void band_picked(struct queue *q, struct band *b)
+/* b becomes the head of its level. */
+void band_turn(struct queue *q, struct band *b)
 {
 	struct band **at = level_of(q, b->priority);
 
-	q->picks++;
-	/* The next job's turn: the level's head moves on behind b. */
-	if (b->next == *at || b->next == b)
+	if (!*at || *at == b)
 		return;
-	b->next->lower = (*at)->lower;
-	*at = b->next;
+	b->lower = (*at)->lower;
+	*at = b;
+}
+
+void band_picked(struct queue *q, struct band *b)
+{
+	q->picks++;
+	band_turn(q, b->next); /* the next job's turn */
 }
 
 struct rcpt *band_head(struct band *b)

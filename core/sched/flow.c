@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { LOWER_EVERY = 20, SKIP_MOST = 32, RUN_BATCH = 16 };
+enum { LOWER_EVERY = 20, SKIP_MOST = 32, STOPPED_MOST = 1024, STOPPED_COST = 64, RUN_BATCH = 16 };
 /* How long a recipient waits for the virtual MTA that it was deferred at (DESIGN.md). */
 #define PREFER_US	 (5 * US_PER_MIN)
 #define CONNECT_AHEAD_US (US_PER_S / 10)
@@ -421,8 +421,6 @@ static bool pick_path(struct sched *s, struct flow *f, struct queue *q, struct s
 static bool pick_in_band(struct sched *s, struct flow *f, struct queue *q, struct band *b,
 			 struct choice *c)
 {
-	if (job_stopped(s, b->job))
-		return false;
 	for (struct sub *u = &b->sub; u; u = u->next) {
 		c->sub = u;
 		if (u->n && pick_path(s, f, q, u, c))
@@ -431,25 +429,43 @@ static bool pick_in_band(struct sched *s, struct flow *f, struct queue *q, struc
 	return false;
 }
 
+/* Jobs that are stopped don't use up the tries of those that could go. Where there are too many of
+ * them for one look, the next one begins behind them. */
+static bool pick_in_level(struct sched *s, struct flow *f, struct queue *q, struct band *level,
+			  int *tries, struct choice *c)
+{
+	struct band *b = level;
+	int stopped = 0;
+	bool found = false;
+
+	do {
+		if (job_stopped(s, b->job)) {
+			if (++stopped > STOPPED_MOST) {
+				band_turn(q, b);
+				break;
+			}
+		} else {
+			if ((*tries)-- <= 0)
+				break;
+			found = pick_in_band(s, f, q, b, c);
+		}
+		b = b->next;
+	} while (!found && b != level && !flow_shut(f));
+	s->budget -= stopped / STOPPED_COST;
+	return found;
+}
+
 /* The band whose turn it is, or the next that can go. */
 static bool pick(struct sched *s, struct flow *f, struct queue *q, struct choice *c)
 {
 	struct band *turn = band_level(q);
 	int tries = SKIP_MOST;
 
-	for (int round = 0; round < 2; round++)
-		for (struct band *level = round ? q->bands : turn; level;
-		     level = round ? level->lower : NULL) {
-			struct band *b = level;
-
-			do {
-				if (tries-- <= 0)
-					return false;
-				if (pick_in_band(s, f, q, b, c))
-					return true;
-				b = b->next;
-			} while (b != level && !flow_shut(f));
-		}
+	if (turn && pick_in_level(s, f, q, turn, &tries, c))
+		return true;
+	for (struct band *level = q->bands; level && tries > 0; level = level->lower)
+		if (level->priority != turn->priority && pick_in_level(s, f, q, level, &tries, c))
+			return true;
 	return false;
 }
 

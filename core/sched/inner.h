@@ -88,6 +88,7 @@ uint64_t band_hash(const struct table_link *l);
 bool band_add(struct sched *s, struct rcpt *r, bool at_front); /* false without memory */
 void band_del(struct sched *s, struct rcpt *r);
 struct band *band_level(struct queue *q);
+void band_turn(struct queue *q, struct band *b);
 void band_picked(struct queue *q, struct band *b);
 struct rcpt *band_head(struct band *b);
 

@@ -573,7 +573,7 @@ void queue_domain_wake(struct sched *s, struct queue *q)
 
 bool queue_all_stopped(struct sched *s, const struct queue *q)
 {
-	int look = 64;
+	int look = 1024;
 
 	for (const struct band *level = q->bands; level; level = level->lower) {
 		const struct band *b = level;

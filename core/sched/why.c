@@ -338,7 +338,8 @@ static void judge_sub(struct sched *s, struct flow *f, struct queue *q, const st
 	}
 }
 
-static void judge_bands(struct sched *s, struct flow *f, struct queue *q, struct verdict *best)
+/* False: every job is stopped. */
+static bool judge_bands(struct sched *s, struct flow *f, struct queue *q, struct verdict *best)
 {
 	int look = BANDS_LOOK;
 
@@ -354,6 +355,7 @@ static void judge_bands(struct sched *s, struct flow *f, struct queue *q, struct
 			b = b->next;
 		} while (b != level && look);
 	}
+	return look < BANDS_LOOK;
 }
 
 static void judge_flow(struct sched *s, struct flow *f, struct queue *q, struct why *out)
@@ -364,8 +366,10 @@ static void judge_flow(struct sched *s, struct flow *f, struct queue *q, struct 
 		say_counter(s->total, s->now, out);
 		return;
 	}
-	if (q && q->bands && f->npaths)
-		judge_bands(s, f, q, &best);
+	if (q && q->bands && f->npaths && !judge_bands(s, f, q, &best)) {
+		why_paused_by(s, q->bands->job->paused, out);
+		return;
+	}
 	if (!best.why.text)
 		judge_sub(s, f, q, NULL, &best);
 	if (best.why.text)

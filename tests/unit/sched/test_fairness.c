@@ -73,6 +73,40 @@ static void jobs_take_turns(void **state)
 	sim_free(m);
 }
 
+/* Many campaigns that an operator holds must not hold the one that may go. */
+static void paused_jobs_do_not_stand_in_the_way(void **state)
+{
+	struct sim *m = sim_new(SIM_CONF, 13);
+	struct sched_cmd c = { .type = CMD_PAUSE, .who = STR_LIT("op"), .expect = -1 };
+	struct errbuf e;
+
+	(void)state;
+	c.id = 1;
+	target_parse(STR_LIT("all"), &c.target, &e);
+	sched_command(m->s, m->now, &c);
+	for (int i = 0; i < 101; i++) {
+		char job[16], target[24];
+
+		snprintf(job, sizeof job, "held%d", i);
+		snprintf(target, sizeof target, "job:held%d", i);
+		sim_send_many(m, i == 100 ? 50 : 2, "gmail.test", i == 100 ? "free" : job, "vmta1");
+		if (i == 100)
+			break;
+		c.id++;
+		target_parse(str_of(target), &c.target, &e);
+		sched_command(m->s, m->now, &c);
+		sim_run(m, 10 * US_PER_MS);
+	}
+	c.id++;
+	c.type = CMD_RESUME;
+	target_parse(STR_LIT("all"), &c.target, &e);
+	sched_command(m->s, m->now, &c);
+	m->tick_at = m->now;
+	sim_run(m, 10 * US_PER_S);
+	assert_int_equal(m->delivered, 50);
+	sim_free(m);
+}
+
 static void higher_priority_goes_first_but_for_one_in_twenty(void **state)
 {
 	struct sim *m = sim_new(SIM_CONF "[domain *]\nmax-msg-rate = 100/s\n", 5);
@@ -257,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_senders_message_is_not_starved),
 		cmocka_unit_test(jobs_take_turns),
+		cmocka_unit_test(paused_jobs_do_not_stand_in_the_way),
 		cmocka_unit_test(higher_priority_goes_first_but_for_one_in_twenty),
 		cmocka_unit_test(queues_of_a_lane_take_turns),
 		cmocka_unit_test(queue_priority_orders_the_queues_of_a_lane),
