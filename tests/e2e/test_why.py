@@ -147,7 +147,7 @@ def warm_up(full):
 
 @test()
 def idle_and_draining(full):
-    """Nothing waits; a stop that lets the flight end."""
+    """Nothing waits; `drain` refuses new mail and lets the rest go on, `resume all` ends it; a stop that lets the flight end."""
     answer = threading.Event()
     s, r, m = scene(ONE + "[domain *]\nmax-smtp-out = 1\n", lambda se, v, a: answer.wait(30) and None if v == "BODY" else None)
     with s:
@@ -159,11 +159,54 @@ def idle_and_draining(full):
         answer.clear()
         send(m, 10)
         expect_why(m, "connections")
+        inside = Smtp("127.0.0.1", m.port)
+        m.do("drain")
+        expect(m.status()["state"] == "draining", m.status()["state"])
+        expect("draining" in m.do("status"), m.do("status"))
+        wait_for("421 at the door", lambda: Smtp("127.0.0.1", m.port, ehlo=None).greeting.startswith("421 4.3.2"), 5)
+        reply = inside.cmd("MAIL FROM:<a@source.example>")
+        expect(reply.startswith("421 4.3.2"), reply)
+        expect_why(m, "connections")
+        t = Terminal(m.scene, m.socket, columns=180)
+        t.wait("DRAINING, new mail is refused")
+        answer.set()
+        m.wait_drained()
+        expect(len(r.messages) == 11, f"{len(r.messages)} of 11 delivered")
+        m.do("resume", "all")
+        expect(m.status()["state"] == "running", m.status()["state"])
+        t.until(lambda: "DRAINING" not in t.text(), "the end of it")
+        t.close()
+        answer.clear()
+        send(m, 10)
+        expect_why(m, "connections")
         m.do("shutdown", "--yes")
         expect_why(m, "draining")
         answer.set()
         expect(m.process.wait(40 * 4) == 0, "exit code")
-    return "idle, draining"
+    return "idle; drain: 421 at the door and inside, what waits goes on; draining at a stop"
+
+
+@test()
+def ready(full):
+    """A cold address could take the mail, but the pool's warm one is just connecting and is waited for."""
+    greet = threading.Event()
+    two = ("[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\nmax-msg-rate = 10/s\n"
+           "[virtual-mta v2]\nsmtp-source-host = 127.0.1.2 m2.test.example\ncold = yes\n"
+           "[virtual-mta-pool p]\nmembers = v1, v2\n")
+    s = Scene()
+    dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"})})
+    r = Receiver(s, greeting=lambda se: greet.wait(30) and None or "220 receiver.test.example ESMTP")
+    m = Stoker(s, two, mta=dns.mta + "\ndefault-virtual-mta = p")
+    with s:
+        s.enders.append(greet.set)
+        m.start()
+        send(m, 20)
+        w = expect_why(m, "ready")
+        expect("limit" not in w and not r.messages, str(w))
+        greet.set()
+        m.wait_drained()
+        expect(len(r.messages) == 20, f"{len(r.messages)} of 20 delivered")
+    return "ready, while the one that should take it connects"
 
 
 @test()
@@ -247,9 +290,6 @@ def paused_resting_and_retry_wait(full):
         found.append("paused")
         m.do("resume", "test.example")
         m.wait_drained()
-        m.do("drain")
-        expect(m.status()["state"] == "draining", str(m.status()["state"]))
-        found.append("draining (status)")
     s, r, m = scene(ONE, lambda se, v, a: "450 4.2.1 mailbox busy" if v == "RCPT" else None,
                     defaults="[domain *]\nallow-private-mx = yes\nretry-recipients-after = 1h\n")
     with s:
