@@ -21,6 +21,7 @@
 #include "core/smtp/client.h"
 #include "core/smtp/guard.h"
 #include "core/smtp/server.h"
+#include "core/smtp/submits.h"
 #include "core/spool/spool.h"
 #include "tui/console.h"
 
@@ -62,12 +63,6 @@ struct member {
 	void *state;   /* of its own file: struct io_thread, struct spool_thread … */
 };
 
-/* io → spool: a message to be made durable. */
-struct commit_request {
-	uint64_t session;
-	struct message *message;
-	us_t asked_at;
-};
 /* spool → io: the answer. */
 struct commit_answer {
 	uint64_t session;
@@ -90,7 +85,8 @@ struct mta_opts {
 
 struct mta {
 	struct mta_opts opts;
-	struct conf *conf; /* the running one: control's reference; others hold their own */
+	struct conf *conf; /* atomic: the running one; who reads it later than at start is a worker
+			      or control, and takes a reference */
 	uint64_t conf_number;
 	struct spool *spool;
 	struct classifier *classifier;
@@ -206,6 +202,8 @@ void worker_post_reload(struct member *to, struct post *p); /* p: struct reload_
 void worker_post_forget(
     struct member *to,
     struct post *p); /* p: struct settings_cache, q: conf reference; either may be NULL */
+void worker_post_replaced(struct member *to,
+			  struct post *p);		  /* p: conf reference that mta->conf had */
 void worker_post_auth(struct member *to, struct post *p); /* p: struct auth_request */
 void worker_post_segment(struct member *to, struct post *p);
 void worker_post_probe(struct member *to,
@@ -214,7 +212,7 @@ void worker_post_trim(struct member *to, struct post *p);
 void worker_post_conf(struct member *to, struct post *p); /* p: conf reference: for the history */
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
-void io_post_closed(struct member *to, struct post *p); /* io 0: b: listener, p: endpoint */
+void io_post_closed(struct member *to, struct post *p); /* io 0: a: ip_key, b: listener */
 void io_post_pickup(struct member *to, struct post *p); /* a: fd, p: rstr, the listener's name */
 void io_post_conf(
     struct member *to,

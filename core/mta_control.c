@@ -348,9 +348,9 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds, int
 		 (struct post){ .fn = worker_post_forget, .p = t->settings, .q = t->conf });
 	t->settings = NULL; /* made when somebody asks for settings */
 	t->conf = conf_ref(now);
-	/* Workers read mta->conf; the snapshot it named stays alive for as long as the process, a
-	 * few KB a reload. */
-	__atomic_store_n(&m->conf, now, __ATOMIC_RELEASE);
+	/* A worker that has just read the old pointer takes its reference before its next post. */
+	struct conf *old = __atomic_exchange_n(&m->conf, now, __ATOMIC_ACQ_REL);
+	mta_post(t->me, m->workers[0], (struct post){ .fn = worker_post_replaced, .p = old });
 	for (int i = 0; i < m->nio; i++)
 		conf_send(t, m->io[i], io_post_conf, i ? NULL : fds);
 	conf_send(t, m->sched, sched_post_conf, NULL);

@@ -36,8 +36,7 @@ struct io_thread {
 	struct client *client;
 	struct conf *conf;
 	size_t credits; /* commits that may still be sent */
-	size_t uncommitted;
-	us_t oldest_commit; /* since when the spool owes an answer; 0: it owes none */
+	struct submits submits;
 	bool credit_news;
 	int logins;	      /* that a worker looks at */
 	unsigned holds, held; /* bits from others; bits in force with our own stall */
@@ -101,12 +100,7 @@ static void env_credit_give(void *arg)
 static void env_submit(void *arg, uint64_t session, struct message *message)
 {
 	struct io_thread *t = arg;
-	us_t now = loop_now(t->me->loop);
-	struct commit_request r = { session, message, now };
-	if (!t->uncommitted++)
-		t->oldest_commit = now;
-	if (!mailbox_push(t->me->mta->commits[t->me->nth], &r))
-		fatal("no memory to pass a message to the spool");
+	submits_pass(&t->submits, session, message, loop_now(t->me->loop));
 }
 
 static struct large_request *large_new(struct io_thread *t, uint64_t session, enum large_op op)
@@ -265,17 +259,20 @@ void io_post_auth(struct member *to, struct post *p)
 	auth_free(r);
 }
 
+static uint64_t ip_key(const struct endpoint *e)
+{
+	if (e->sa.sa_family == AF_INET6)
+		return hash_bytes(&e->in6.sin6_addr, 8); /* a /64 is one client */
+	return hash_bytes(&e->in4.sin_addr, sizeof e->in4.sin_addr);
+}
+
 static void env_closed(void *arg, const struct endpoint *peer, int door)
 {
 	struct io_thread *t = arg;
 	if (door == DOOR_NONE)
 		return; /* a pickup file: in no cap */
-	struct endpoint *copy = malloc(sizeof *copy);
-	if (!copy)
-		fatal("no memory to count a closed connection");
-	*copy = *peer;
 	mta_post(t->me, t->me->mta->io[0],
-		 (struct post){ .fn = io_post_closed, .p = copy, .b = (uint64_t)door });
+		 (struct post){ .fn = io_post_closed, .a = ip_key(peer), .b = (uint64_t)door });
 }
 
 /* ---- client_env ---- */
@@ -354,8 +351,7 @@ static int drain_committed(void *arg, struct mailbox *box, int budget)
 	while (n < budget && mailbox_pop(box, &a)) {
 		n++;
 		t->credits++;
-		t->uncommitted--;
-		t->oldest_commit = t->uncommitted ? loop_now(t->me->loop) : 0;
+		submits_answered(&t->submits, loop_now(t->me->loop));
 		server_committed(t->server, a.session, a.err);
 	}
 	if (n)
@@ -377,7 +373,8 @@ static int drain_to_io(void *arg, struct mailbox *box, int budget)
 
 static void apply_holds(struct io_thread *t)
 {
-	bool stalled = t->oldest_commit && loop_now(t->me->loop) - t->oldest_commit > STALL_US;
+	us_t oldest = t->submits.oldest;
+	bool stalled = oldest && loop_now(t->me->loop) - oldest > STALL_US;
 	unsigned now = t->holds | (stalled ? SERVER_HOLD_STALL : 0u);
 	if (now == t->held)
 		return;
@@ -388,11 +385,16 @@ static void apply_holds(struct io_thread *t)
 static bool before_sleep(void *arg)
 {
 	struct io_thread *t = arg;
+	uint64_t session;
+	for (size_t n = t->submits.nrefused; n && submits_refused(&t->submits, &session); n--) {
+		env_credit_give(t);
+		server_committed(t->server, session, &err_no_memory);
+	}
 	if (t->credit_news) {
 		t->credit_news = false;
 		server_credit(t->server);
 	}
-	return false;
+	return t->submits.nrefused > 0;
 }
 
 static void every_second(struct timer *tm, void *arg)
@@ -470,16 +472,8 @@ void io_post_pickup(struct member *to, struct post *p)
 
 /* ---- io thread 0: the doors ---- */
 
-static uint64_t ip_key(const struct endpoint *e)
+static struct ip_count *ip_count(struct io_thread *t, uint64_t key, bool make)
 {
-	if (e->sa.sa_family == AF_INET6)
-		return hash_bytes(&e->in6.sin6_addr, 8); /* a /64 is one client */
-	return hash_bytes(&e->in4.sin_addr, sizeof e->in4.sin_addr);
-}
-
-static struct ip_count *ip_count(struct io_thread *t, const struct endpoint *peer, bool make)
-{
-	uint64_t key = ip_key(peer);
 	struct ip_count *c = idmap_get(&t->per_ip, key);
 	if (c || !make)
 		return c;
@@ -504,7 +498,7 @@ static const char *door_refusal(struct io_thread *t, struct door *d, const struc
 		return "4.7.0 too many connections here, try again later";
 	if (d->connections >= l->max_connections)
 		return "4.7.0 too many connections to this listener, try again later";
-	struct ip_count *c = ip_count(t, peer, true);
+	struct ip_count *c = ip_count(t, ip_key(peer), true);
 	if (!c)
 		return "4.3.0 out of memory, try again later";
 	if (l->max_connections_per_ip > 0 && c->n >= l->max_connections_per_ip &&
@@ -513,9 +507,9 @@ static const char *door_refusal(struct io_thread *t, struct door *d, const struc
 	return NULL;
 }
 
-static void forget_if_idle(struct io_thread *t, const struct endpoint *peer)
+static void forget_if_idle(struct io_thread *t, uint64_t key)
 {
-	struct ip_count *c = ip_count(t, peer, false);
+	struct ip_count *c = ip_count(t, key, false);
 	if (c && c->n <= 0) {
 		idmap_del(&t->per_ip, c->key);
 		free(c);
@@ -530,13 +524,13 @@ static void door_accepted(void *arg, int fd, const struct endpoint *peer)
 	const char *no = door_refusal(t, d, peer);
 	if (no) {
 		server_refuse(fd, no);
-		forget_if_idle(t, peer);
+		forget_if_idle(t, ip_key(peer));
 		return;
 	}
 	struct arrival *a = malloc(sizeof *a);
 	if (!a) {
 		server_refuse(fd, "4.3.0 out of memory, try again later");
-		forget_if_idle(t, peer);
+		forget_if_idle(t, ip_key(peer));
 		return;
 	}
 	a->peer = *peer;
@@ -544,7 +538,7 @@ static void door_accepted(void *arg, int fd, const struct endpoint *peer)
 	d->connections++;
 	t->total_in++;
 	__atomic_store_n(&m->connections_in, t->total_in, __ATOMIC_RELAXED);
-	ip_count(t, peer, true)->n++;
+	ip_count(t, ip_key(peer), true)->n++;
 	struct member *to = m->io[t->next_io++ % m->nio];
 	mta_post(
 	    t->me, to,
@@ -554,17 +548,15 @@ static void door_accepted(void *arg, int fd, const struct endpoint *peer)
 void io_post_closed(struct member *to, struct post *p)
 {
 	struct io_thread *t = state(to);
-	struct endpoint *peer = p->p;
-	struct ip_count *c = ip_count(t, peer, false);
+	struct ip_count *c = ip_count(t, p->a, false);
 	t->total_in--;
 	__atomic_store_n(&to->mta->connections_in, t->total_in, __ATOMIC_RELAXED);
 	if (c)
 		c->n--;
-	forget_if_idle(t, peer);
+	forget_if_idle(t, p->a);
 	for (int i = 0; i < t->ndoors; i++)
 		if (t->doors[i]->id == (int)p->b)
 			t->doors[i]->connections--;
-	free(peer);
 }
 
 static struct door *door_open(struct io_thread *t, const char *name, int fd)
@@ -759,6 +751,8 @@ void mta_io_wire(struct member *me)
 	t->conf = conf_ref(m->conf);
 	strmap_init(&t->unsigned_mail);
 	t->credits = m->commit_credits;
+	if (!submits_init(&t->submits, m->commits[me->nth], t->credits))
+		fatal("no memory for %s", me->name);
 	struct server_env se = { t,
 				 env_new_id,
 				 env_credit_take,

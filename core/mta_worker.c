@@ -492,6 +492,15 @@ void worker_post_forget(struct member *to, struct post *p)
 	conf_unref(p->q);
 }
 
+/* Goes through all workers, the slow one last: none of them is about to use it any more. */
+void worker_post_replaced(struct member *to, struct post *p)
+{
+	if (to->nth + 1 < WORKERS)
+		mta_post(to, to->mta->workers[to->nth + 1], *p);
+	else
+		conf_unref(p->p);
+}
+
 static void reload_diff(struct reload_request *r, struct buf *out)
 {
 	struct conf_diff d;

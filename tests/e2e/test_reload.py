@@ -72,3 +72,23 @@ def listeners_and_sources_come_and_go(full):
         m.do("reload")
         wait_for("the listener to be gone", lambda: not connects("127.0.0.1", port2))
         return "a listener opened and closed by reload"
+
+
+@test(flavours=("plain",))
+def what_a_reload_replaces_is_given_back(full):
+    """50 configurations of 1,000 sections: memory stays where it is."""
+    with Scene() as s:
+        rs, m = start_crowd(s)
+        m.write_conf(m.conf + "".join(f"[domain d{i}.example]\nmax-smtp-out = {i % 50 + 1}\nmax-msg-rate = 9/s\n" for i in range(1000)))
+
+        def anon():
+            with open(f"/proc/{m.process.pid}/status") as f:
+                return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1]) / 1024
+        for i in range(10):
+            m.do("reload")
+        before = anon()
+        for i in range(50):
+            m.do("reload")
+        grown = anon() - before
+        expect(grown < 10, f"50 reloads took {grown:.1f} MB")
+        return f"50 reloads took {grown:.1f} MB"
