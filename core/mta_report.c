@@ -23,7 +23,9 @@ struct report_thread {
 	struct event_reader *reader;
 	struct delivery_log *log;
 	struct books *books;
-	uint64_t saved; /* position that the spool was last told */
+	uint64_t written; /* all up to this event is in the log */
+	uint64_t saved;	  /* position that the spool was last told */
+	uint64_t shown;	  /* the last event that control's ring has */
 	us_t position_at;
 	us_t blocked_until; /* the log can't be written: the reader waits */
 	bool failing, more;
@@ -43,6 +45,9 @@ static void one(void *arg, const struct event *e)
 {
 	struct report_thread *t = arg;
 	delivery_log_event(t->log, e);
+	if (e->id <= t->shown)
+		return; /* read again, for the log */
+	t->shown = e->id;
 	if (!t->ring_n)
 		t->ring_first = e->id;
 	struct event short_one = *e;
@@ -94,33 +99,44 @@ static void missed(struct report_thread *t)
 		  (unsigned long long)n);
 }
 
+/* False: the log can't be written. It keeps what waits and writes that first. */
+static bool write_log(struct report_thread *t)
+{
+	struct errbuf e = { "" };
+	const struct err *err = delivery_log_flush(t->log, &e);
+	if (err == &err_no_memory)
+		event_reader_seek(t->reader, t->written);
+	if (err) {
+		log_failed(t, e.text);
+		return false;
+	}
+	t->written = event_reader_position(t->reader);
+	log_works(t);
+	return true;
+}
+
 /* True: more events wait. */
 static bool read_batch(struct report_thread *t)
 {
-	struct errbuf e = { "" };
+	if (t->failing && !write_log(t))
+		return false;
 	int n = event_reader_next(t->reader, READ_BATCH, one, t);
-	const struct err *err = delivery_log_flush(t->log, &e);
-	if (err) { /* the log keeps the batch and writes it first next time */
-		log_failed(t, e.text);
-	} else {
-		log_works(t);
-	}
+	bool written = write_log(t);
 	ring_send(t);
 	missed(t);
-	return !err && n == READ_BATCH;
+	return written && n == READ_BATCH;
 }
 
 static void position(struct report_thread *t, us_t now)
 {
 	struct errbuf e = { "" };
 	t->position_at = now + POSITION_EVERY;
-	uint64_t at = event_reader_position(t->reader);
-	if (!t->failing && at != t->saved) {
-		t->saved = at;
+	if (t->written != t->saved) {
+		t->saved = t->written;
 		mta_post(t->me, t->me->mta->spooler,
 			 (struct post){ .fn = spool_post_position,
 					.p = rstr_new(STR_LIT("delivery-log")),
-					.a = at });
+					.a = t->written });
 	}
 	if (delivery_log_rotate(t->log, now, false, &e))
 		log_failed(t, e.text);
@@ -156,13 +172,15 @@ void report_post_conf(struct member *to, struct post *p)
 	books_conf(t->books, p->p);
 	conf_unref(t->conf);
 	t->conf = p->p;
+	/* First: the new one notes where the file ends, and cuts a torn batch back to there. */
+	write_log(t);
 	if (delivery_log_open(t->conf, &log, &e)) {
 		log_failed(t, e.text);
 		return;
 	}
-	delivery_log_flush(t->log, &e);
-	delivery_log_close(t->log);
+	delivery_log_replace(log, t->log);
 	t->log = log;
+	t->blocked_until = 0; /* the new one may have room */
 }
 
 void report_post_rotate(struct member *to, struct post *p)
@@ -214,6 +232,7 @@ void mta_report_wire(struct member *me)
 	t->reader = event_reader_open(me->mta->spool, "delivery-log");
 	if (!t->reader)
 		fatal("no memory to read the events");
+	t->written = t->saved = event_reader_position(t->reader);
 	t->books = books_wire(me, t->conf);
 	buf_init(&t->ring);
 	t->more = true;
@@ -225,7 +244,7 @@ void mta_report_finish(struct member *me)
 	struct report_thread *t = state(me);
 	while (read_batch(t))
 		;
-	spool_reader_position(me->mta->spool, "delivery-log", event_reader_position(t->reader));
+	spool_reader_position(me->mta->spool, "delivery-log", t->written);
 	books_finish(t->books);
 	event_reader_close(t->reader);
 	delivery_log_close(t->log);

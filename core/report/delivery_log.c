@@ -176,9 +176,29 @@ void delivery_log_event(struct delivery_log *d, const struct event *e)
 
 const struct err *delivery_log_flush(struct delivery_log *d, struct errbuf *e)
 {
+	if (buf_failed(&d->human.out) || buf_failed(&d->json.out)) {
+		buf_free(&d->human.out);
+		buf_free(&d->json.out);
+		errbuf_set(e, "no memory for its lines");
+		return &err_no_memory;
+	}
 	const struct err *a = log_file_flush(&d->human, e);
 	const struct err *b = log_file_flush(&d->json, e);
 	return a ? a : b;
+}
+
+static void take_waiting(struct log_file *f, struct log_file *old)
+{
+	buf_free(&f->out);
+	f->out = old->out;
+	buf_init(&old->out);
+}
+
+void delivery_log_replace(struct delivery_log *d, struct delivery_log *old)
+{
+	take_waiting(&d->human, &old->human);
+	take_waiting(&d->json, &old->json);
+	delivery_log_close(old);
 }
 
 /* ---- rotation: FILE becomes FILE-20261123T190348 (and -1, -2 … if that is taken) ---- */

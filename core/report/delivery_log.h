@@ -21,9 +21,11 @@ const struct err *delivery_log_open(const struct conf *c, struct delivery_log **
 				    struct errbuf *e);
 void delivery_log_close(struct delivery_log *d);
 void delivery_log_event(struct delivery_log *d, const struct event *e);
-/* Writes what is buffered. Not NULL: the disk is full or worse; nothing of the batch counts as
- * written (the reader goes back). */
+/* Writes what is buffered. Not NULL: the disk is full or worse, and what is not in the files waits
+ * still; err_no_memory: nothing was written and nothing waits any more (the reader goes back). */
 const struct err *delivery_log_flush(struct delivery_log *d, struct errbuf *e);
+/* What waits in `old`, which is closed, waits in `d` now. */
+void delivery_log_replace(struct delivery_log *d, struct delivery_log *old);
 /* Rotates if the time or size has come, or `now_please`. Deletes what is older than log-keep. */
 const struct err *delivery_log_rotate(struct delivery_log *d, us_t now, bool now_please,
 				      struct errbuf *e);

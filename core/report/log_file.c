@@ -58,6 +58,9 @@ const struct err *log_file_flush(struct log_file *f, struct errbuf *e)
 		return &err_no_memory;
 	if (!f->out.n)
 		return NULL;
+	const struct err *err = f->fd < 0 ? log_file_open(f, e) : NULL;
+	if (err)
+		return err; /* nor could it be when it was rotated */
 	ssize_t n = write(f->fd, f->out.p, f->out.n);
 	if (n != (ssize_t)f->out.n) {
 		int why = n < 0 ? errno : ENOSPC;

@@ -19,11 +19,12 @@ def answer(session, verb, arg):
     return None
 
 
-def world(s, sections):
+def world(s, sections, start=True):
     dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"}), "away.example": zone({"": "127.0.2.9"})})
     m = Stoker(s, WAYS + sections, mta=dns.mta + "\ndefault-virtual-mta = pool", defaults=FAST)
     m.receiver = Receiver(s, script=answer)
-    m.start()
+    if start:
+        m.start()
     return m
 
 
@@ -142,3 +143,51 @@ def a_full_disk_stops_the_file_not_mail(full):
         finally:
             subprocess.run(["umount", "-l", small], check=False)
         return f"{n} records, each once, after a full disk"
+
+
+@test()
+def a_full_disk_and_a_reload_lose_no_line_of_the_delivery_log(full):
+    """A log of 64 KB of room: what waits outlives a reload and, read again, a stop."""
+    with Scene() as s:
+        small = s.path("small")
+        os.mkdir(small)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", small], check=True)
+        try:
+            m = world(s, "", start=False)
+            m.head = m.head.replace(f"log-file = {m.dir}/delivery.log", f"log-file = {small}/delivery.log")
+            m.write_conf(m.conf)
+            m.start()
+            alarms = lambda: [a for a in m.status()["alarms"] if a["code"] == "delivery-log" and not a.get("ended")]
+
+            def fill(n):
+                send(m, ["ok@test.example"], n)
+                wait_for("an alarm", alarms)
+                m.wait_drained()
+
+            def ids():
+                with open(small + "/delivery.log.json") as f:
+                    return [json.loads(line)["id"] for line in f if line.endswith("\n")]
+
+            def humans():
+                with open(small + "/delivery.log") as f:
+                    return sum(" D " in line for line in f)
+
+            fill(200)
+            expect(len(ids()) < 400, "the disk was not full")
+            m.do("reload")
+            send(m, ["ok@test.example"], 10)
+            m.wait_drained()
+            subprocess.run(["mount", "-o", "remount,size=300k", small], check=True)
+            m.do("reload")
+            wait_for("all lines", lambda: len(ids()) >= 420)
+            expect(len(ids()) == len(set(ids())) == 420 and humans() == 210, f"{len(ids())} lines, {len(set(ids()))} different, {humans()}")
+            wait_for("the alarm's end", lambda: not alarms())
+            fill(400)
+            m.stop()
+            subprocess.run(["mount", "-o", "remount,size=4m", small], check=True)
+            m.start()
+            wait_for("all lines", lambda: len(set(ids())) >= 1220)
+            m.stop()
+        finally:
+            subprocess.run(["umount", "-l", small], check=False)
+        return "420 events, each once, over a full disk and two reloads; 1220 over a stop"
