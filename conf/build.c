@@ -219,6 +219,7 @@ static void build_mta(struct reading *r)
 	if (!m->threads)
 		m->threads = machine_cores();
 	build_fields(r, KIND_CONSOLE, section_only(r->c, KIND_CONSOLE), &r->c->console);
+	build_fields(r, KIND_SUPPRESSION, section_only(r->c, KIND_SUPPRESSION), &r->c->suppression);
 }
 
 static void build_sources(struct reading *r)

@@ -181,6 +181,20 @@ struct conf_accounting { /* [accounting NAME] */
 	struct origin origin, origin_file, origin_fields;
 };
 
+/* [suppression] on: bits */
+enum conf_suppress_on { CONF_SUPPRESS_HARD = 1, CONF_SUPPRESS_COMPLAINT = 2 };
+enum conf_suppress_check { CONF_SUPPRESS_AT_RCPT, CONF_SUPPRESS_AT_SENDING };
+enum conf_suppress_scope { CONF_SUPPRESS_FOR_SENDER, CONF_SUPPRESS_FOR_ALL };
+
+struct conf_suppression { /* [suppression]; holds without one, too */
+	int on;
+	enum conf_suppress_check check;
+	enum conf_suppress_scope scope;
+	int soft_limit; /* 0: soft failures are not counted */
+	us_t soft_within;
+	us_t expire_after; /* US_NEVER */
+};
+
 struct conf_mta {
 	const char *hostname;
 	const char **postmasters;
@@ -248,6 +262,7 @@ struct conf {
 	int nfiles;
 	struct conf_mta mta;
 	struct conf_console console;
+	struct conf_suppression suppression;
 	struct conf_listener *listeners;
 	int nlisteners;
 	struct conf_pickup *pickups;

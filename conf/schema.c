@@ -29,6 +29,9 @@ const struct section_info section_infos[KIND_COUNT] = {
 	[KIND_ACCOUNTING] = { "accounting", "NAME", false,
 			      "A file of what became of mail, a record a line, for other "
 			      "programs" },
+	[KIND_SUPPRESSION] = { "suppression", NULL, false,
+			       "Which addresses get no more mail by themselves, and where that is "
+			       "looked at" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -64,6 +67,12 @@ static const struct word listener_tls_words[] = { { "no", CONF_TLS_NO },
 						  { "required", CONF_TLS_REQUIRED },
 						  { "implicit", CONF_TLS_IMPLICIT },
 						  { NULL, 0 } };
+static const struct word check_words[] = { { "rcpt", CONF_SUPPRESS_AT_RCPT },
+					   { "sending", CONF_SUPPRESS_AT_SENDING },
+					   { NULL, 0 } };
+static const struct word scope_words[] = { { "sender-domain", CONF_SUPPRESS_FOR_SENDER },
+					   { "global", CONF_SUPPRESS_FOR_ALL },
+					   { NULL, 0 } };
 static const struct word warmup_words[] = { { "provider", WARMUP_PROVIDER },
 					    { "total", WARMUP_TOTAL },
 					    { NULL, 0 } };
@@ -476,6 +485,30 @@ const struct directive directives[] = {
 	{ KIND_ACCOUNTING, "keep", TYPE_DURATION, .field = AT(conf_accounting, keep),
 	  .lo = US_PER_HOUR, .hi = 36500 * US_PER_DAY, .def = "30d", .flags = NEVER_OK,
 	  .help = "Older finished files are deleted" },
+
+	{ KIND_SUPPRESSION, "on", TYPE_CAUSES, .field = AT(conf_suppression, on),
+	  .def = "hard complaint",
+	  .help = "What puts an address on the list: hard (it takes no mail and won't; a domain "
+		  "that is not there: the second time, a day later), complaint; or none" },
+	{ KIND_SUPPRESSION, "check", TYPE_WORD, .field = AT(conf_suppression, check), .def = "rcpt",
+	  .words = check_words,
+	  .help =
+	      "rcpt: refused with 550 5.1.1 when it is handed in; sending: taken, and bounced in "
+	      "place of an attempt, also what is queued already" },
+	{ KIND_SUPPRESSION, "scope", TYPE_WORD, .field = AT(conf_suppression, scope),
+	  .def = "sender-domain", .words = scope_words,
+	  .help =
+	      "For whose mail an address goes on the list: that of the sender's domain, or all" },
+	{ KIND_SUPPRESSION, "soft-limit", TYPE_SO_MANY_IN,
+	  .field = AT(conf_suppression, soft_limit), .count = AT(conf_suppression, soft_within),
+	  .lo = US_PER_HOUR, .hi = 365 * US_PER_DAY, .def = "5 in 14d",
+	  .help = "So many messages that failed because the mailbox is full or refuses for now "
+		  "put it on the list, too; never: they don't" },
+	{ KIND_SUPPRESSION, "expire-after", TYPE_DURATION,
+	  .field = AT(conf_suppression, expire_after), .lo = US_PER_S, .hi = 36500 * US_PER_DAY,
+	  .def = "never", .flags = NEVER_OK,
+	  .help = "How long an address stays that got there by itself; holds for those that come "
+		  "after" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

@@ -22,6 +22,7 @@ enum section_kind {
 	KIND_SMTP_USER,
 	KIND_PICKUP,
 	KIND_ACCOUNTING,
+	KIND_SUPPRESSION,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -62,6 +63,8 @@ enum value_type {
 	TYPE_SECRET,	  /* const char *: a text, or @path of a file that others can't read */
 	TYPE_MECHANISMS,  /* int: bits of enum conf_auth */
 	TYPE_RECORDS,	  /* int: bits of enum acct_record */
+	TYPE_CAUSES,	  /* int: bits of enum conf_suppress_on */
+	TYPE_SO_MANY_IN,  /* int, us_t: "5 in 14d"; 0: never */
 	TYPE_SOURCE_HOST, /* no field: address and EHLO name */
 	TYPE_MEMBERS,	  /* no field */
 	TYPE_REPLY,	  /* no field */

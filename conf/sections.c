@@ -194,6 +194,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 		return plain_name(r, kind, s, at, h);
 	case KIND_MTA:
 	case KIND_CATEGORIES:
+	case KIND_SUPPRESSION:
 	case KIND_CONSOLE:
 	case KIND_COUNT:
 		break;

@@ -47,6 +47,10 @@ struct value {
 			int64_t size;
 		} rotate;
 		struct {
+			int64_t n;
+			us_t within;
+		} so_many;
+		struct {
 			const us_t *v;
 			int n;
 		} spans;

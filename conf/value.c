@@ -435,6 +435,8 @@ static const struct {
 	[TYPE_SECRET] = { "text or @path", parse_secret },
 	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
 	[TYPE_RECORDS] = { "records", value_parse_records },
+	[TYPE_CAUSES] = { "hard complaint", value_parse_causes },
+	[TYPE_SO_MANY_IN] = { "number in duration", value_parse_so_many },
 	[TYPE_SOURCE_HOST] = { "IP HOSTNAME", parse_source_host },
 	[TYPE_MEMBERS] = { "names with weights", value_parse_members },
 	[TYPE_CATEGORY] = { "/regex/ category", value_parse_category },

@@ -110,6 +110,12 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 	case TYPE_RECORDS:
 		value_write_records(v->i, out);
 		break;
+	case TYPE_CAUSES:
+		value_write_causes(v->i, out);
+		break;
+	case TYPE_SO_MANY_IN:
+		value_write_so_many(v, out);
+		break;
 	case TYPE_SECRET:
 		buf_addz(out, v->z ? "(hidden)" : "");
 		break;
@@ -161,6 +167,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_INT:
 	case TYPE_MECHANISMS:
 	case TYPE_RECORDS:
+	case TYPE_CAUSES:
 	case TYPE_PORT:
 	case TYPE_WORD: /* enums of C have int's size here; settings.c asserts it */
 		*(int *)p = (int)v->i;
@@ -181,6 +188,10 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_ROTATE:
 		*(enum conf_rotate *)p = v->rotate.how;
 		*(int64_t *)second = v->rotate.size;
+		break;
+	case TYPE_SO_MANY_IN:
+		*(int *)p = (int)v->so_many.n;
+		*(us_t *)second = v->so_many.within;
 		break;
 	case TYPE_DURATIONS:
 		*(const us_t **)p = v->spans.v;

@@ -19,6 +19,11 @@ const struct err *value_parse_access(struct value_in *in, struct value *out);
 const struct err *value_parse_records(struct value_in *in, struct value *out);
 void value_write_records(int64_t bits, struct buf *out);
 const struct err *value_item_column(struct value_in *in, struct str w, const char **out);
+/* value_suppress.c */
+const struct err *value_parse_causes(struct value_in *in, struct value *out);
+void value_write_causes(int64_t bits, struct buf *out);
+const struct err *value_parse_so_many(struct value_in *in, struct value *out);
+void value_write_so_many(const struct value *v, struct buf *out);
 /* Every type of `const char **, int`. */
 const struct err *value_parse_names(struct value_in *in, struct value *out);
 

@@ -185,6 +185,7 @@ static void threads_stop(struct mta *m)
 	mta_console_finish(m->console);
 	mta_http_finish(m->http);
 	mta_control_finish(m->control);
+	suppression_close(m->suppression);
 	spool_close(m->spool);
 }
 
@@ -372,6 +373,7 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	tls_start(&m);
 	classifier_start(&m);
 	spool_start(&m);
+	mta_suppression_open(&m);
 	spool_state_each(m.spool, "configurations", last_number, &m);
 	conf_set_number(conf, ++m.conf_number, m.started_at);
 	m.source_rates_n = (uint32_t)conf->nsources + 256; /* room for what reloads add */

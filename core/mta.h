@@ -23,6 +23,7 @@
 #include "core/smtp/server.h"
 #include "core/smtp/submits.h"
 #include "core/spool/spool.h"
+#include "core/spool/suppression.h"
 #include "tui/console.h"
 
 enum { IO_THREADS_MAX = 32, WORKERS = 3, WORKER_SLOW = 2, LISTENERS_MAX = 64 };
@@ -89,6 +90,7 @@ struct mta {
 			      or control, and takes a reference */
 	uint64_t conf_number;
 	struct spool *spool;
+	struct suppression *suppression;
 	struct classifier *classifier;
 	us_t started_at;
 
@@ -280,6 +282,24 @@ us_t books_step(struct books *b, us_t now);
 void books_rotate(struct books *b, us_t now);
 /* Writes what waits and notes the positions; the spool must still be open. */
 void books_finish(struct books *b);
+
+/* ---- core/mta_suppress.c: the suppression list. Main thread, before the others start ---- */
+/* Fatal if it can't be opened. */
+void mta_suppression_open(struct mta *m);
+/* The rest is the spool thread's. */
+struct suppress_thread;
+struct suppress_thread *mta_suppress_wire(struct member *spooler);
+/* Right behind spool_outcome or spool_event of a bounced, expired, remote-bounced or complaint that
+ * is to be believed: puts its recipient on the list if [suppression] says so, and tells of it by an
+ * EVENT_SUPPRESSED in the same commit. */
+void mta_suppress_event(struct suppress_thread *x, const struct event *ev);
+/* Events were committed: what they brought may be written now. */
+void mta_suppress_committed(struct suppress_thread *x);
+/* True: more to do now. */
+bool mta_suppress_step(struct suppress_thread *x, us_t now);
+us_t mta_suppress_next(const struct suppress_thread *x); /* when to call it again at the latest */
+/* All events are committed. */
+void mta_suppress_finish(struct suppress_thread *x);
 
 /* ---- what travels by pointer ---- */
 struct sched_cmd_box { /* a command with its strings in one arena */

@@ -35,6 +35,7 @@ struct io_thread {
 	struct server *server;
 	struct client *client;
 	struct conf *conf;
+	struct suppression_reader *suppression;
 	size_t credits; /* commits that may still be sent */
 	struct submits submits;
 	bool credit_news;
@@ -275,7 +276,27 @@ static void env_closed(void *arg, const struct endpoint *peer, int door)
 		 (struct post){ .fn = io_post_closed, .a = ip_key(peer), .b = (uint64_t)door });
 }
 
+static bool env_suppressed(void *arg, struct str sender, struct str local, struct str domain,
+			   struct suppression_found *out)
+{
+	struct io_thread *t = arg;
+	struct suppression_key k;
+	char scope[DOMAIN_SIZE];
+	return !suppression_key_parts(local, domain, suppression_scope(sender, scope), &k) &&
+	       suppression_find(t->suppression, &k, loop_now(t->me->loop), out);
+}
+
 /* ---- client_env ---- */
+
+static bool env_suppressed_rcpt(void *arg, struct str sender, struct str recipient,
+				struct suppression_found *out)
+{
+	struct io_thread *t = arg;
+	struct suppression_key k;
+	char scope[DOMAIN_SIZE];
+	return !suppression_key(recipient, suppression_scope(sender, scope), &k) &&
+	       suppression_find(t->suppression, &k, loop_now(t->me->loop), out);
+}
 
 static void env_to_sched(void *arg, const struct from_io *msg)
 {
@@ -765,11 +786,15 @@ void mta_io_wire(struct member *me)
 				 env_rejected,
 				 env_source_rate,
 				 env_auth,
-				 env_closed };
-	struct client_env ce = { t, env_to_sched, env_load_body, env_read_chunk, env_signature };
+				 env_closed,
+				 env_suppressed };
+	struct client_env ce = {
+		t, env_to_sched, env_load_body, env_read_chunk, env_signature, env_suppressed_rcpt
+	};
 	t->server = server_new(me->loop, &se);
 	t->client = client_new(me->loop, (uint32_t)me->nth, &ce, m->classifier);
-	if (!t->server || !t->client)
+	t->suppression = suppression_reader_open(m->suppression);
+	if (!t->server || !t->client || !t->suppression)
 		fatal("no memory for %s", me->name);
 	server_conf(t->server, t->conf);
 	client_conf(t->client, t->conf);

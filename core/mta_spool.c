@@ -39,6 +39,7 @@ struct spool_thread {
 	unsigned holds;
 	struct message **late; /* our own reports that wait for room in the scheduler's mailbox */
 	size_t nlate, caplate;
+	struct suppress_thread *suppress;
 	struct conf_stored *confs; /* that wait for their place in the history */
 };
 
@@ -230,6 +231,7 @@ static void record(struct spool_thread *t, const struct transaction *x, const st
 			   .maybe_twice = r->maybe_twice };
 	if (!spool_outcome(t->s, &o, &e))
 		fatal("no memory to record an outcome; it would be sent again");
+	mta_suppress_event(t->suppress, &e);
 }
 
 static void record_unreached(struct spool_thread *t, const struct transaction *x)
@@ -311,6 +313,7 @@ static bool commit(struct spool_thread *t, bool sync)
 		return false;
 	}
 	commit_works(t);
+	mta_suppress_committed(t->suppress);
 	mta_post(t->me, t->me->mta->report, (struct post){ .fn = report_post_wake });
 	return true;
 }
@@ -409,6 +412,7 @@ static bool before_sleep(void *arg)
 		return true;
 	prepare(t);
 	bool more = conf_step(t);
+	more |= mta_suppress_step(t->suppress, now);
 	return spool_step(t->s, now) || more;
 }
 
@@ -433,6 +437,8 @@ static us_t tick(void *arg, us_t now)
 	us_t next = t->stats_at; /* at most 250 ms away: state_at needs no closer look */
 	if (t->commit_at && t->commit_at < next)
 		next = t->commit_at;
+	if (mta_suppress_next(t->suppress) < next)
+		next = mta_suppress_next(t->suppress);
 	return next;
 }
 
@@ -749,6 +755,7 @@ void mta_spool_wire(struct member *me)
 	t->s = m->spool;
 	t->loading = true;
 	t->commit_at = clock_now_us();
+	t->suppress = mta_suppress_wire(me);
 	loop_add_inbox(me->loop, m->outcomes, 0, OUTCOME_BUDGET, drain_outcomes, t);
 	for (int i = 0; i < m->nio; i++) {
 		struct commit_box *c = calloc(1, sizeof *c);
@@ -770,6 +777,7 @@ void mta_spool_finish(struct member *me)
 	struct errbuf e = { "" };
 	flush(t);
 	commit(t, true);
+	mta_suppress_finish(t->suppress);
 	while (conf_step(t))
 		;
 	if (spool_state_commit(t->s, &e))

@@ -126,6 +126,7 @@ enum event_field {
 	EF_REPORTING_MTA,
 	EF_FEEDBACK_TYPE,
 	EF_MATCHED,
+	EF_SCOPE,
 	EF_ATTEMPT,
 	EF_RECIPIENTS,
 	EF_NEXT_ATTEMPT,
@@ -161,6 +162,7 @@ static const struct {
 	[EF_REPORTING_MTA] = { "reporting_mta", V_TEXT, true },
 	[EF_FEEDBACK_TYPE] = { "feedback_type", V_TEXT, true },
 	[EF_MATCHED] = { "matched", V_TEXT, false },
+	[EF_SCOPE] = { "scope", V_TEXT, false },
 	[EF_ATTEMPT] = { "attempt", V_INT, false },
 	[EF_RECIPIENTS] = { "recipients", V_INT, false },
 	[EF_NEXT_ATTEMPT] = { "next_attempt", V_TIME, false },
@@ -188,6 +190,7 @@ static const struct str *event_str(const struct event *e, enum event_field f)
 		[EF_REPORTING_MTA] = &e->reporting_mta,
 		[EF_FEEDBACK_TYPE] = &e->feedback_type,
 		[EF_MATCHED] = &e->matched,
+		[EF_SCOPE] = &e->scope,
 	};
 
 	return texts[f];

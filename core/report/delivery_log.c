@@ -90,7 +90,8 @@ void event_json(const struct event *e, struct buf *out)
 		      { "feedback_type", e->feedback_type },
 		      { "user_agent", e->user_agent },
 		      { "format", e->format },
-		      { "matched", e->matched } };
+		      { "matched", e->matched },
+		      { "scope", e->scope } };
 	struct jsonw w;
 	char id[24];
 	jsonw_init(&w, out);

@@ -33,6 +33,7 @@ struct txn_rcpt {
 	/* by the client */
 	bool tried;	  /* its RCPT was written: an attempt */
 	bool maybe_twice; /* the connection died between final dot and answer */
+	bool suppressed;  /* it was not written because it is on the suppression list: no attempt */
 	uint8_t step;	  /* enum smtp_step of the reply that decided */
 	struct reply_verdict verdict;
 	struct rstr *reply; /* all lines, or the client's own words ("connection reset by peer after

@@ -251,7 +251,7 @@ static void take_one(struct sched *s, struct taking *k, struct rcpt *r, struct t
 	k->any = true;
 	if (tr->reply)
 		k->counts.reply = tr->reply;
-	if (k->lane && !needs_more(tr->step))
+	if (k->lane && !needs_more(tr->step) && !tr->suppressed)
 		tell_lane(s, k, r->queue, tr);
 	if (tr->decision == DECIDE_DEFERRED)
 		defer(s, r, tr, k->e);
@@ -304,7 +304,7 @@ void result_take(struct sched *s, struct session *e, struct flight *f, struct tr
 		sched_hold(s, s->now, HOLD_MEMORY, true);
 	m->live++; /* not to be freed on the way */
 	for (uint32_t i = 0; i < t->nrcpts; i++)
-		tried += t->rcpts[i].tried;
+		tried += t->rcpts[i].tried && !t->rcpts[i].suppressed;
 	if (f->ncharged && tried > f->used)
 		f->used = tried < f->granted ? tried : f->granted;
 	flight_free(s, f);

@@ -9,6 +9,7 @@
 #include "core/sched/handout.h"
 #include "core/sign/sign.h"
 #include "core/spool/spool.h"
+#include "core/spool/suppression.h"
 
 struct client_env {
 	void *arg;
@@ -23,6 +24,10 @@ struct client_env {
 			   uint64_t offset, size_t n);
 	/* A message was signed, or could not be. Only while the call lasts. */
 	void (*signature)(void *arg, const struct signature *g);
+	/* Is this recipient on the suppression list for mail of that sender? NULL: there is none.
+	 */
+	bool (*suppressed)(void *arg, struct str sender, struct str recipient,
+			   struct suppression_found *out);
 };
 struct client;
 struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env,

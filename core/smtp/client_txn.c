@@ -1,6 +1,8 @@
 /* One transaction: MAIL, RCPTs under permits, DATA; and what each recipient gets in the end. A
  * recipient's `tried` says that its result is there; what has none when the transaction ends goes
  * back untried. */
+#include <stdio.h>
+
 #include "core/smtp/client_session.h"
 
 /* ---- results ---- */
@@ -132,6 +134,44 @@ static void refuse_unsafe(struct slot *k)
 		k->phase = PHASE_OVER;
 }
 
+static void refuse_suppressed(struct slot *k, uint32_t i, const struct suppression_found *f)
+{
+	struct reply_verdict v = client_verdict_own(CLASS_PERMANENT, "5.1.1", "suppressed");
+	char since[CLOCK_RFC3339_SIZE];
+	struct rstr *words;
+
+	/* It is not the receiver's word: nothing new is learned of the address. */
+	v.hard = false;
+	snprintf(v.category, sizeof v.category, "%s", f->category[0] ? f->category : "other");
+	clock_rfc3339(f->e.at, since);
+	words = rstr_newf("not sent: the address is on the suppression list (%s since %.10s)%s%s",
+			  suppress_why_name(f->e.why), since, f->words[0] ? ": " : "", f->words);
+	client_txn_settle(k, i, i + 1, STEP_RCPT, &v, words);
+	k->t->rcpts[i].suppressed = true;
+	k->left--;
+	rstr_unref(words);
+}
+
+/* Looked at when it is handed out: what came onto the list while the mail was queued counts, too.
+ */
+static void ask_suppression(struct session *s, struct slot *k)
+{
+	const struct client *c = s->c;
+	struct suppression_found f;
+
+	if (!c->env.suppressed || !c->conf ||
+	    c->conf->suppression.check != CONF_SUPPRESS_AT_SENDING || k->phase == PHASE_OVER)
+		return;
+	for (uint32_t i = 0; i < k->t->nrcpts; i++) {
+		struct txn_rcpt *r = &k->t->rcpts[i];
+
+		if (!r->tried && c->env.suppressed(c->env.arg, k->t->sender, r->address, &f))
+			refuse_suppressed(k, i, &f);
+	}
+	if (!k->left)
+		k->phase = PHASE_OVER;
+}
+
 void client_permits_seen(struct session *s, struct slot *k)
 {
 	us_t late;
@@ -147,6 +187,7 @@ void client_txn_hold(struct session *s, struct slot *k, struct transaction *t)
 	*k = (struct slot){ .t = t, .bol = true };
 	client_permits_seen(s, k);
 	refuse_unsafe(k);
+	ask_suppression(s, k);
 	if (k->phase == PHASE_HELD && (!t->body || t->dkim_sign))
 		client_body_ready(s, k); /* asked for, or signed, while the connection comes up */
 }

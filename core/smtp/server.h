@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "core/net/io.h"
 #include "core/spool/spool.h"
+#include "core/spool/suppression.h"
 
 /* What the server needs from the rest: a table given by main. Sessions are named by 64-bit ids,
  * never used twice in the process, whichever server they belong to; answers for the dead are
@@ -59,6 +60,10 @@ struct server_env {
 	void (*auth)(void *arg, uint64_t session, const struct server_auth_ask *a);
 	/* A connection ended (for the caps, which the accepting thread counts). */
 	void (*closed)(void *arg, const struct endpoint *peer, int door);
+	/* Is this recipient (its domain in normal form) on the suppression list for mail of that
+	 * sender? NULL: there is no list. */
+	bool (*suppressed)(void *arg, struct str sender, struct str local, struct str domain,
+			   struct suppression_found *out);
 };
 
 /* Why new mail is held back at MAIL, set by main from any thread's news (on this loop). */

@@ -3,9 +3,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/base/clean.h"
 #include "core/smtp/server_session.h"
 
-enum { RCPTS_FIRST = 4, MAX_RCPT_DEFAULT = 1000 };
+enum { RCPTS_FIRST = 4, MAX_RCPT_DEFAULT = 1000, SUPPRESSED_WORDS = 160 };
 
 /* ---- parameters ---- */
 
@@ -425,6 +426,27 @@ static const char *judge_rcpt(struct session *s, const struct command_args *a, b
 	return NULL;
 }
 
+/* NULL, or the reply that says since when and why. */
+static const char *judge_suppressed(struct session *s, const struct address *to)
+{
+	const struct server_env *env = &s->srv->env;
+	char since[CLOCK_RFC3339_SIZE];
+	struct suppression_found f;
+	struct buf words;
+
+	if (!env->suppressed || s->conf->suppression.check != CONF_SUPPRESS_AT_RCPT ||
+	    !env->suppressed(env->arg, s->m->sender, to->local, str_of(to->normal), &f))
+		return NULL;
+	clock_rfc3339(f.e.at, since);
+	buf_init(&words);
+	clean_clip(&words, f.e.words, SUPPRESSED_WORDS, true);
+	snprintf(s->srv->text, sizeof s->srv->text,
+		 "550 5.1.1 This address is on the suppression list (%s since %.10s)%s%s",
+		 suppress_why_name(f.e.why), since, words.n ? ": " : "", buf_z(&words));
+	buf_free(&words);
+	return s->srv->text;
+}
+
 void do_rcpt(struct session *s, struct command_args *a)
 {
 	bool postmaster = is_our_postmaster(s, &a->address);
@@ -432,6 +454,8 @@ void do_rcpt(struct session *s, struct command_args *a)
 	const char *no = judge_rcpt(s, a, postmaster);
 	uint32_t before = s->m->nrcpts;
 
+	if (!no && !expand)
+		no = judge_suppressed(s, &a->address);
 	if (no) {
 		s->srv->stats.refused++;
 		tell_rejected(s, s->m->sender, a->address.whole, no);

@@ -221,6 +221,11 @@ bool spool_dirty(const struct spool *s)
 	return buffered(s) || s->durable.commits < s->committed.commits;
 }
 
+uint64_t spool_last_event(const struct spool *s)
+{
+	return s->durable.last_event;
+}
+
 const struct err *spool_commit(struct spool *s, us_t now, bool sync, struct errbuf *e)
 {
 	const struct err *err = NULL;

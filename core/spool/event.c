@@ -19,7 +19,7 @@ static const size_t text_fields[] = {
 	offsetof(struct event, others),	       offsetof(struct event, esmtp),
 	offsetof(struct event, reporting_mta), offsetof(struct event, feedback_type),
 	offsetof(struct event, user_agent),    offsetof(struct event, format),
-	offsetof(struct event, matched),
+	offsetof(struct event, matched),       offsetof(struct event, scope),
 };
 enum {
 	TEXTS = sizeof text_fields / sizeof text_fields[0],

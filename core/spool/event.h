@@ -56,9 +56,10 @@ struct event {
 	struct str user_agent;	  /* of a complaint */
 	struct str format;	  /* how the report was read: "rfc3464", "qmail", "arf" */
 	struct str
-	    matched;	/* what ties it to our mail: "verp", "ref"; "message-id": its word alone */
-	us_t seconds;	/* how long the attempt took (a span in microseconds) */
-	us_t queued_at; /* when the message was received */
+	    matched; /* what ties it to our mail: "verp", "ref"; "message-id": its word alone */
+	struct str scope;  /* suppressed: for mail of this sender's domain; "": for all */
+	us_t seconds;	   /* how long the attempt took (a span in microseconds) */
+	us_t queued_at;	   /* when the message was received */
 	us_t next_attempt; /* EVENT_DEFERRED */
 	uint64_t size;
 	uint32_t attempt; /* 1 for the first */

@@ -163,6 +163,8 @@ struct outcome {
  * event. False: no memory, nothing is recorded. */
 bool spool_outcome(struct spool *s, const struct outcome *o, const struct event *ev);
 bool spool_event(struct spool *s, const struct event *ev);
+/* The last event that is durable; 0: there was none since the start. */
+uint64_t spool_last_event(const struct spool *s);
 /* True when something is buffered for LMDB (outcomes, events, index), or the last commit is not
  * durable yet. */
 bool spool_dirty(const struct spool *s);

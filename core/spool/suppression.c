@@ -374,6 +374,15 @@ static const struct err *commit_some(struct suppression *l, unsigned max, struct
 	return NULL;
 }
 
+const struct err *suppression_sync(struct suppression *l, struct errbuf *e)
+{
+	const struct err *err = l->synced == l->commits ? NULL : env_sync(&l->env, e);
+
+	if (!err)
+		l->synced = l->commits;
+	return err;
+}
+
 const struct err *suppression_commit(struct suppression *l, unsigned max, bool sync,
 				     struct errbuf *e)
 {
@@ -382,12 +391,7 @@ const struct err *suppression_commit(struct suppression *l, unsigned max, bool s
 	OBJ_CHECK(l, SUPPRESSION_MAGIC);
 	while (!err && sync && l->first)
 		err = commit_some(l, max, e);
-	if (!err && sync && l->synced != l->commits) {
-		err = env_sync(&l->env, e);
-		if (!err)
-			l->synced = l->commits;
-	}
-	return err;
+	return err || !sync ? err : suppression_sync(l, e);
 }
 
 uint64_t suppression_entries(struct suppression *l)

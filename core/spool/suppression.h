@@ -101,6 +101,8 @@ bool suppression_count_failure(struct suppression *l, const struct suppression_k
  * call again. */
 const struct err *suppression_commit(struct suppression *l, unsigned max, bool sync,
 				     struct errbuf *e);
+/* Makes all commits durable. */
+const struct err *suppression_sync(struct suppression *l, struct errbuf *e);
 size_t suppression_waiting(const struct suppression *l); /* rows */
 bool suppression_synced(const struct suppression *l);	 /* all commits are durable */
 /* Buffers the removal of up to `max` entries and counts whose time is over. True: there are more.

@@ -98,6 +98,8 @@ LINES = [
         unit("sched/test_adaptive"), unit("sched/test_backoff")]),
     ("classify", "replies: category for 93 %, hard or soft for 97 %, no 4xx hard, the lane's effect for 93 %; median under 20 us", [
         classified, unit("classify/test_bounces"), unit("classify/test_bounces", "asan"), e2e("bounces_come_back_as_dsn")]),
+    ("suppression", "ten million addresses: look-up under 5 us (median, hits and misses); a hard bounce is refused next, also after kill -9", [
+        unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
     ("install", "make install into a root of its own; by its unit's words as user stoker on port 25, no way back to root", [

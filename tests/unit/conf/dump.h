@@ -112,6 +112,9 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 			 (long long)p->scan_interval, (long long)p->settle, p->delete_after_read,
 			 p->bad_directory, p->priority);
 	}
+	buf_addf(b, "suppression %d %d %d %d %lld %lld\n", c->suppression.on,
+		 (int)c->suppression.check, (int)c->suppression.scope, c->suppression.soft_limit,
+		 (long long)c->suppression.soft_within, (long long)c->suppression.expire_after);
 	for (int i = 0; i < c->naccounting; i++) {
 		const struct conf_accounting *a = &c->accounting[i];
 

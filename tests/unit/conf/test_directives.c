@@ -52,6 +52,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_SMTP_USER] = "[smtp-user w]",
 	[KIND_PICKUP] = "[pickup /p]",
 	[KIND_ACCOUNTING] = "[accounting a]",
+	[KIND_SUPPRESSION] = "[suppression]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
@@ -193,6 +194,11 @@ static const struct sample {
 	{ KIND_ACCOUNTING, "fields", "rcpt, dsnstatus", "recipient" },
 	{ KIND_ACCOUNTING, "rotate", "100M", "weekly" },
 	{ KIND_ACCOUNTING, "keep", "never", "30" },
+	{ KIND_SUPPRESSION, "on", "complaint", "hard soft" },
+	{ KIND_SUPPRESSION, "check", "sending", "data" },
+	{ KIND_SUPPRESSION, "scope", "global", "all" },
+	{ KIND_SUPPRESSION, "soft-limit", "3 in 7d", "3 of 7d" },
+	{ KIND_SUPPRESSION, "expire-after", "90d", "90" },
 	{ KIND_PICKUP, "virtual-mta", "q", "qq" },
 	{ KIND_PICKUP, "scan-interval", "7", "0" },
 	{ KIND_PICKUP, "settle", "3s", "3" },
@@ -446,6 +452,15 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_true(s->delay_dsn_after == US_NEVER);
 	assert_false(s->dkim_sign);
 	settings_cache_free(sc);
+	assert_int_equal(w.c->suppression.on, CONF_SUPPRESS_HARD | CONF_SUPPRESS_COMPLAINT);
+	assert_int_equal(w.c->suppression.check, CONF_SUPPRESS_AT_RCPT);
+	assert_int_equal(w.c->suppression.scope, CONF_SUPPRESS_FOR_SENDER);
+	assert_int_equal(w.c->suppression.soft_limit, 5);
+	assert_true(w.c->suppression.soft_within == 14 * US_PER_DAY);
+	assert_true(w.c->suppression.expire_after == US_NEVER);
+	world_read(&w, BASE "[suppression]\non = none\nsoft-limit = never\n");
+	assert_int_equal(w.c->suppression.on, 0);
+	assert_int_equal(w.c->suppression.soft_limit, 0);
 	world_read(&w, BASE "[accounting a]\nfile = a.csv\n");
 	assert_int_equal(w.c->naccounting, 1);
 	assert_int_equal(w.c->accounting[0].records, ACCT_D | ACCT_B);

@@ -61,6 +61,7 @@ static struct event full_event(void)
 			       .user_agent = STR_LIT("Loop/1"),
 			       .format = STR_LIT("arf"),
 			       .matched = STR_LIT("verp"),
+			       .scope = STR_LIT("news.example"),
 			       .seconds = -5,
 			       .queued_at = 77,
 			       .next_attempt = US_NEVER,
@@ -103,7 +104,7 @@ static void an_event_comes_back(void **state)
 	assert_true(str_eq(out.reporting_mta, in.reporting_mta) &&
 		    str_eq(out.feedback_type, in.feedback_type) &&
 		    str_eq(out.user_agent, in.user_agent) && str_eq(out.format, in.format) &&
-		    str_eq(out.matched, in.matched));
+		    str_eq(out.matched, in.matched) && str_eq(out.scope, in.scope));
 	assert_true(event_decode(&r, &out));
 	assert_true(out.type == EVENT_RECEIVED && !out.sender.n && !out.reply.n &&
 		    str_eq(out.user, in.user));
