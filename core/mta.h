@@ -191,6 +191,7 @@ void spool_post_conf(struct member *to, struct post *p);     /* p: struct conf_s
 void spool_post_history(struct member *to,
 			struct post *p); /* p: struct reload_request: fills in the stored texts,
 					    then a worker reads them */
+void spool_post_rules(struct member *to, struct post *p); /* p: conf reference */
 void spool_post_prepared(struct member *to, struct post *p);
 
 void worker_post_body(struct member *to,
@@ -289,6 +290,7 @@ void mta_suppression_open(struct mta *m);
 /* The rest is the spool thread's. */
 struct suppress_thread;
 struct suppress_thread *mta_suppress_wire(struct member *spooler);
+void mta_suppress_conf(struct suppress_thread *x, const struct conf *c);
 /* Right behind spool_outcome or spool_event of a bounced, expired, remote-bounced or complaint that
  * is to be believed: puts its recipient on the list if [suppression] says so, and tells of it by an
  * EVENT_SUPPRESSED in the same commit. */

@@ -94,6 +94,7 @@ static void conf_apply(struct control_thread *t, struct conf *now, int *fds, int
 	for (int i = 0; i < m->nio; i++)
 		conf_send(t, m->io[i], io_post_conf, i ? NULL : fds);
 	conf_send(t, m->sched, sched_post_conf, NULL);
+	conf_send(t, m->spooler, spool_post_rules, NULL);
 	conf_send(t, m->report, report_post_conf, NULL);
 	conf_send(t, m->pickup, pickup_post_conf, NULL);
 	conf_send(t, m->console, console_post_conf, NULL);
@@ -163,7 +164,7 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 	r->now = NULL; /* kept by mta->conf */
 	audit_reload(t, r);
 	r->number = t->conf->number;
-	r->waits = t->me->mta->nio + 1;
+	r->waits = t->me->mta->nio + 2;
 	r->next = t->settling;
 	t->settling = r;
 }

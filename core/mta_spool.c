@@ -476,6 +476,15 @@ void spool_post_sync(struct member *to, struct post *p)
 	mta_post(to, to->mta->sched, (struct post){ .fn = sched_post_synced, .a = p->a });
 }
 
+void spool_post_rules(struct member *to, struct post *p)
+{
+	struct conf *c = p->p;
+	mta_suppress_conf(state(to)->suppress, c);
+	mta_post(to, to->mta->control,
+		 (struct post){ .fn = control_post_conf_held, .a = c->number });
+	conf_unref(c);
+}
+
 void spool_post_body(struct member *to, struct post *p)
 {
 	struct body_request *r = p->p;

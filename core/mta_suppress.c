@@ -20,17 +20,13 @@ static const us_t RETRY_FAILED = 10 * US_PER_S;
 struct suppress_thread {
 	struct member *me;
 	struct suppression *l;
+	struct conf_suppression rules;
 	size_t ready;	    /* rows that wait and whose events are durable */
 	uint64_t ready_to;  /* the last event of these */
 	uint64_t listed_to; /* all events up to here are committed to the list */
 	us_t step_at, upkeep_at;
 	bool purging, failed;
 };
-
-static const struct conf_suppression *rules(const struct suppress_thread *x)
-{
-	return &__atomic_load_n(&x->me->mta->conf, __ATOMIC_ACQUIRE)->suppression;
-}
 
 /* ---- start ---- */
 
@@ -72,7 +68,7 @@ void mta_suppression_open(struct mta *m)
 static void again(void *arg, const struct event *ev)
 {
 	struct suppress_thread *x = arg;
-	if (!suppress_again(x->l, rules(x), ev))
+	if (!suppress_again(x->l, &x->rules, ev))
 		fatal("no memory for the suppression list");
 }
 
@@ -109,15 +105,21 @@ struct suppress_thread *mta_suppress_wire(struct member *spooler)
 		fatal("no memory for the suppression list");
 	x->me = spooler;
 	x->l = spooler->mta->suppression;
+	x->rules = spooler->mta->conf->suppression;
 	catch_up(x);
 	return x;
+}
+
+void mta_suppress_conf(struct suppress_thread *x, const struct conf *c)
+{
+	x->rules = c->suppression;
 }
 
 /* ---- what the mail brings ---- */
 
 void mta_suppress_event(struct suppress_thread *x, const struct event *ev)
 {
-	suppress_event(x->l, x->me->mta->spool, rules(x), ev);
+	suppress_event(x->l, x->me->mta->spool, &x->rules, ev);
 }
 
 void mta_suppress_committed(struct suppress_thread *x)
