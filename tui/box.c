@@ -536,10 +536,12 @@ static const char *answer_words(const struct box *b)
 static void draw_field(struct oper *op, struct canvas *c, int i, struct area line)
 {
 	struct box_field *f = &op->box.fields[i];
-	int label = line.w > 40 ? LABEL_WIDE : 8;
+	bool narrow = line.w <= 40;
+	int label = narrow ? 8 : LABEL_WIDE;
 	bool on = op->box.field == i;
 
-	canvas_z(c, line.y, line.x, label, on ? STYLE_BOX_TITLE : STYLE_BOX, f->label);
+	canvas_z(c, line.y, line.x, label, on ? STYLE_BOX_TITLE : STYLE_BOX,
+		 narrow && strcmp(f->label, "connections") == 0 ? "conns" : f->label);
 	canvas_fill(c, (struct area){ line.y, line.x + label, 1, line.w - label }, STYLE_BOX_FIELD);
 	edit_draw(&f->edit, c, line.y, line.x + label, line.w - label, STYLE_BOX_FIELD, on);
 	if (!f->edit.n)

@@ -19,7 +19,7 @@ static char letter(const char *type)
 		{ "received", 'R' },   { "rejected", 'X' },	  { "delivered", 'D' },
 		{ "deferred", 'T' },   { "bounced", 'B' },	  { "expired", 'E' },
 		{ "removed", '-' },    { "remote-bounced", 'b' }, { "complaint", 'F' },
-		{ "suppressed", 'S' },
+		{ "suppressed", 'S' }, { "unreached", 'U' },
 	};
 
 	for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)

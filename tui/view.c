@@ -51,6 +51,22 @@ void table_title(const struct table *t, struct segs *s, us_t now)
 		segs_right(s, STYLE_DIM, 8, "live");
 }
 
+/* Plain words over as many lines as they need. */
+static void draw_sentence(struct canvas *c, struct area a, const char *text)
+{
+	for (int y = a.y; *text && y < a.y + a.h; y++) {
+		size_t n = strlen(text), w = (size_t)(a.w > 1 ? a.w : 1);
+
+		if (n > w && y + 1 < a.y + a.h) {
+			const char *blank = memrchr(text, ' ', w + 1);
+
+			n = blank ? (size_t)(blank - text) : w;
+		}
+		canvas_text(c, y, a.x, a.w, STYLE_DIM, str_mem(text, n));
+		text += n + strspn(text + n, " ");
+	}
+}
+
 void table_draw_empty(const struct table *t, struct canvas *c, struct area a, const char *how)
 {
 	int y = a.y + (a.h > 3 ? 2 : 1);
@@ -66,7 +82,7 @@ void table_draw_empty(const struct table *t, struct canvas *c, struct area a, co
 			   "None of %lld match this filter; Esc takes it off.",
 			   (long long)t->page->all);
 	else
-		canvas_z(c, y, a.x + 2, a.w - 4, STYLE_DIM, how);
+		draw_sentence(c, (struct area){ y, a.x + 2, a.y + a.h - y, a.w - 4 }, how);
 }
 
 void table_move_by(struct table *t, enum move m, int n, us_t now)

@@ -17,9 +17,9 @@ static const struct field columns[COLS] = {
 	[COL_ID] = { .json = "id", .heading = "MESSAGE", .width = 17 },
 	[COL_RECIPIENT] = { .json = "recipient", .heading = "RECIPIENT", .width = 30 },
 	[COL_STATE] = { .json = "state", .heading = "STATE", .width = 9, .drop = 3 },
-	[COL_TRY] = { .json = "attempts", .heading = "TRY", .width = 3, .drop = 5, .right = true },
-	[COL_NEXT] = { .json = "next_attempt", .heading = "NEXT", .width = 11, .drop = 4 },
-	[COL_SIZE] = { .json = "size", .heading = "SIZE", .width = 6, .drop = 6, .right = true },
+	[COL_TRY] = { .json = "attempts", .heading = "TRY", .width = 3, .drop = 8, .right = true },
+	[COL_NEXT] = { .json = "next_attempt", .heading = "NEXT", .width = 11, .drop = 7 },
+	[COL_SIZE] = { .json = "size", .heading = "SIZE", .width = 6, .drop = 9, .right = true },
 	[COL_REPLY] = { .json = "why.text", .heading = "WHY", .drop = 2 },
 };
 struct message_line {
@@ -167,6 +167,18 @@ static void draw_line(const struct view_messages *m, struct canvas *c, struct ar
 	}
 }
 
+static int longest_id(const struct view_messages *m)
+{
+	int longest = 1;
+
+	for (int i = 0; i < m->n; i++) {
+		int w = clean_width(str_of(m->rows[i].cells[COL_ID]));
+
+		longest = w > longest ? w : longest;
+	}
+	return longest;
+}
+
 static void messages_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 {
 	struct view_messages *m = messages_of(v);
@@ -178,7 +190,7 @@ static void messages_draw(struct view *v, struct canvas *c, struct area a, us_t 
 		m->top = m->cursor;
 	if (m->cursor >= m->top + m->visible)
 		m->top = m->cursor - m->visible + 1;
-	table_layout(columns, COLS, 0, a.w, 0, widths);
+	table_layout(columns, COLS, 0, a.w, longest_id(m), widths);
 	draw_line(m, c, (struct area){ a.y, a.x, 1, a.w }, -1, widths);
 	for (int l = 0; l < m->visible && m->top + l < m->n; l++)
 		draw_line(m, c, (struct area){ a.y + 1 + l, a.x, 1, a.w }, m->top + l, widths);

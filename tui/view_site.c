@@ -239,7 +239,7 @@ static void draw_facts(struct view_site *s, struct canvas *c, struct area a, us_
 	if (r->site.eta_state == ETA_OK && r->site.queued)
 		buf_addf(&b, "   empty in %s", eta);
 	else if (r->site.eta_state == ETA_NEVER)
-		buf_addz(&b, "   never empty at this rate");
+		buf_addz(&b, "   never empty");
 	fact(c, a, 2, "queue", STYLE_TEXT, buf_z(&b));
 	buf_free(&b);
 }

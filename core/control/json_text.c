@@ -88,6 +88,38 @@ static void heading(struct printer *p, const char *key, int depth)
 
 /* ---- arrays of objects ---- */
 
+/* What stands in a table's cell: of a place in the configuration the file's name, of a table within
+ * the table how many rows it has. */
+static void cell_text(const char *key, json_t *v, struct buf *out)
+{
+	bool table = json_is_array(v) && json_is_object(json_array_get(v, 0));
+	const char *name = json_string_value(v), *slash;
+
+	if (table) {
+		buf_addf(out, "%zu", json_array_size(v));
+	} else if (name && strcmp(key, "origin") == 0 && name[0] == '/') {
+		slash = memrchr(name, '/', strcspn(name, ": "));
+		clean_add(out, str_of(slash ? slash + 1 : name), false);
+	} else {
+		line_text(v, out);
+	}
+}
+
+/* A heading that is much wider than what stands below it, as the lists have it. */
+static const char *short_heading(const char *key)
+{
+	static const char *const known[][2] = {
+		{ "delivered_percent", "dlv%" }, { "virtual_mta", "vmta" },
+		{ "connections", "conn" },	 { "delivered", "deliv" },
+		{ "deferred", "defer" },	 { "bounced", "bounce" },
+	};
+
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strcmp(key, known[i][0]) == 0)
+			return known[i][1];
+	return key;
+}
+
 struct grid {
 	const char *key[TABLE_COLUMNS];
 	int width[TABLE_COLUMNS];
@@ -103,7 +135,7 @@ static int grid_column(struct grid *g, const char *key)
 	if (g->n >= TABLE_COLUMNS)
 		return -1;
 	g->key[g->n] = key;
-	g->width[g->n] = clean_width(str_of(key));
+	g->width[g->n] = clean_width(str_of(short_heading(key)));
 	g->right[g->n] = true;
 	return g->n++;
 }
@@ -125,7 +157,7 @@ static void grid_measure(struct grid *g, json_t *array)
 			if (c < 0)
 				continue;
 			buf_clear(&cell);
-			line_text(v, &cell);
+			cell_text(key, v, &cell);
 			w = clean_width(buf_str(&cell));
 			if (w > g->width[c])
 				g->width[c] = w < COLUMN_MAX ? w : COLUMN_MAX;
@@ -148,9 +180,9 @@ static void grid_row(struct printer *p, const struct grid *g, json_t *row, int d
 
 		buf_clear(&cell);
 		if (!row)
-			buf_addz(&cell, g->key[c]);
+			buf_addz(&cell, short_heading(g->key[c]));
 		else if (v)
-			line_text(v, &cell);
+			cell_text(g->key[c], v, &cell);
 		else
 			buf_addc(&cell, '-');
 		add_cell(buf_str(&cell), g->width[c], g->right[c] && !last, p->columns > 0 && !last,

@@ -251,9 +251,10 @@ static void fill_eta(const struct eta_of *x, us_t now, const struct why *w, us_t
 static uint8_t state_of_why(const struct why *w, uint64_t queued)
 {
 	switch ((enum why_code)w->code) {
-	case WHY_NO_SOURCE:
 	case WHY_CONNECT:
-	case WHY_DNS:
+	case WHY_DNS: /* without an end: it just connects, or looks up */
+		return w->until ? STATE_DOWN : STATE_OK;
+	case WHY_NO_SOURCE:
 	case WHY_TLS:
 		return STATE_DOWN;
 	case WHY_PAUSED:

@@ -106,6 +106,13 @@ static void expect(struct sim *m, const char *code, const char *text, const char
 			 text, origin);
 }
 
+static void state_is(struct sim *m, const char *state)
+{
+	struct answer a = ask(m, ROW_QUEUE, QUEUE);
+
+	assert_string_equal(a.state, state);
+}
+
 static void each_limit_is_named_with_its_line(void **state)
 {
 	static const struct {
@@ -212,6 +219,7 @@ static void sources_and_holds_are_named(void **state)
 	sched_source_up(m->s, m->now, 0, false, false, 0);
 	sim_run(m, US_PER_S);
 	expect(m, "no-source", "vmta1 has no address here", "");
+	state_is(m, "down");
 	assert_string_equal(ask(m, ROW_SOURCE, "vmta1").state, "down");
 	sched_source_up(m->s, m->now, 0, true, false, 0);
 	sched_hold(m->s, m->now, HOLD_DISK, true);
@@ -277,6 +285,7 @@ static void rests_are_named_with_their_end(void **state)
 	sim_send_many(m, 100, "x.test", "a", "vmta1");
 	sim_run(m, 5 * US_PER_S);
 	expect(m, "connect", "connection refused", "");
+	state_is(m, "down");
 	a = ask(m, ROW_QUEUE, QUEUE);
 	assert_true(a.until > m->now && a.until < m->now + 40 * US_PER_S);
 	assert_string_equal(a.state, "down");
@@ -285,6 +294,28 @@ static void rests_are_named_with_their_end(void **state)
 	sim_run(m, 60 * US_PER_S);
 	expect(m, "resting", "451 4.3.2 busy", "");
 	assert_string_equal(ask(m, ROW_LANE, "mx.x.test@vmta1").state, "resting");
+	sim_free(m);
+}
+
+static struct sim_connect greets_late(struct sim *m, const char *vmta, const char *host)
+{
+	(void)m;
+	(void)vmta;
+	(void)host;
+	return (struct sim_connect){ .after = 20 * US_PER_S };
+}
+
+/* A receiver that is slow to greet is not down. */
+static void who_just_connects_is_not_down(void **state)
+{
+	struct sim *m = sim_new(SIM_CONF "[domain *]\nmax-msg-rate = 10/s\n", 5);
+
+	(void)state;
+	m->w.connect = greets_late;
+	sim_send_many(m, 30, "x.test", "a", "vmta1");
+	sim_run(m, 3 * US_PER_S);
+	expect(m, "connect", "connecting", "");
+	state_is(m, "ok");
 	sim_free(m);
 }
 
@@ -677,6 +708,7 @@ int main(void)
 		cmocka_unit_test(sources_and_holds_are_named),
 		cmocka_unit_test(want_of_memory_holds_handouts_untried),
 		cmocka_unit_test(rests_are_named_with_their_end),
+		cmocka_unit_test(who_just_connects_is_not_down),
 		cmocka_unit_test(what_is_not_due_says_so),
 		cmocka_unit_test(lifting_what_why_names_moves_the_mail),
 	};
