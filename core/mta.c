@@ -46,6 +46,15 @@ static struct member *member_add(struct mta *m, enum member_kind role, int nth, 
 	return me;
 }
 
+/* Tests: passes of so many ms of CPU or more are told in the log. */
+static void passes_tell(struct mta *m)
+{
+	const char *ms = getenv("STOKER_TEST_PASSES");
+	for (int i = 0; ms && i < m->nmembers; i++)
+		if (m->members[i].loop)
+			loop_tell_passes(m->members[i].loop, atoi(ms) * US_PER_MS);
+}
+
 static void members_make(struct mta *m)
 {
 	char name[24];
@@ -379,6 +388,7 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	m.source_rates_n = (uint32_t)conf->nsources + 256; /* room for what reloads add */
 	m.source_next_us = calloc(m.source_rates_n, sizeof *m.source_next_us);
 	members_make(&m);
+	passes_tell(&m);
 	m.main->thread = pthread_self();
 	boxes_make(&m);
 	wire_all(&m);

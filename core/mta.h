@@ -112,9 +112,10 @@ struct mta {
 
 	int listener_fds[LISTENERS_MAX]; /* bound at start, one for each of conf->listeners */
 	int http_fd;			 /* listens on http-mgmt-port; negative: as http_listen */
-	uint32_t stopping;		 /* atomic */
-	int32_t connections_in;		 /* atomic; io thread 0 counts */
-	struct probes *probes;		 /* control's: core/mta_probe.c */
+	us_t copy_cpu_us;  /* atomic: what the mirror's copies have cost the scheduler's thread */
+	uint32_t stopping; /* atomic */
+	int32_t connections_in; /* atomic; io thread 0 counts */
+	struct probes *probes;	/* control's: core/mta_probe.c */
 	uint32_t source_rates_n;
 	int64_t *source_next_us; /* atomic, one a [source]: when its next message may start */
 };
@@ -151,6 +152,7 @@ void mta_control_finish(struct member *me);
 void mta_report_wire(struct member *me);
 void mta_control_wire(struct member *me);
 void mta_console_wire(struct member *me);
+void mta_console_status(const struct mta *m, struct jsonw *w); /* control's thread */
 void mta_pickup_wire(struct member *me);
 void mta_pickup_finish(struct member *me);
 void mta_http_wire(struct member *me);

@@ -211,6 +211,11 @@ void control_status(void *arg, struct buf *out)
 	jsonw_object(&w, NULL);
 	status_loops(m, &w);
 	status_spool(t, &w);
+	mta_console_status(m, &w);
+	jsonw_object(&w, "mirror");
+	jsonw_double(&w, "copy_cpu_ms",
+		     (double)__atomic_load_n(&m->copy_cpu_us, __ATOMIC_RELAXED) / 1000.0, 1);
+	jsonw_end_object(&w);
 	mta_probes_status(t->me, &w);
 	jsonw_object(&w, "memory");
 	jsonw_int(&w, "anon", (int64_t)t->anon_bytes);

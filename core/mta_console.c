@@ -63,6 +63,16 @@ void console_post_conf(struct member *to, struct post *p)
 	conf_unref(p->p);
 }
 
+void mta_console_status(const struct mta *m, struct jsonw *w)
+{
+	struct console_stats s;
+	console_stats(console(m->console), &s);
+	jsonw_object(w, "console");
+	jsonw_int(w, "frames", (int64_t)s.frames);
+	jsonw_double(w, "frame_cpu_ms", (double)s.cpu_max_us / 1000.0, 3);
+	jsonw_end_object(w);
+}
+
 static void one_pref(void *arg, struct str key, struct str value)
 {
 	console_prefs(arg, key, value);

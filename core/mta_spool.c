@@ -9,7 +9,7 @@
 #include "core/classify/category.h"
 #include "core/mta.h"
 
-enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 256 };
+enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 64 };
 
 static const us_t COMMIT_EVERY = 20 * US_PER_MS; /* LMDB follows at most this far behind */
 static const us_t STATE_WAIT = US_PER_S;

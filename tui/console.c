@@ -173,3 +173,16 @@ void console_dirty(struct console *c)
 		if (!c->ops[i]->frozen)
 			operator_dirty(c->ops[i], false);
 }
+
+void console_frame_drawn(struct console *c, us_t cpu)
+{
+	__atomic_fetch_add(&c->stats.frames, 1, __ATOMIC_RELAXED);
+	if (cpu > __atomic_load_n(&c->stats.cpu_max_us, __ATOMIC_RELAXED))
+		__atomic_store_n(&c->stats.cpu_max_us, cpu, __ATOMIC_RELAXED);
+}
+
+void console_stats(const struct console *c, struct console_stats *out)
+{
+	out->frames = __atomic_load_n(&c->stats.frames, __ATOMIC_RELAXED);
+	out->cpu_max_us = __atomic_load_n(&c->stats.cpu_max_us, __ATOMIC_RELAXED);
+}

@@ -34,5 +34,11 @@ void console_header(struct console *c, const struct sched_totals *t, struct rstr
 /* Preferences as env.save_prefs was once given them; before that user attaches. */
 void console_prefs(struct console *c, struct str user, struct str json);
 int console_operators(const struct console *c);
+/* Frames drawn since the start, and the CPU time of the costliest. Any thread (atomics). */
+struct console_stats {
+	uint64_t frames;
+	us_t cpu_max_us;
+};
+void console_stats(const struct console *c, struct console_stats *out);
 
 #endif

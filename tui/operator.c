@@ -164,10 +164,15 @@ static void schedule(struct oper *op)
 static void on_frame_timer(struct timer *t, void *arg)
 {
 	struct oper *op = arg;
+	struct console *c = op->console;
+	us_t cpu;
 
 	(void)t;
-	if (!op->dead && !op->leaving && !op->plain && op->dirty && !frame_waits(op))
-		draw(op, console_now(op->console));
+	if (op->dead || op->leaving || op->plain || !op->dirty || frame_waits(op))
+		return;
+	cpu = clock_thread_cpu_us();
+	draw(op, console_now(c));
+	console_frame_drawn(c, clock_thread_cpu_us() - cpu);
 }
 
 void operator_dirty(struct oper *op, bool key)

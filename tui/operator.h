@@ -117,13 +117,16 @@ struct console {
 	struct header header;
 	struct user_prefs *prefs;
 	int nprefs;
-	us_t fixed_now; /* tests: the clock stands */
+	us_t fixed_now;		    /* tests: the clock stands */
+	struct console_stats stats; /* atomics */
 };
 
 us_t console_now(const struct console *c);
 struct oper *console_operator(struct console *c, uint64_t id);
 struct user_prefs *console_prefs_of(struct console *c, const char *user);
 void console_save_prefs(struct console *c, struct user_prefs *p);
+/* A frame has been drawn; it cost so much CPU. */
+void console_frame_drawn(struct console *c, us_t cpu);
 /* Something changed that everybody's next frame shows. */
 void console_dirty(struct console *c);
 

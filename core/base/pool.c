@@ -1,5 +1,6 @@
 #include "core/base/pool.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,36 +42,54 @@ static void give_back(struct pool *p, void *object)
 	ASAN_POISON_MEMORY_REGION((char *)object + sizeof *f, p->object_bytes - sizeof *f);
 }
 
-static int add_chunk(struct pool *p)
+/* Its pages are touched one after the other, as objects are asked for: threading a whole chunk on
+ * the free list would cost 64 new pages in one call, and a loop pass of some ms. */
+static bool add_chunk(struct pool *p)
 {
 	size_t bytes = sizeof(struct pool_chunk) + p->chunk_objects * p->object_bytes;
 	struct pool_chunk *c = malloc(bytes);
 
 	if (!c)
-		return 0;
+		return false;
 	c->older = p->chunks;
 	c->bytes = bytes;
 	p->chunks = c;
+	p->fresh = c->objects;
+	p->fresh_left = p->chunk_objects;
 	p->allocated += p->chunk_objects;
-	/* From the end, so that objects are handed out in rising addresses. */
-	for (size_t i = p->chunk_objects; i-- > 0;)
-		give_back(p, c->objects + i * p->object_bytes);
+	ASAN_POISON_MEMORY_REGION(c->objects, p->chunk_objects * p->object_bytes);
 	if (p->chunk_objects * p->object_bytes * 2 <= MAX_CHUNK_BYTES)
 		p->chunk_objects *= 2;
-	return 1;
+	return true;
+}
+
+static void *take_used(struct pool *p)
+{
+	struct free_object *f = p->free_list;
+
+	p->free_list = f->next;
+	return f;
+}
+
+static void *take_fresh(struct pool *p)
+{
+	unsigned char *object = p->fresh;
+
+	p->fresh += p->object_bytes;
+	p->fresh_left--;
+	return object;
 }
 
 void *pool_get(struct pool *p)
 {
-	struct free_object *f;
+	void *object;
 
-	if (!p->free_list && !add_chunk(p))
+	if (!p->free_list && !p->fresh_left && !add_chunk(p))
 		return NULL;
-	f = p->free_list;
-	p->free_list = f->next;
+	object = p->free_list ? take_used(p) : take_fresh(p);
 	p->used++;
-	ASAN_UNPOISON_MEMORY_REGION(f, p->object_bytes);
-	return memset(f, 0, p->object_bytes);
+	ASAN_UNPOISON_MEMORY_REGION(object, p->object_bytes);
+	return memset(object, 0, p->object_bytes);
 }
 
 void pool_put(struct pool *p, void *object)

@@ -10,6 +10,8 @@ struct pool {
 	const char *name;
 	size_t object_bytes;
 	void *free_list;
+	unsigned char *fresh; /* the newest chunk's next object that nobody has had yet */
+	size_t fresh_left;
 	struct pool_chunk *chunks;
 	uint64_t used;	      /* objects handed out now */
 	uint64_t allocated;   /* objects that exist */

@@ -176,6 +176,7 @@ static void one_line(struct request *r, struct str line)
 struct question {
 	struct query q;
 	struct asking *asking;
+	us_t cpu; /* spent on it */
 	struct rstr *filter, *sort;
 };
 
@@ -199,15 +200,28 @@ static void page_done(struct request *r, int exit)
 
 static const struct sink page_sink = { no_words, one_line, NULL, page_done, NULL };
 
+/* True when the page is there, or can't be had. */
+static bool question_step(struct request *r, struct question *k)
+{
+	us_t before = clock_thread_cpu_us();
+	bool done;
+
+	if (!k->asking)
+		k->asking = asking_new(r->c->mirror, &k->q, control_now(r->c));
+	done = !k->asking || asking_step(k->asking);
+	k->cpu += clock_thread_cpu_us() - before;
+	return done;
+}
+
 static enum pump_result pump_query(struct request *r)
 {
 	struct question *k = r->state;
 	struct link_answer *a = r->owner;
 
-	if (!k->asking)
-		k->asking = asking_new(r->c->mirror, &k->q, control_now(r->c));
-	if (k->asking && !asking_step(k->asking))
+	if (!question_step(r, k))
 		return PUMP_MORE;
+	if (k->cpu > r->c->page_cpu_max_us)
+		r->c->page_cpu_max_us = k->cpu;
 	a->page = k->asking ? asking_page(k->asking) : NULL;
 	request_finish(r, a->page && !a->page->error[0] ? EXIT_DONE : EXIT_USAGE);
 	return PUMP_DONE;
@@ -228,7 +242,7 @@ static void link_query(struct control *c, const struct link_request *l)
 		link_answer_free(a);
 		return;
 	}
-	*k = (struct question){ l->q, NULL, rstr_ref(l->text), rstr_ref(l->sort) };
+	*k = (struct question){ .q = l->q, .filter = rstr_ref(l->text), .sort = rstr_ref(l->sort) };
 	k->q.filter = rstr_str(k->filter);
 	k->q.sort = rstr_str(k->sort);
 	request_stream(r, pump_query, k, question_free);

@@ -43,6 +43,7 @@ struct control {
 	void (*header)(void *arg, const struct sched_totals *t, struct rstr *status_json);
 	void *link_arg;
 	int operators;
+	us_t page_cpu_max_us; /* of the console's pages, the costliest to find */
 	/* http */
 	void (*http_answer)(void *arg, struct http_answer *a);
 	void *http_arg;

@@ -111,6 +111,16 @@ static json_t *alarms_json(struct control *c)
 	return array;
 }
 
+/* Its frames are the console thread's, the pages in them are found here. */
+static void put_console(struct control *c, json_t *from)
+{
+	const double us_per_ms = 1000.0;
+	json_t *o = member_object(from, "console");
+
+	json_object_set_new(o, "page_cpu_ms", json_real((double)c->page_cpu_max_us / us_per_ms));
+	json_decref(o);
+}
+
 static json_t *status_object(struct control *c)
 {
 	const struct sched_totals *t = mirror_get_totals(c->mirror, NULL);
@@ -127,6 +137,7 @@ static json_t *status_object(struct control *c)
 	spool = member_object(from, "spool");
 	put_missing(spool, "load_progress", json_real(c->load_progress));
 	json_decref(spool);
+	put_console(c, from);
 	json_object_foreach(from, key, v) if (!json_object_get(o, key)) json_object_set(o, key, v);
 	put_missing(o, "operators", json_integer(c->operators));
 	json_object_set_new(o, "alarms", alarms_json(c));

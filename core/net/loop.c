@@ -49,6 +49,7 @@ struct loop {
 	struct io_hub *ios;
 
 	us_t cpu_last;		 /* the thread's CPU time when the last pass ended */
+	us_t tell_from;		 /* passes of so much CPU are logged; 0: none */
 	struct loop_stats stats; /* atomics */
 };
 
@@ -84,13 +85,16 @@ static void count_max(us_t *max, us_t v)
 static void before_poll(struct ev_loop *ev)
 {
 	struct loop *l = ev_userdata(ev);
-	us_t cpu = clock_thread_cpu_us();
+	us_t cpu = clock_thread_cpu_us(), now = clock_now_us(), took = cpu - l->cpu_last;
 
-	count_max(&l->stats.cpu_max_us, cpu - l->cpu_last);
-	count_max(&l->stats.wall_max_us, clock_now_us() - l->polled_at);
-	__atomic_fetch_add(&l->stats.cpu_total_us, cpu - l->cpu_last, __ATOMIC_RELAXED);
+	count_max(&l->stats.cpu_max_us, took);
+	count_max(&l->stats.wall_max_us, now - l->polled_at);
+	__atomic_fetch_add(&l->stats.cpu_total_us, took, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&l->stats.passes, 1, __ATOMIC_RELAXED);
 	l->cpu_last = cpu;
+	if (l->tell_from && took >= l->tell_from)
+		log_info("loop %s: a pass of %lld us of CPU, %lld us in all, until %lld", l->name,
+			 (long long)took, (long long)(now - l->polled_at), (long long)now);
 }
 
 static void after_poll(struct ev_loop *ev)
@@ -396,4 +400,9 @@ void loop_stats_reset(struct loop *l)
 {
 	__atomic_store_n(&l->stats.cpu_max_us, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->stats.wall_max_us, 0, __ATOMIC_RELAXED);
+}
+
+void loop_tell_passes(struct loop *l, us_t of)
+{
+	l->tell_from = of;
 }

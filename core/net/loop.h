@@ -75,5 +75,9 @@ struct loop_stats {
 };
 void loop_stats(const struct loop *l, struct loop_stats *out);
 void loop_stats_reset(struct loop *l);
+/* Before it runs: a pass of so much CPU or more is told in the log with its end, in microseconds
+ * since the epoch. For tests, which know when the machine stood still: Linux counts that as CPU
+ * time of whoever ran. 0: none. */
+void loop_tell_passes(struct loop *l, us_t of);
 
 #endif

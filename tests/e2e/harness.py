@@ -191,6 +191,41 @@ class Scene:
         return p
 
 
+class Stolen:
+    """When the machine stood still (stolen.py). Without the right to high priorities nothing is known, and nothing is taken off."""
+
+    def __init__(self, scene):
+        self.logs = []
+        for cpu in os.sched_getaffinity(0):
+            self.logs.append(scene.path(f"stolen.{cpu}"))
+            with open(self.logs[-1], "wb") as out:
+                scene.start([sys.executable, os.path.join(ROOT, "tests/e2e/stolen.py"), str(cpu)], stdout=out,
+                            stderr=subprocess.DEVNULL)
+
+    def during(self, since, until):
+        """Seconds of that time for which a CPU stood still: the one where it was longest."""
+        worst = 0.0
+        for name in self.logs:
+            with open(name) as f:
+                gaps = [tuple(map(float, line.split())) for line in f if line.endswith("\n")]
+            worst = max(worst, sum(max(0.0, min(until, b) - max(since, a)) for a, b in gaps))
+        return worst
+
+
+def longest_passes(m, stolen, without=("worker",)):
+    """{loop: (ms of CPU of its longest pass, ms as the kernel counts it)}: what was stolen is not its own. The MTA was started
+    with STOKER_TEST_PASSES; a loop that is not here had no pass of so long."""
+    found = {}
+    with open(f"{m.dir}/error.log") as f:
+        told = re.findall(r"loop (\w+): a pass of (\d+) us of CPU, (\d+) us in all, until (\d+)", f.read())
+    for name, cpu, wall, until in told:
+        cpu, wall, until = int(cpu) / 1e6, int(wall) / 1e6, int(until) / 1e6
+        if not name.startswith(without):
+            own = cpu - stolen.during(until - max(cpu, wall) - 0.001, until + 0.001)
+            found[name] = max(found.get(name, (0, 0)), (own * 1e3, cpu * 1e3))
+    return found
+
+
 def end_process(p, sig=signal.SIGTERM, timeout=40):
     if p.poll() is None:
         p.send_signal(sig)

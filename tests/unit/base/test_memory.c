@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sys/resource.h>
+
 #include "core/base/arena.h"
 #include "core/base/buf.h"
 #include "core/base/pool.h"
@@ -146,6 +148,29 @@ static void pool_objects_are_zeroed_counted_and_reused(void **state)
 	assert_int_equal(p.allocated, 0);
 }
 
+/* A page of memory that was never used costs a fault, some microseconds each: no single object may
+ * touch many. */
+static void a_new_chunk_is_not_touched_at_once(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const long most = 64; /* what the sanitizer notes of it */
+#else
+	const long most = 8;
+#endif
+	struct rusage before, after;
+	struct pool p;
+
+	(void)state;
+	pool_init(&p, "test", 200);
+	for (int i = 0; i < 20000; i++) {
+		getrusage(RUSAGE_THREAD, &before);
+		assert_non_null(pool_get(&p));
+		getrusage(RUSAGE_THREAD, &after);
+		assert_in_range(after.ru_minflt - before.ru_minflt, 0, most);
+	}
+	pool_free(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +180,7 @@ int main(void)
 		cmocka_unit_test(lengths_from_disk_are_not_believed),
 		cmocka_unit_test(arena_memory_is_aligned_zeroed_and_apart),
 		cmocka_unit_test(pool_objects_are_zeroed_counted_and_reused),
+		cmocka_unit_test(a_new_chunk_is_not_touched_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -379,6 +379,66 @@ static void loop_stop_ends_a_sleep_from_another_thread(void **state)
 	}
 }
 
+static void burn(struct timer *t, void *arg)
+{
+	us_t until = clock_thread_cpu_us() + *(us_t *)arg;
+
+	(void)t;
+	while (clock_thread_cpu_us() < until)
+		;
+}
+
+static void end_loop(struct timer *t, void *arg)
+{
+	(void)t;
+	(void)arg;
+	loop_stop(l);
+}
+
+/* The text of the log from a loop with two passes, of 1 and of 12 ms. */
+static void log_of_two_passes(char *text, size_t size)
+{
+	struct timer low, high, end;
+	us_t few = US_PER_MS, many = 12 * US_PER_MS, now = clock_now_us();
+	FILE *f = tmpfile();
+	size_t n;
+
+	assert_non_null(f);
+	log_set_fd(fileno(f));
+	timer_init(&low, burn, &few);
+	timer_init(&high, burn, &many);
+	timer_init(&end, end_loop, NULL);
+	assert_true(timer_set(l, &low, now + 5 * US_PER_MS));
+	assert_true(timer_set(l, &high, now + 30 * US_PER_MS));
+	assert_true(timer_set(l, &end, now + 60 * US_PER_MS));
+	loop_run(l);
+	log_set_fd(STDERR_FILENO);
+	rewind(f);
+	n = fread(text, 1, size - 1, f);
+	text[n] = '\0';
+	fclose(f);
+}
+
+static void a_long_pass_is_told_with_its_end_if_that_is_wanted(void **state)
+{
+	us_t started = clock_now_us();
+	long long cpu, wall, until;
+	char text[4096];
+
+	(void)state;
+	log_of_two_passes(text, sizeof text);
+	assert_string_equal(text, "");
+	loop_tell_passes(l, 10 * US_PER_MS);
+	log_of_two_passes(text, sizeof text);
+	assert_non_null(strstr(text, "loop test: a pass of "));
+	assert_int_equal(sscanf(strstr(text, "a pass of "),
+				"a pass of %lld us of CPU, %lld us in all, until %lld", &cpu, &wall,
+				&until),
+			 3);
+	assert_true(cpu >= 12 * US_PER_MS && wall >= 11 * US_PER_MS);
+	assert_true(until > started && until <= clock_now_us());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +452,7 @@ int main(void)
 		TEST(two_loops_talk_at_capacity_2),
 		TEST(two_loops_talk_at_capacity_256),
 		TEST(loop_stop_ends_a_sleep_from_another_thread),
+		TEST(a_long_pass_is_told_with_its_end_if_that_is_wanted),
 	};
 
 	clock_init();
