@@ -217,7 +217,7 @@ void worker_post_trim(struct member *to, struct post *p);
 void worker_post_conf(struct member *to, struct post *p); /* p: conf reference: for the history */
 
 void io_post_accept(struct member *to, struct post *p); /* a: fd, b: listener, p: endpoint */
-void io_post_closed(struct member *to, struct post *p); /* io 0: a: ip_key, b: listener */
+void io_post_closed(struct member *to, struct post *p); /* io 0: a: doors_client, b: door */
 void io_post_pickup(struct member *to, struct post *p); /* a: fd, p: rstr, the listener's name */
 void io_post_conf(
     struct member *to,
@@ -272,6 +272,18 @@ void console_post_echo(struct member *to, struct post *p);
 void console_post_header(struct member *to, struct post *p); /* p: struct sched_totals *, q: rstr */
 void console_post_attach(struct member *to, struct post *p); /* p: struct attach_note */
 void console_post_conf(struct member *to, struct post *p);
+
+/* ---- core/mta_history.c: stored configurations, on the spool thread ---- */
+struct conf_history;
+struct conf_stored;
+struct reload_request;
+struct conf_history *mta_history_wire(struct member *me);
+void mta_history_add(struct conf_history *t, struct conf_stored *x); /* takes it over */
+/* Stores a piece of the oldest that waits; true if more is left. */
+bool mta_history_step(struct conf_history *t);
+/* Fills in the stored texts of configuration r->to and passes r on to the worker that reads them;
+ * to control, with a sentence, if there is none. */
+void mta_history_fetch(struct conf_history *t, struct reload_request *r);
 
 /* ---- core/mta_accounting.c: the readers of the [accounting] sections, on the report thread ----
  */

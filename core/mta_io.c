@@ -1,5 +1,5 @@
-/* An io thread: SMTP sessions in (server) and out (client). Io thread 0 also accepts for all,
- * counts the connection caps, and watches the resolver. */
+/* An io thread: SMTP sessions in (server) and out (client). Io thread 0 also has the doors
+ * (core/mta_doors.h) and watches the resolver. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,28 +7,13 @@
 
 #include "core/base/hash.h"
 #include "core/base/log.h"
-#include "core/mta.h"
+#include "core/mta_doors.h"
 
-enum {
-	HOT_BUDGET = 512,
-	LOGINS_WAITING = 32,
-	REJECTED_PER_S = 200,
-	CLIENT_SLOTS_MAX = 16384,
-	LISTENER_NAME = 96
-};
+enum { HOT_BUDGET = 512, LOGINS_WAITING = 32, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384 };
 enum { DOOR_NONE = -1 };
 
 static const us_t STALL_US =
     10 * US_PER_S; /* RFC 1047: hold MAIL back when commits take this long */
-
-struct door { /* one listener, io thread 0 only */
-	struct io_thread *t;
-	int id;	   /* never used twice: connections outlive reloads */
-	int index; /* in the snapshot */
-	char name[LISTENER_NAME];
-	struct listener *l;
-	int connections;
-};
 
 struct io_thread {
 	struct member *me;
@@ -47,27 +32,10 @@ struct io_thread {
 	unsigned rejected_n;
 
 	/* io thread 0 */
-	struct door *doors[LISTENERS_MAX];
-	int ndoors, last_door;
-	struct idmap per_ip; /* hash of the address -> struct ip_count */
-	int total_in;
-	int next_io;
-	bool closing;
+	struct doors *doors;
 	struct resolver *resolver;
 	struct idmap lookups; /* our id -> struct lookup_request */
 	uint64_t next_lookup;
-};
-
-/* On its way to the thread that serves it. The listener goes by its name: that thread may have
- * another snapshot, with listeners in other places. */
-struct arrival {
-	struct endpoint peer;
-	char listener[LISTENER_NAME];
-};
-
-struct ip_count {
-	uint64_t key;
-	int n;
 };
 
 static struct io_thread *state(struct member *me)
@@ -260,20 +228,14 @@ void io_post_auth(struct member *to, struct post *p)
 	auth_free(r);
 }
 
-static uint64_t ip_key(const struct endpoint *e)
-{
-	if (e->sa.sa_family == AF_INET6)
-		return hash_bytes(&e->in6.sin6_addr, 8); /* a /64 is one client */
-	return hash_bytes(&e->in4.sin_addr, sizeof e->in4.sin_addr);
-}
-
 static void env_closed(void *arg, const struct endpoint *peer, int door)
 {
 	struct io_thread *t = arg;
 	if (door == DOOR_NONE)
 		return; /* a pickup file: in no cap */
-	mta_post(t->me, t->me->mta->io[0],
-		 (struct post){ .fn = io_post_closed, .a = ip_key(peer), .b = (uint64_t)door });
+	mta_post(
+	    t->me, t->me->mta->io[0],
+	    (struct post){ .fn = io_post_closed, .a = doors_client(peer), .b = (uint64_t)door });
 }
 
 static bool env_suppressed(void *arg, struct str sender, struct str local, struct str domain,
@@ -491,150 +453,7 @@ void io_post_pickup(struct member *to, struct post *p)
 	rstr_unref(listener);
 }
 
-/* ---- io thread 0: the doors ---- */
-
-static struct ip_count *ip_count(struct io_thread *t, uint64_t key, bool make)
-{
-	struct ip_count *c = idmap_get(&t->per_ip, key);
-	if (c || !make)
-		return c;
-	c = calloc(1, sizeof *c);
-	if (!c)
-		return NULL;
-	c->key = key;
-	if (!idmap_put(&t->per_ip, key, c)) {
-		free(c);
-		return NULL;
-	}
-	return c;
-}
-
-/* NULL: come in. Else what the 421 says. */
-static const char *door_refusal(struct io_thread *t, struct door *d, const struct endpoint *peer)
-{
-	const struct conf_listener *l = &t->conf->listeners[d->index];
-	if (t->closing)
-		return "4.3.2 shutting down";
-	if (t->total_in >= t->conf->mta.total_max_smtp_in)
-		return "4.7.0 too many connections here, try again later";
-	if (d->connections >= l->max_connections)
-		return "4.7.0 too many connections to this listener, try again later";
-	struct ip_count *c = ip_count(t, ip_key(peer), true);
-	if (!c)
-		return "4.3.0 out of memory, try again later";
-	if (l->max_connections_per_ip > 0 && c->n >= l->max_connections_per_ip &&
-	    !endpoint_is_loopback(peer))
-		return "4.7.0 too many connections from your address";
-	return NULL;
-}
-
-static void forget_if_idle(struct io_thread *t, uint64_t key)
-{
-	struct ip_count *c = ip_count(t, key, false);
-	if (c && c->n <= 0) {
-		idmap_del(&t->per_ip, c->key);
-		free(c);
-	}
-}
-
-static void door_accepted(void *arg, int fd, const struct endpoint *peer)
-{
-	struct door *d = arg;
-	struct io_thread *t = d->t;
-	struct mta *m = t->me->mta;
-	const char *no = door_refusal(t, d, peer);
-	if (no) {
-		server_refuse(fd, no);
-		forget_if_idle(t, ip_key(peer));
-		return;
-	}
-	struct arrival *a = malloc(sizeof *a);
-	if (!a) {
-		server_refuse(fd, "4.3.0 out of memory, try again later");
-		forget_if_idle(t, ip_key(peer));
-		return;
-	}
-	a->peer = *peer;
-	memcpy(a->listener, d->name, sizeof a->listener);
-	d->connections++;
-	t->total_in++;
-	__atomic_store_n(&m->connections_in, t->total_in, __ATOMIC_RELAXED);
-	ip_count(t, ip_key(peer), true)->n++;
-	struct member *to = m->io[t->next_io++ % m->nio];
-	mta_post(
-	    t->me, to,
-	    (struct post){ .fn = io_post_accept, .a = (uint64_t)fd, .b = (uint64_t)d->id, .p = a });
-}
-
-void io_post_closed(struct member *to, struct post *p)
-{
-	struct io_thread *t = state(to);
-	struct ip_count *c = ip_count(t, p->a, false);
-	t->total_in--;
-	__atomic_store_n(&to->mta->connections_in, t->total_in, __ATOMIC_RELAXED);
-	if (c)
-		c->n--;
-	forget_if_idle(t, p->a);
-	for (int i = 0; i < t->ndoors; i++)
-		if (t->doors[i]->id == (int)p->b)
-			t->doors[i]->connections--;
-}
-
-static struct door *door_open(struct io_thread *t, const char *name, int fd)
-{
-	struct door *d = calloc(1, sizeof *d);
-	if (!d)
-		fatal("no memory for listener %s", name);
-	d->t = t;
-	d->id = ++t->last_door;
-	snprintf(d->name, sizeof d->name, "%s", name);
-	d->l = listener_start(t->me->loop, fd, door_accepted, d);
-	if (!d->l)
-		fatal("no memory for listener %s", name);
-	return d;
-}
-
-static void door_close(struct door *d)
-{
-	listener_stop(d->l);
-	free(d);
-}
-
-/* The door of that name among `was`, taken out; NULL if there is none. */
-static struct door *door_take(struct door **was, int n, const char *name)
-{
-	for (int i = 0; i < n; i++) {
-		struct door *d = was[i];
-		if (d && strcmp(d->name, name) == 0) {
-			was[i] = NULL;
-			return d;
-		}
-	}
-	return NULL;
-}
-
-/* New doors get the descriptors that were bound for them (fds[i] for listener i, -1: keep the one
- * there is); doors that are gone close. */
-static void doors_conf(struct io_thread *t, const int *fds)
-{
-	struct door *was[LISTENERS_MAX];
-	int nwas = t->ndoors;
-	memcpy(was, t->doors, sizeof was);
-	t->ndoors = 0;
-	for (int i = 0; i < t->conf->nlisteners && !t->closing; i++) {
-		const char *name = t->conf->listeners[i].name;
-		struct door *d = door_take(was, nwas, name);
-		if (!d && fds && fds[i] >= 0)
-			d = door_open(t, name, fds[i]);
-		if (!d)
-			continue;
-		d->index = i;
-		t->doors[t->ndoors++] = d;
-	}
-	for (int k = 0; k < nwas; k++)
-		if (was[k])
-			door_close(was[k]);
-}
+/* ---- configuration and stop ---- */
 
 static void unsigned_mail_forget(struct io_thread *t)
 {
@@ -661,7 +480,7 @@ void io_post_conf(struct member *to, struct post *p)
 	client_conf(t->client, c);
 	unsigned_mail_forget(t);
 	if (to->nth == 0) {
-		doors_conf(t, p->q);
+		doors_conf(t->doors, c, p->q);
 		free(p->q);
 	}
 	mta_post(to, to->mta->control,
@@ -671,14 +490,17 @@ void io_post_conf(struct member *to, struct post *p)
 void io_post_shutdown(struct member *to, struct post *p)
 {
 	struct io_thread *t = state(to);
-	t->closing = true;
-	for (int i = 0; i < t->ndoors; i++)
-		door_close(t->doors[i]);
-	t->ndoors = 0;
+	if (t->doors)
+		doors_shut(t->doors);
 	server_shutdown(t->server, (us_t)p->a);
 }
 
-/* ---- io thread 0: the resolver ---- */
+/* ---- io thread 0: the doors and the resolver ---- */
+
+void io_post_closed(struct member *to, struct post *p)
+{
+	doors_left(state(to)->doors, p->a, (int)p->b);
+}
 
 static void resolved(void *arg, uint64_t id, struct dns_answer *a)
 {
@@ -804,9 +626,9 @@ void mta_io_wire(struct member *me)
 	timer_set(me->loop, &t->second, clock_now_us() + US_PER_S / 4);
 	grant_slots(t);
 	if (me->nth == 0) {
-		idmap_init(&t->per_ip);
 		idmap_init(&t->lookups);
-		doors_conf(t, m->listener_fds);
+		t->doors = doors_new(me);
+		doors_conf(t->doors, t->conf, m->listener_fds);
 		resolver_start(t);
 	}
 }

@@ -40,7 +40,7 @@ struct spool_thread {
 	struct message **late; /* our own reports that wait for room in the scheduler's mailbox */
 	size_t nlate, caplate;
 	struct suppress_thread *suppress;
-	struct conf_stored *confs; /* that wait for their place in the history */
+	struct conf_history *history;
 };
 
 static struct spool_thread *state(struct member *me)
@@ -399,8 +399,6 @@ void spool_post_prepared(struct member *to, struct post *p)
 
 /* ---- the loop's hooks ---- */
 
-static bool conf_step(struct spool_thread *t);
-
 static bool before_sleep(void *arg)
 {
 	struct spool_thread *t = arg;
@@ -411,7 +409,7 @@ static bool before_sleep(void *arg)
 	if (load_step(t))
 		return true;
 	prepare(t);
-	bool more = conf_step(t);
+	bool more = mta_history_step(t->history);
 	more |= mta_suppress_step(t->suppress, now);
 	return spool_step(t->s, now) || more;
 }
@@ -627,128 +625,14 @@ void spool_post_rows(struct member *to, struct post *p)
 	free(rows);
 }
 
-/* ---- configuration history: each applied snapshot whole, by its number. In pieces, one a pass
- * (a large one at once takes 10 ms); the row of its number comes last and says how many there are.
- * What a crash leaves without it is written over by the next of that number ---- */
-
-enum { CONF_PIECE = 64 * 1024 };
-
-static bool conf_row(struct spool_thread *t, const char *table, const struct buf *key,
-		     struct str value)
-{
-	struct errbuf e = { "" };
-	if (spool_state_put(t->s, table, buf_str(key), value) && !spool_state_commit(t->s, &e))
-		return true;
-	log_error("state: a configuration is not in the history: %s", e.text);
-	return false;
-}
-
-/* Stores a piece of the oldest that waits; true if more is left. */
-static bool conf_step(struct spool_thread *t)
-{
-	struct conf_stored *x = t->confs;
-	struct buf key, count;
-	if (!x)
-		return false;
-	buf_init(&key);
-	buf_init(&count);
-	size_t left = x->text.n - x->at, n = left < CONF_PIECE ? left : CONF_PIECE;
-	bool ok = !buf_failed(&x->text);
-	buf_addf(&key, "%012llu", (unsigned long long)x->number);
-	if (ok && n) {
-		buf_addf(&key, ".%06u", x->parts++);
-		ok = conf_row(t, "configuration-pieces", &key, str_mem(x->text.p + x->at, n));
-		x->at += n;
-	} else if (ok) {
-		buf_put_u32(&count, x->parts);
-		conf_row(t, "configurations", &key, buf_str(&count));
-	}
-	buf_free(&key);
-	buf_free(&count);
-	if (!ok || !n) {
-		t->confs = x->next;
-		buf_free(&x->text);
-		free(x);
-	}
-	return t->confs != NULL;
-}
-
 void spool_post_conf(struct member *to, struct post *p)
 {
-	struct conf_stored **end = &state(to)->confs;
-	while (*end)
-		end = &(*end)->next;
-	*end = p->p;
-}
-
-struct history {
-	struct reload_request *r;
-	char key[24];
-	uint32_t parts; /* 0: there is none */
-	struct buf text;
-};
-
-static void history_head(void *arg, struct str key, struct str value)
-{
-	struct history *h = arg;
-	struct reader in = { (const uint8_t *)value.p, value.n, false };
-	if (str_eqz(key, h->key))
-		h->parts = reader_u32(&in);
-}
-
-/* In the order of their keys. */
-static void history_piece(void *arg, struct str key, struct str value)
-{
-	struct history *h = arg;
-	size_t n = strlen(h->key);
-	if (h->parts && key.n > n && memcmp(key.p, h->key, n) == 0) {
-		buf_adds(&h->text, value);
-		h->parts--;
-	}
-}
-
-static void history_read(struct history *h)
-{
-	struct reload_request *r = h->r;
-	struct reader in = { (const uint8_t *)h->text.p, h->text.n, false };
-	reader_u64(&in);
-	struct str path = reader_str(&in);
-	uint32_t n = reader_u32(&in);
-	if (in.bad || n > h->text.n)
-		return;
-	r->stored = calloc(n ? n : 1, sizeof *r->stored);
-	r->stored_path = str_dup(path);
-	for (uint32_t i = 0; r->stored && i < n && !in.bad; i++) {
-		struct str name = reader_str(&in), text = reader_str(&in);
-		if (in.bad)
-			break;
-		r->stored[i].path = str_dup(name);
-		r->stored[i].text = (struct str){ str_dup(text), text.n };
-		r->nstored++;
-	}
+	mta_history_add(state(to)->history, p->p);
 }
 
 void spool_post_history(struct member *to, struct post *p)
 {
-	struct history h = { .r = p->p };
-	snprintf(h.key, sizeof h.key, "%012llu", (unsigned long long)h.r->to);
-	while (conf_step(state(to)))
-		;
-	buf_init(&h.text);
-	spool_state_each(state(to)->s, "configurations", history_head, &h);
-	if (h.parts)
-		spool_state_each(state(to)->s, "configuration-pieces", history_piece, &h);
-	if (h.text.n && !h.parts && !buf_failed(&h.text))
-		history_read(&h);
-	buf_free(&h.text);
-	if (h.r->nstored) {
-		mta_post(to, to->mta->workers[WORKER_SLOW],
-			 (struct post){ .fn = worker_post_reload, .p = h.r });
-		return;
-	}
-	h.r->text =
-	    rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)h.r->to);
-	mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = h.r });
+	mta_history_fetch(state(to)->history, p->p);
 }
 
 /* ---- wiring ---- */
@@ -765,6 +649,7 @@ void mta_spool_wire(struct member *me)
 	t->loading = true;
 	t->commit_at = clock_now_us();
 	t->suppress = mta_suppress_wire(me);
+	t->history = mta_history_wire(me);
 	loop_add_inbox(me->loop, m->outcomes, 0, OUTCOME_BUDGET, drain_outcomes, t);
 	for (int i = 0; i < m->nio; i++) {
 		struct commit_box *c = calloc(1, sizeof *c);
@@ -787,7 +672,7 @@ void mta_spool_finish(struct member *me)
 	flush(t);
 	commit(t, true);
 	mta_suppress_finish(t->suppress);
-	while (conf_step(t))
+	while (mta_history_step(t->history))
 		;
 	if (spool_state_commit(t->s, &e))
 		log_error("state: not recorded: %s", e.text);
