@@ -19,6 +19,7 @@ enum {
 	CLASS_IN = 1,
 	RCODE_NXDOMAIN = 3,
 };
+static const us_t DELIVER_WITHIN = US_PER_MS; /* of a pass */
 static const us_t DEFAULT_TIMEOUT = 20 * US_PER_S, FAR_AWAY = 10000 * US_PER_DAY;
 
 struct waiter {
@@ -30,11 +31,13 @@ struct waiter {
 /* One name and type, asked once for everybody who wants to know. */
 struct question {
 	struct resolver *r;
-	struct question *next; /* while queued */
+	struct question *next; /* while queued; and while its result waits */
 	struct waiter *waiters;
 	struct timer timer;
 	int type, async_id;
 	bool asked;
+	int error; /* what came, until it is its turn */
+	struct ub_result *result;
 	char key[KEY_SIZE]; /* "15 example.com" */
 	const char *name;   /* in key */
 };
@@ -53,6 +56,7 @@ static void question_free(struct question *q)
 		q->waiters = w->next;
 		free(w);
 	}
+	ub_resolve_free(q->result);
 	free(q);
 }
 
@@ -115,14 +119,38 @@ static struct reply reply_of(int error, const struct ub_result *res)
 	return reply;
 }
 
-/* From ub_process, on the loop's thread. */
+/* From ub_process, on the loop's thread: it gives all that has come, and would give what is asked
+ * from here as well, for 20 ms and more. So results only line up. */
 static void on_result(void *arg, int error, struct ub_result *res)
 {
 	struct question *q = arg;
-	struct reply reply = reply_of(error, res);
+	struct resolver *r = q->r;
 
+	timer_stop(r->loop, &q->timer);
+	q->error = error;
+	q->result = res;
+	q->next = NULL;
+	if (r->last_come)
+		r->last_come->next = q;
+	else
+		r->first_come = q;
+	r->last_come = q;
+	resolver_deliver_soon(r);
+}
+
+static bool take_result(struct resolver *r)
+{
+	struct question *q = r->first_come;
+	struct reply reply;
+
+	if (!q)
+		return false;
+	r->first_come = q->next;
+	if (!r->first_come)
+		r->last_come = NULL;
+	reply = reply_of(q->error, q->result);
 	question_done(q, &reply);
-	ub_resolve_free(res);
+	return true;
 }
 
 static void on_timeout(struct timer *t, void *arg)
@@ -235,9 +263,14 @@ static void on_ub(struct ev_loop *ev, ev_io *w, int revents)
 static void on_deliver(struct timer *t, void *arg)
 {
 	struct resolver *r = arg;
+	us_t stop = clock_now_us() + DELIVER_WITHIN;
+	bool more = true;
 
 	timer_set(r->loop, t, loop_now(r->loop) + FAR_AWAY);
-	jobs_deliver(r);
+	while (more && clock_now_us() < stop)
+		more = job_deliver(r) || take_result(r);
+	if (more) /* the clock has gone on since the pass began: in the next one */
+		timer_set(r->loop, t, clock_now_us());
 }
 
 void resolver_deliver_soon(struct resolver *r)

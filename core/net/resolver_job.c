@@ -87,20 +87,22 @@ static void job_done(struct job *j)
 	resolver_deliver_soon(r);
 }
 
-void jobs_deliver(struct resolver *r)
+bool job_deliver(struct resolver *r)
 {
-	while (r->first_done) {
-		struct job *j = r->first_done;
-		struct dns_answer *a = j->answer;
+	struct job *j = r->first_done;
+	struct dns_answer *a;
 
-		r->first_done = j->next;
-		if (!r->first_done)
-			r->last_done = NULL;
-		j->answer = NULL;
-		r->outstanding--;
-		r->answer(r->arg, j->id, a);
-		job_free(j);
-	}
+	if (!j)
+		return false;
+	a = j->answer;
+	r->first_done = j->next;
+	if (!r->first_done)
+		r->last_done = NULL;
+	j->answer = NULL;
+	r->outstanding--;
+	r->answer(r->arg, j->id, a);
+	job_free(j);
+	return true;
 }
 
 void jobs_free(struct resolver *r)

@@ -38,6 +38,7 @@ struct resolver {
 
 	struct strmap asking;			     /* questions by type and name */
 	struct question *first_queued, *last_queued; /* beyond what libunbound is given at once */
+	struct question *first_come, *last_come;     /* with results that wait for their turn */
 	int in_flight;
 
 	struct job *jobs;		    /* all that are not answered */
@@ -58,7 +59,7 @@ struct job *job_new(struct resolver *r, uint64_t id, enum resolver_kind kind, st
 void job_reply(struct job *j, int slot, const struct reply *reply);
 /* Frees everything, answered or not. */
 void jobs_free(struct resolver *r);
-/* Gives out the finished answers. */
-void jobs_deliver(struct resolver *r);
+/* Gives out a finished answer; false: there is none. */
+bool job_deliver(struct resolver *r);
 
 #endif
