@@ -155,6 +155,19 @@ static void found_error(struct view_log *l, const struct link_answer *a)
 	set_cursor(l, index_of(l, id));
 }
 
+static void begins_here(const struct view_log *l)
+{
+	struct oper *op = l->view.op;
+	struct buf b;
+
+	buf_init(&b);
+	tz_text(op->tz, l->v[0].at, console_now(op->console), &b);
+	operator_echo(op, STYLE_ECHO,
+		      "this log begins at %s: older lines are in the rotated files of log-file",
+		      buf_z(&b));
+	buf_free(&b);
+}
+
 /* :at goes further up until it is there or the ring ends. */
 static void go_on_back(struct view_log *l)
 {
@@ -166,6 +179,8 @@ static void go_on_back(struct view_log *l)
 		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
 		return;
 	}
+	if (l->v[0].at > l->jump_to)
+		begins_here(l);
 	while (i < l->n && l->v[i].at < l->jump_to)
 		i++;
 	l->jump_to = 0;
@@ -590,6 +605,8 @@ void view_log_at(struct view *v, us_t at)
 		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
 	}
 	set_cursor(l, lo);
+	if (lo == 0 && l->n && !l->jump_to && l->v[0].at > at)
+		begins_here(l);
 	if (!l->n || l->v[lo < l->n ? lo : l->n - 1].at < at)
 		operator_echo(v->op, STYLE_ECHO, "the log has nothing that late");
 }

@@ -410,6 +410,17 @@ static void keys_keep_their_promise(void **state)
 	}
 }
 
+static void the_log_at_a_time_says_where_it_begins(void **state)
+{
+	(void)state;
+	seat_key(&s, "3");
+	seat_key(&s, ":at 03:10\r");
+	for (int i = 0; i < 50 && !seat_shows(&s, "this log begins at 09:0"); i++)
+		seat_wait(&s, US_PER_S / 10);
+	assert_true(seat_shows(&s, "this log begins at 09:0"));
+	assert_true(seat_shows(&s, "rotated files"));
+}
+
 int main(void)
 {
 #define SEATED(t) cmocka_unit_test_setup_teardown(t, open_seat, close_seat)
@@ -433,6 +444,7 @@ int main(void)
 		SEATED(read_only_looks_but_does_not_act),
 		SEATED(reload_shows_its_difference_first),
 		SEATED(keys_keep_their_promise),
+		SEATED(the_log_at_a_time_says_where_it_begins),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
