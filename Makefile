@@ -21,7 +21,7 @@ else
   OPT := -O2 -g -D_FORTIFY_SOURCE=3
 endif
 
-PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih opendkim libmicrohttpd libssl libcrypto
+PKGS    := ncursesw lmdb libunbound libpcre2-8 jansson libidn2 inih opendkim libmicrohttpd libcurl libssl libcrypto
 CFLAGS  += -std=c11 -D_GNU_SOURCE -I. $(WARN) $(HARD) $(OPT) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # libev.a, not libev.so, and before all others: Debian builds the shared one with libevent's names in it, and libunbound would call those instead
 # of libevent's own and crash (core/net/resolver.c refuses to start in a program linked so).
@@ -98,7 +98,7 @@ tsan:
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
-        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev libmicrohttpd-dev
+        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev libmicrohttpd-dev libcurl4-openssl-dev
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
         openssh-client postgrey procps iproute2 util-linux mount git \
         libnet-ssleay-perl openssl python3-cryptography python3-dkim python3-nacl libmail-dkim-perl python3-prometheus-client chromium systemd groff-base passwd

@@ -377,4 +377,5 @@ void build(struct reading *r)
 	build_domains(r);
 	build_dkim(r);
 	build_accounting(r);
+	build_webhooks(r);
 }

@@ -413,4 +413,5 @@ void check(struct reading *r)
 	check_http(r);
 	check_warmups(r);
 	check_accounting(r);
+	check_webhooks(r);
 }

@@ -64,21 +64,19 @@ static void check_acts(struct reading *r)
 			"http-token is of no use: http-access gives nobody operate or admin");
 }
 
-/* A token that stands in a file which everybody can read is no secret. */
-static void check_own_file(struct reading *r)
+void check_secret_place(struct reading *r, const char *name, const struct origin *at)
 {
-	const struct conf_mta *m = &r->c->mta;
-	const char *path;
 	struct stat st;
+	const char *path;
 
-	if (!m->http_token || m->http_token[0] == '@' || r->opts->stored)
+	if (r->opts->stored || !at->file)
 		return;
-	path = path_absolute(&r->mem, m->origin_http_token.file);
+	path = path_absolute(&r->mem, at->file);
 	if (stat(path, &st) == 0 && st.st_mode & S_IROTH)
-		warn_at(r, &m->origin_http_token,
-			"http-token stands in a file that everybody can read: write http-token = "
-			"@FILE, or chmod o-r %s",
-			path);
+		warn_at(r, at,
+			"%s stands in a file that everybody can read: write %s = @FILE, or chmod "
+			"o-r %s",
+			name, name, path);
 }
 
 void check_http(struct reading *r)
@@ -86,7 +84,8 @@ void check_http(struct reading *r)
 	const struct conf_mta *m = &r->c->mta;
 	char at[ENDPOINT_TEXT];
 
-	check_own_file(r);
+	if (m->http_token && m->http_token[0] != '@')
+		check_secret_place(r, "http-token", &m->origin_http_token);
 	check_twice(r);
 	if (!m->http_port)
 		return;

@@ -195,6 +195,15 @@ struct conf_suppression { /* [suppression]; holds without one, too */
 	us_t expire_after; /* US_NEVER */
 };
 
+struct conf_webhook { /* [webhook NAME] */
+	const char *name, *url;
+	const char *secret;  /* NULL: requests are not signed */
+	const char **events; /* names of event types */
+	int nevents, batch;
+	us_t max_delay;
+	struct origin origin, origin_url, origin_secret;
+};
+
 struct conf_mta {
 	const char *hostname;
 	const char **postmasters;
@@ -269,6 +278,8 @@ struct conf {
 	int npickups;
 	struct conf_accounting *accounting;
 	int naccounting;
+	struct conf_webhook *webhooks;
+	int nwebhooks;
 	struct conf_source *sources;
 	int nsources;
 	struct conf_user *users;

@@ -79,6 +79,9 @@ void build_warmups(struct reading *r);
 /* value_acct.c */
 void build_accounting(struct reading *r);
 void check_accounting(struct reading *r);
+/* value_webhook.c */
+void build_webhooks(struct reading *r);
+void check_webhooks(struct reading *r);
 /* Stores every value of the section, and defaults for what it does not set; s may be NULL. */
 void build_fields(struct reading *r, enum section_kind kind, const struct conf_section *s,
 		  void *base);
@@ -102,6 +105,8 @@ void check_patterns(struct reading *r);
 struct patterns *patterns_make(const struct conf_private *c);
 void check_dkim(struct reading *r);
 void check_http(struct reading *r);
+/* Warns where a secret stands in a configuration file that everybody can read. */
+void check_secret_place(struct reading *r, const char *name, const struct origin *at);
 void check_warmups(struct reading *r);
 /* Reachable from the Internet, as far as an address tells. */
 bool is_public(const struct endpoint *at);

@@ -32,6 +32,17 @@ const struct section_info section_infos[KIND_COUNT] = {
 	[KIND_SUPPRESSION] = { "suppression", NULL, false,
 			       "Which addresses get no more mail by themselves, and where that is "
 			       "looked at" },
+	[KIND_WEBHOOK] = { "webhook", "NAME", false,
+			   "Where events are sent by HTTP as they happen, a JSON array a request, "
+			   "one request at a time. X-Stoker-Signature is sha256= and the "
+			   "HMAC-SHA256, "
+			   "by the secret, of what X-Stoker-Timestamp holds (Unix seconds), a "
+			   "point "
+			   "and the body. All but 2xx is repeated, after 1 s to 5 min, or as "
+			   "Retry-After says up to 1 h; an event that comes twice has the same id. "
+			   "Redirects are not followed. A new webhook begins with what happens "
+			   "from "
+			   "then on" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -509,6 +520,24 @@ const struct directive directives[] = {
 	  .def = "never", .flags = NEVER_OK,
 	  .help = "How long an address stays that got there by itself; holds for those that come "
 		  "after" },
+
+	{ KIND_WEBHOOK, "url", TYPE_URL, .field = AT(conf_webhook, url),
+	  .from = AT(conf_webhook, origin_url), .hi = 2000,
+	  .help = "http or https; a certificate must be trusted and name the host" },
+	{ KIND_WEBHOOK, "secret", TYPE_SECRET, .field = AT(conf_webhook, secret),
+	  .from = AT(conf_webhook, origin_secret), .hi = 512,
+	  .help = "Key of the signature; @path reads it from a file that others can't read" },
+	{ KIND_WEBHOOK, "events", TYPE_EVENTS, LIST(conf_webhook, events, nevents),
+	  .flags = REPEATS, .def = "bounced remote-bounced complaint suppressed",
+	  .help =
+	      "Of received, rejected, delivered, deferred, bounced, expired, removed, unreached, "
+	      "remote-bounced, complaint, suppressed" },
+	{ KIND_WEBHOOK, "batch", TYPE_INT, .field = AT(conf_webhook, batch), .lo = 1, .hi = 10000,
+	  .def = "100", .help = "Most events in one request; so many don't wait for more" },
+	{ KIND_WEBHOOK, "max-delay", TYPE_DURATION, .field = AT(conf_webhook, max_delay),
+	  .lo = 10 * US_PER_MS, .hi = US_PER_HOUR, .def = "1s",
+	  .help = "Fewer wait until so long after the last request began: the first after a quiet "
+		  "time goes at once" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

@@ -23,6 +23,7 @@ enum section_kind {
 	KIND_PICKUP,
 	KIND_ACCOUNTING,
 	KIND_SUPPRESSION,
+	KIND_WEBHOOK,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -71,6 +72,7 @@ enum value_type {
 	TYPE_CATEGORY,	  /* no field */
 	TYPE_PORT,	  /* int, 0: `off` */
 	TYPE_IP,	  /* struct endpoint, port 0 */
+	TYPE_URL,	  /* const char *: http or https */
 	TYPE_TOKEN,	  /* const char *: itself, or `@path` of a file */
 	TYPE_ACCESS,	  /* const struct conf_access *, int */
 	TYPE_ROUTE_HOSTS, /* const struct route_host *, int */
@@ -81,6 +83,7 @@ enum value_type {
 	TYPE_DOMAINS,
 	TYPE_USERS,
 	TYPE_COLUMNS,
+	TYPE_EVENTS,
 	TYPE_COUNT
 };
 

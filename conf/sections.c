@@ -191,6 +191,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_PROVIDER:
 	case KIND_PATTERN_LIST:
 	case KIND_ACCOUNTING:
+	case KIND_WEBHOOK:
 		return plain_name(r, kind, s, at, h);
 	case KIND_MTA:
 	case KIND_CATEGORIES:

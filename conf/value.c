@@ -443,6 +443,7 @@ static const struct {
 	[TYPE_REPLY] = { "/regex/ actions", value_parse_reply },
 	[TYPE_PORT] = { "port or off", value_parse_port },
 	[TYPE_IP] = { "address", value_parse_ip },
+	[TYPE_URL] = { "URL", value_parse_url },
 	[TYPE_TOKEN] = { "token or @path", value_parse_token },
 	[TYPE_ACCESS] = { "CIDR and role", value_parse_access },
 	[TYPE_ROUTE_HOSTS] = { "hosts", value_parse_route },
@@ -453,6 +454,7 @@ static const struct {
 	[TYPE_DOMAINS] = { "domains", value_parse_names },
 	[TYPE_USERS] = { "users and @groups", value_parse_names },
 	[TYPE_COLUMNS] = { "column names", value_parse_names },
+	[TYPE_EVENTS] = { "event types", value_parse_names },
 };
 
 const struct err *value_parse(struct value_in *in, struct value *out)

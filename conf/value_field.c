@@ -207,6 +207,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_CHOICE:
 	case TYPE_TEXT:
 	case TYPE_SECRET:
+	case TYPE_URL:
 	case TYPE_TOKEN:
 	case TYPE_NAME:
 	case TYPE_PATH:

@@ -278,7 +278,7 @@ static item_fn *const items[TYPE_COUNT] = {
 	[TYPE_ADDRESSES] = item_address,    [TYPE_NAME_SERVERS] = item_name_server,
 	[TYPE_HEADERS] = item_header,	    [TYPE_HOST_PATTERNS] = item_host_pattern,
 	[TYPE_DOMAINS] = item_domain,	    [TYPE_USERS] = item_user,
-	[TYPE_COLUMNS] = value_item_column,
+	[TYPE_COLUMNS] = value_item_column, [TYPE_EVENTS] = value_item_event,
 };
 
 const struct err *value_parse_names(struct value_in *in, struct value *out)

@@ -24,6 +24,9 @@ const struct err *value_parse_causes(struct value_in *in, struct value *out);
 void value_write_causes(int64_t bits, struct buf *out);
 const struct err *value_parse_so_many(struct value_in *in, struct value *out);
 void value_write_so_many(const struct value *v, struct buf *out);
+/* value_webhook.c */
+const struct err *value_parse_url(struct value_in *in, struct value *out);
+const struct err *value_item_event(struct value_in *in, struct str w, const char **out);
 /* Every type of `const char **, int`. */
 const struct err *value_parse_names(struct value_in *in, struct value *out);
 

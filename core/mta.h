@@ -285,6 +285,28 @@ bool mta_history_step(struct conf_history *t);
  * to control, with a sentence, if there is none. */
 void mta_history_fetch(struct conf_history *t, struct reload_request *r);
 
+/* ---- core/mta_reader.c: what the report thread's readers of the events have in common ---- */
+enum { MTA_READER_NAME = 96 };
+/* "accounting:NAME", by which the spool knows its position. */
+void mta_reader_name(const char *prefix, const char *section, char out[MTA_READER_NAME]);
+/* Tells the spool the position. False: no memory, say it again. */
+bool mta_reader_save(struct member *me, const char *reader, uint64_t position);
+void mta_reader_forget(struct member *me, const char *reader);
+/* An alarm if `missed` events, more than *told, were dropped before [kind name] had them. */
+void mta_reader_missed(struct member *me, const char *kind, const char *name, uint64_t missed,
+		       uint64_t *told);
+
+/* ---- core/mta_webhook.c: the readers of the [webhook] sections, on the report thread; as those of
+ * [accounting] below ---- */
+struct hooks;
+struct hooks *hooks_wire(struct member *me, const struct conf *c);
+void hooks_conf(struct hooks *h, const struct conf *c);
+void hooks_wake(struct hooks *h);
+us_t hooks_step(struct hooks *h, us_t now);
+/* Drops what is on its way, and notes the positions: what was not answered is sent after the next
+ * start. */
+void hooks_finish(struct hooks *h);
+
 /* ---- core/mta_accounting.c: the readers of the [accounting] sections, on the report thread ----
  */
 struct books;

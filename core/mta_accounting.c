@@ -7,16 +7,16 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-enum { BATCH_EVENTS = 64, BATCH_BYTES = 64 * 1024, READER_NAME = 96 };
+enum { BATCH_EVENTS = 64, BATCH_BYTES = 64 * 1024 };
 #define PREFIX "accounting:"
 
 static const us_t POSITION_EVERY = 200 * US_PER_MS;
 static const us_t RETRY = 5 * US_PER_S;
 
 struct book {
-	char *name;		  /* the section's */
-	char reader[READER_NAME]; /* "accounting:NAME" */
-	struct accounting *a;	  /* NULL: its file could not be opened yet */
+	char *name;		      /* the section's */
+	char reader[MTA_READER_NAME]; /* "accounting:NAME" */
+	struct accounting *a;	      /* NULL: its file could not be opened yet */
 	struct event_reader *r;
 	uint64_t written, saved, missed; /* event numbers */
 	us_t blocked_until;
@@ -31,37 +31,22 @@ struct books {
 	us_t position_at;
 };
 
-static void reader_name(const char *section, char out[READER_NAME])
-{
-	char low[READER_NAME];
-
-	str_lower(str_of(section), low, sizeof low);
-	snprintf(out, READER_NAME, PREFIX "%.80s", low);
-}
-
 static int section_of(const struct conf *c, const char *reader)
 {
-	char z[READER_NAME];
+	char z[MTA_READER_NAME];
 
 	for (int i = 0; i < c->naccounting; i++) {
-		reader_name(c->accounting[i].name, z);
+		mta_reader_name(PREFIX, c->accounting[i].name, z);
 		if (strcmp(z, reader) == 0)
 			return i;
 	}
 	return CONF_NONE;
 }
 
-static void post_position(struct books *b, struct book *k, bool forget)
+static void post_position(struct books *b, struct book *k)
 {
-	struct rstr *name = rstr_new(str_of(k->reader));
-
-	if (!name)
-		return;
-	k->saved = k->written;
-	mta_post(b->me, b->me->mta->spooler,
-		 (struct post){ .fn = forget ? spool_post_forget : spool_post_position,
-				.p = name,
-				.a = k->written });
+	if (mta_reader_save(b->me, k->reader, k->written))
+		k->saved = k->written;
 }
 
 static void failed(struct books *b, struct book *k, const char *why)
@@ -84,14 +69,7 @@ static void works(struct books *b, struct book *k)
 
 static void tell_missed(struct books *b, struct book *k)
 {
-	uint64_t n = event_reader_missed(k->r);
-
-	if (n == k->missed)
-		return;
-	k->missed = n;
-	mta_alarm(b->me, "events-missed", true, 2, k->name,
-		  "%llu events were dropped before [accounting %s] had them", (unsigned long long)n,
-		  k->name);
+	mta_reader_missed(b->me, "accounting", k->name, event_reader_missed(k->r), &k->missed);
 }
 
 static void one(void *arg, const struct event *e)
@@ -146,7 +124,7 @@ static struct book *book_new(struct books *b, const struct conf_accounting *x, b
 
 	if (!k || !(k->name = strdup(x->name)))
 		fatal("no memory for [accounting %s]", x->name);
-	reader_name(x->name, k->reader);
+	mta_reader_name(PREFIX, x->name, k->reader);
 	k->r = event_reader_open(b->me->mta->spool, k->reader);
 	if (!k->r)
 		fatal("no memory to read the events");
@@ -208,18 +186,18 @@ void books_conf(struct books *b, const struct conf *c)
 			continue;
 		}
 		*at = k->next;
-		post_position(b, k, true);
+		mta_reader_forget(b->me, k->reader);
 		works(b, k);
 		book_free(k);
 	}
 	for (int i = 0; i < c->naccounting; i++) {
-		char z[READER_NAME];
+		char z[MTA_READER_NAME];
 
-		reader_name(c->accounting[i].name, z);
+		mta_reader_name(PREFIX, c->accounting[i].name, z);
 		for (k = b->first; k && strcmp(k->reader, z) != 0; k = k->next)
 			;
 		if (!k)
-			post_position(b, book_new(b, &c->accounting[i], true), false);
+			post_position(b, book_new(b, &c->accounting[i], true));
 	}
 }
 
@@ -234,7 +212,7 @@ static void upkeep(struct books *b, struct book *k, us_t now, bool rotate)
 	struct errbuf e = { "" };
 
 	if (k->written != k->saved)
-		post_position(b, k, false);
+		post_position(b, k);
 	if (k->a && accounting_rotate(k->a, now, rotate, &e))
 		failed(b, k, e.text);
 }

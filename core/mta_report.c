@@ -26,6 +26,7 @@ struct report_thread {
 	uint64_t written; /* all up to this event is in the log */
 	uint64_t saved;	  /* position that the spool was last told */
 	uint64_t shown;	  /* the last event that control's ring has */
+	struct hooks *hooks;
 	us_t position_at;
 	us_t blocked_until; /* the log can't be written: the reader waits */
 	bool failing, more;
@@ -149,7 +150,8 @@ static us_t tick(void *arg, us_t now)
 		t->more = read_batch(t);
 	if (now >= t->position_at)
 		position(t, now);
-	us_t next = books_step(t->books, now);
+	us_t next = books_step(t->books, now), hooks = hooks_step(t->hooks, now);
+	next = hooks < next ? hooks : next;
 	if (t->more && !t->failing)
 		return now;
 	if (t->failing && t->blocked_until < next)
@@ -162,6 +164,7 @@ void report_post_wake(struct member *to, struct post *p)
 	(void)p;
 	state(to)->more = true;
 	books_wake(state(to)->books);
+	hooks_wake(state(to)->hooks);
 }
 
 void report_post_conf(struct member *to, struct post *p)
@@ -170,6 +173,7 @@ void report_post_conf(struct member *to, struct post *p)
 	struct errbuf e = { "" };
 	struct delivery_log *log = NULL;
 	books_conf(t->books, p->p);
+	hooks_conf(t->hooks, p->p);
 	conf_unref(t->conf);
 	t->conf = p->p;
 	/* First: the new one notes where the file ends, and cuts a torn batch back to there. */
@@ -234,6 +238,7 @@ void mta_report_wire(struct member *me)
 		fatal("no memory to read the events");
 	t->written = t->saved = event_reader_position(t->reader);
 	t->books = books_wire(me, t->conf);
+	t->hooks = hooks_wire(me, t->conf);
 	buf_init(&t->ring);
 	t->more = true;
 	loop_set_tick(me->loop, tick, t);
@@ -246,6 +251,7 @@ void mta_report_finish(struct member *me)
 		;
 	spool_reader_position(me->mta->spool, "delivery-log", t->written);
 	books_finish(t->books);
+	hooks_finish(t->hooks);
 	event_reader_close(t->reader);
 	delivery_log_close(t->log);
 }

@@ -128,8 +128,8 @@ static uint64_t alarm_harm(struct str code)
 		"no-progress", "spool-poisoned", "spool-commit",   "state-commit",  "disk-floor",
 		"memory",      "backoff",	 "source-down",	   "no-source",	    "dns",
 		"expiry",      "pause-ends",	 "complaint-rate", "bounce-rate",   NULL,
-		"audit-log",   "delivery-log",	 "events-dropped", "events-missed", "dkim",
-		"clock-jump",  "loop-stall",	 "unsigned",
+		"audit-log",   "delivery-log",	 "events-dropped", "events-missed", "webhook",
+		"dkim",	       "clock-jump",	 "loop-stall",	   "unsigned",
 	};
 	const size_t n = sizeof order / sizeof order[0];
 	size_t other = 0;

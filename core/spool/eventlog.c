@@ -214,11 +214,11 @@ void spool_reader_position(struct spool *s, const char *name, uint64_t id)
 			  name);
 		return;
 	}
-	if (id <= p->id && !p->forgotten)
+	if (id <= p->id && p->known && !p->forgotten)
 		return;
 	p->forgotten = false;
 	p->id = id;
-	p->dirty = true;
+	p->known = p->dirty = true;
 	s->positions_dirty = true;
 }
 
@@ -258,8 +258,10 @@ static bool load_position(struct spool *s, struct str key, struct str value)
 	memcpy(name, key.p + skip, key.n - skip);
 	name[key.n - skip] = '\0';
 	p = position_of(s, name);
-	if (p)
+	if (p) {
 		p->id = id;
+		p->known = true;
+	}
 	return true;
 }
 
@@ -310,15 +312,14 @@ static uint64_t before_oldest(struct spool *s, MDB_txn *txn)
 	return index_get_core(&s->index, txn, &core) ? 0 : core.next_event - 1;
 }
 
-uint64_t eventlog_position(struct spool *s, MDB_txn *txn, const char *name)
+uint64_t eventlog_position(struct spool *s, MDB_txn *txn, const char *name, bool *known)
 {
 	char key[sizeof READER_KEY + NAME_MAX_BYTES];
 	int n = snprintf(key, sizeof key, READER_KEY "%.*s", NAME_MAX_BYTES - 1, name);
 	MDB_val k = env_val(key, (size_t)n), d;
 	uint64_t id;
 
-	if (!mdb_get(txn, s->index.dbi[TABLE_META], &k, &d) &&
-	    index_parse_u64_key(env_str(&d), &id))
-		return id;
-	return before_oldest(s, txn);
+	*known = !mdb_get(txn, s->index.dbi[TABLE_META], &k, &d) &&
+		 index_parse_u64_key(env_str(&d), &id);
+	return *known ? id : before_oldest(s, txn);
 }

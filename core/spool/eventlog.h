@@ -13,6 +13,7 @@ struct position { /* of a reader */
 	char *name;
 	uint64_t id;
 	bool dirty;
+	bool known;	/* has a row, or will have: 0 is a position too */
 	bool forgotten; /* its row goes, and it holds nothing back */
 };
 /* u32 count, then the encoded events. */
@@ -25,8 +26,9 @@ size_t eventlog_received_bytes(const struct message *m);
 void eventlog_add_received(struct spool *s, const struct message *m, uint64_t size);
 const struct err *eventlog_load_positions(struct spool *s, struct errbuf *e);
 void eventlog_free_positions(struct spool *s);
-/* Any thread: a reader's saved position; the first time the number before the oldest event. */
-uint64_t eventlog_position(struct spool *s, MDB_txn *txn, const char *name);
+/* Any thread: a reader's saved position; the first time (*known false) the number before the oldest
+ * event. */
+uint64_t eventlog_position(struct spool *s, MDB_txn *txn, const char *name, bool *known);
 /* Within a commit: writes what the ledger has and trims; `next` is the core row to be. */
 int eventlog_write(struct spool *s, MDB_txn *txn, struct core *next);
 

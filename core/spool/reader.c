@@ -9,6 +9,7 @@ enum { FILL_BYTES = 64 * 1024 };
 struct event_reader {
 	struct spool *s;
 	uint64_t position, missed;
+	bool known;
 	struct buf bytes; /* encoded events, the first of them has the number `next` */
 	struct reader left;
 	uint64_t next;
@@ -27,7 +28,7 @@ struct event_reader *event_reader_open(struct spool *s, const char *name)
 		return NULL;
 	}
 	r->s = s;
-	r->position = eventlog_position(s, txn, name);
+	r->position = eventlog_position(s, txn, name, &r->known);
 	buf_init(&r->bytes);
 	env_read_end(&s->index, txn);
 	return r;
@@ -139,6 +140,11 @@ int event_reader_next(struct event_reader *r, int max, void (*fn)(void *arg, con
 uint64_t event_reader_position(const struct event_reader *r)
 {
 	return r->position;
+}
+
+bool event_reader_known(const struct event_reader *r)
+{
+	return r->known;
 }
 
 void event_reader_seek(struct event_reader *r, uint64_t id)

@@ -235,6 +235,8 @@ void event_reader_close(struct event_reader *r);
 int event_reader_next(struct event_reader *r, int max, void (*fn)(void *arg, const struct event *e),
 		      void *arg);
 uint64_t event_reader_position(const struct event_reader *r); /* id of the last one read */
+/* Was there a saved position of its name? */
+bool event_reader_known(const struct event_reader *r);
 /* Goes on behind that event, an earlier one or a later. */
 void event_reader_seek(struct event_reader *r, uint64_t id);
 /* The last one that can be read now: from there a reader sees only what is still to come. */

@@ -100,6 +100,10 @@ LINES = [
         classified, unit("classify/test_bounces"), unit("classify/test_bounces", "asan"), e2e("bounces_come_back_as_dsn")]),
     ("suppression", "ten million addresses: look-up under 5 us (median, hits and misses); a hard bounce is refused next, also after kill -9", [
         unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces")]),
+    ("webhook", "the webhook's far end down for an hour of virtual time with a million events: none lost, order kept per recipient, mail "
+                "unaffected; killed with -9 in the middle: repeats at most a second's worth, same ids", [
+        unit("report/test_webhook"), e2e("a_far_end_that_fails_or_is_dead_holds_no_mail"), e2e("a_kill_repeats_at_most_a_second"),
+        e2e("events_arrive_signed_in_order_and_reloads_are_followed"), e2e("https_is_verified")]),
     ("hostile", "peer text appears escaped in console, log and CLI", [e2e("hostile_replies_appear_escaped")]),
     ("mailboxes", "all mailboxes at capacity 2, 60 s under load, under TSan", [e2e("mailboxes_at_capacity_two_do_not_deadlock", "tsan")]),
     ("install", "make install into a root of its own; by its unit's words as user stoker on port 25, no way back to root", [

@@ -123,6 +123,13 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 			 (long long)a->keep);
 		dump_list(b, "fields", a->fields, a->nfields);
 	}
+	for (int i = 0; i < c->nwebhooks; i++) {
+		const struct conf_webhook *h = &c->webhooks[i];
+
+		buf_addf(b, "webhook %s %s %s %d %lld\n", h->name, h->url,
+			 h->secret ? h->secret : "-", h->batch, (long long)h->max_delay);
+		dump_list(b, "events", h->events, h->nevents);
+	}
 	for (int i = 0; i < c->nvmtas; i++) {
 		const struct conf_vmta *v = &c->vmtas[i];
 

@@ -53,6 +53,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_PICKUP] = "[pickup /p]",
 	[KIND_ACCOUNTING] = "[accounting a]",
 	[KIND_SUPPRESSION] = "[suppression]",
+	[KIND_WEBHOOK] = "[webhook h]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
@@ -199,6 +200,11 @@ static const struct sample {
 	{ KIND_SUPPRESSION, "scope", "global", "all" },
 	{ KIND_SUPPRESSION, "soft-limit", "3 in 7d", "3 of 7d" },
 	{ KIND_SUPPRESSION, "expire-after", "90d", "90" },
+	{ KIND_WEBHOOK, "url", "https://hooks.example.com/in?a=b", "ftp://hooks.example.com/" },
+	{ KIND_WEBHOOK, "secret", "0123456789abcdef", "@none" },
+	{ KIND_WEBHOOK, "events", "delivered, deferred", "bounced spam" },
+	{ KIND_WEBHOOK, "batch", "7", "many" },
+	{ KIND_WEBHOOK, "max-delay", "20ms", "2h" },
 	{ KIND_PICKUP, "virtual-mta", "q", "qq" },
 	{ KIND_PICKUP, "scan-interval", "7", "0" },
 	{ KIND_PICKUP, "settle", "3s", "3" },
@@ -241,6 +247,8 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 
 	if (kind == KIND_ACCOUNTING && strncmp(line, "file = /", 8) != 0)
 		snprintf(needs, sizeof needs, "\nfile = /a.csv");
+	if (kind == KIND_WEBHOOK && strncmp(line, "url = ", 6) != 0)
+		snprintf(needs, sizeof needs, "\nurl = http://127.0.0.1/");
 
 	for (int i = 0; i < 4 && kind == KIND_DKIM; i++)
 		if (strncmp(line, key[i], strlen(key[i])) != 0)
@@ -293,6 +301,8 @@ static void every_directive_changes_the_snapshot(void **state)
 		snprintf(line, sizeof line, "%s =", d->name);
 		if (d->kind == KIND_ACCOUNTING && !strcmp(d->name, "file"))
 			snprintf(line, sizeof line, "%s = /a.csv", d->name);
+		if (d->type == TYPE_URL)
+			snprintf(line, sizeof line, "%s = http://127.0.0.1/", d->name);
 		if (!strcmp(d->name, "members") || strstr(d->name, "selector") ||
 		    strstr(d->name, "key-file") ||
 		    (d->kind == KIND_MTA && d->type == TYPE_ROUTE_NAME))
@@ -468,6 +478,12 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(w.c->accounting[0].rotate, ROTATE_DAILY);
 	assert_true(w.c->accounting[0].keep == 30 * US_PER_DAY);
 	assert_int_equal(w.c->accounting[0].nfields, 0);
+	world_read(&w, BASE "[webhook h]\nurl = http://127.0.0.1/\n");
+	assert_int_equal(w.c->nwebhooks, 1);
+	assert_int_equal(w.c->webhooks[0].nevents, 4);
+	assert_string_equal(w.c->webhooks[0].events[3], "suppressed");
+	assert_int_equal(w.c->webhooks[0].batch, 100);
+	assert_true(w.c->webhooks[0].max_delay == US_PER_S);
 	world_read(&w, BASE "[dkim d.example]\nselector = s\nkey-file = k\n");
 	assert_int_equal(w.c->ndkim, 1);
 	assert_true(w.c->dkim[0].must_sign);

@@ -120,6 +120,28 @@ static void a_reader_goes_on_behind_its_saved_position(void **state)
 	kit_done(&k);
 }
 
+static void a_reader_that_has_nothing_yet_is_known_all_the_same(void **state)
+{
+	struct event_reader *e;
+	struct kit k;
+
+	(void)state;
+	kit_init(&k);
+	kit_open(&k);
+	spool_reader_position(k.s, "webhook", 0);
+	rejected(&k, 10, 30);
+	kit_commit(&k, true);
+	kit_reopen(&k);
+	e = event_reader_open(k.s, "webhook");
+	assert_true(event_reader_known(e));
+	assert_int_equal(event_reader_position(e), 0);
+	event_reader_close(e);
+	e = event_reader_open(k.s, "other");
+	assert_false(event_reader_known(e));
+	event_reader_close(e);
+	kit_done(&k);
+}
+
 static void events_go_when_every_reader_has_them(void **state)
 {
 	static struct read r;
@@ -247,6 +269,7 @@ int main(void)
 		cmocka_unit_test(each_event_is_read_once_in_order_whatever_the_step),
 		cmocka_unit_test(an_event_is_shown_once_a_crash_cannot_take_it_back),
 		cmocka_unit_test(a_reader_goes_on_behind_its_saved_position),
+		cmocka_unit_test(a_reader_that_has_nothing_yet_is_known_all_the_same),
 		cmocka_unit_test(events_go_when_every_reader_has_them),
 		cmocka_unit_test(behind_events_max_the_oldest_go_and_are_counted),
 		cmocka_unit_test(an_event_of_any_length_is_kept),
