@@ -15,8 +15,8 @@ enum {
 	HOT_BUDGET = 1024,
 	FRESH_BUDGET = 256,
 	FRESH_RCPTS = 512,
-	ROWS_A_POST = 50,
-	ROW_POSTS_A_PASS = 4
+	ROWS_A_POST = 16,
+	ROW_POSTS_A_PASS = 12
 };
 
 static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
@@ -72,8 +72,8 @@ static void totals_send(struct sched_thread *t, us_t now)
 	mta_post(t->me, t->me->mta->control, (struct post){ .fn = control_post_totals, .p = x });
 }
 
-/* Control stops between posts when its pass gets long: a row of a list that grows may cost it some
- * pages of new memory. */
+/* Control stops between posts when its pass gets long: a row of a list that grows may cost it ten
+ * pages of new memory, as the tables by id and by name move four entries each. */
 static int rows_batch(struct sched_thread *t, us_t now)
 {
 	if (!t->rows && !(t->rows = malloc(ROWS_A_POST * sizeof *t->rows)))
