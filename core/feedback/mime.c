@@ -281,7 +281,8 @@ static size_t percent_decode(struct str s, char *out)
 		int lo = hi >= 0 ? hex_digit(s.p[i + 2]) : -1;
 
 		out[n++] = lo >= 0 ? (char)(hi << 4 | lo) : s.p[i];
-		i += lo >= 0 ? 2 : 0;
+		if (lo >= 0)
+			i += 2;
 	}
 	return n;
 }
