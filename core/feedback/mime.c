@@ -280,7 +280,7 @@ static size_t percent_decode(struct str s, char *out)
 		int hi = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
 		int lo = hi >= 0 ? hex_digit(s.p[i + 2]) : -1;
 
-		out[n++] = lo >= 0 ? (char)(hi << 4 | lo) : s.p[i];
+		out[n++] = (char)(lo >= 0 ? hi << 4 | lo : s.p[i]);
 		if (lo >= 0)
 			i += 2;
 	}
