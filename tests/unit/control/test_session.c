@@ -372,7 +372,7 @@ static void test_details_as_json_and_for_the_eye(void **state)
 	assert_string_equal(f->target, "yahoo");
 	assert_int_equal(fake_command(f, ROLE_READ, "queue @yahoo"), EXIT_DONE);
 	assert_has(fake_out(f), "mta5");
-	assert_has(fake_out(f), "connections");
+	assert_has(fake_out(f), "conn");
 	assert_null(strchr(fake_out(f), '\x1b'));
 	assert_int_equal(fake_command(f, ROLE_READ, "message 4f2a77"), EXIT_DONE);
 	assert_int_equal(f->message, 0x4f2a77);
