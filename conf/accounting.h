@@ -12,6 +12,8 @@ enum acct_record { /* bits */
 		   ACCT_T = 4,
 		   ACCT_TQ = 8,
 		   ACCT_R = 16,
+		   ACCT_RB = 32,
+		   ACCT_F = 64,
 };
 
 enum acct_column {
@@ -26,6 +28,7 @@ enum acct_column {
 	ACCT_DSN_STATUS,
 	ACCT_DSN_DIAG,
 	ACCT_DSN_MTA,
+	ACCT_DSN_REPORTING_MTA,
 	ACCT_BOUNCE_CAT,
 	ACCT_SRC_TYPE,
 	ACCT_SRC_MTA,
@@ -43,6 +46,12 @@ enum acct_column {
 	ACCT_TLS_PROTOCOL,
 	ACCT_TLS_CIPHER,
 	ACCT_RCV_USER,
+	ACCT_REP_SOURCE_IP,
+	ACCT_FEEDBACK_TYPE,
+	ACCT_FORMAT,
+	ACCT_USER_AGENT,
+	ACCT_REPORTING_MTA,
+	ACCT_REPORTED_DOMAIN,
 	ACCT_EVENT_ID, /* ours: what is written twice after a crash has the same */
 	ACCT_COLUMNS
 };

@@ -367,6 +367,7 @@ const struct pmta_rule pmta_rules[] = {
 	SAME(IN_ACCT, "move-interval", pv_interval, "rotate"),
 	NONE(IN_ACCT, "record-fields", "write [accounting] fields"),
 	NONE(IN_ACCT, "map-header-to-field", "headers are not kept"),
+	NONE(IN_ACCT, "http-webhook-url", "write [webhook NAME]: url, secret, events"),
 	NONE(IN_ACCT, "move-to", "the rotated file stays beside the new one"),
 	NONE(IN_ACCT, "max-size", "rotate says when: daily, hourly or a size"),
 	ONLY(IN_ACCT, "iso-times", "yes", "times are ISO"),

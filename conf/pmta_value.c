@@ -291,8 +291,9 @@ CONV(pv_interval)
 CONV(pv_records)
 {
 	static const char *const names[][2] = {
-		{ "delivery", "d" },	     { "bounce", "b" },	 { "transient", "t" },
-		{ "transient-queue", "tq" }, { "receipt", "r" }, { "received", "r" },
+		{ "delivery", "d" },	     { "bounce", "b" },	       { "transient", "t" },
+		{ "transient-queue", "tq" }, { "receipt", "r" },       { "received", "r" },
+		{ "remote-bounce", "rb" },   { "feedback-loop", "f" },
 	};
 	struct str list = pmta_plain(im, v), word;
 	const char *all = "";

@@ -485,7 +485,7 @@ const struct directive directives[] = {
 	  .def = "d b",
 	  .help =
 	      "d delivered, b bounced or expired, t deferred, tq a queue that got no session, r "
-	      "received" },
+	      "received, rb a bounce that came back as mail, f a complaint by feedback loop" },
 	{ KIND_ACCOUNTING, "fields", TYPE_COLUMNS, LIST(conf_accounting, fields, nfields),
 	  .from = AT(conf_accounting, origin_fields), .flags = REPEATS,
 	  .help =

@@ -7,46 +7,53 @@
 #include "conf/value_list.h"
 
 #define OUTCOMES (ACCT_D | ACCT_B | ACCT_T)
-#define ALL	 (OUTCOMES | ACCT_TQ | ACCT_R)
+#define REPORTS	 (ACCT_RB | ACCT_F)
+#define ALL	 (OUTCOMES | ACCT_TQ | ACCT_R | REPORTS)
 
 const struct acct_column_info acct_columns[ACCT_COLUMNS] = {
 	[ACCT_TYPE] = { "type", ALL },
 	[ACCT_TIME_LOGGED] = { "timeLogged", ALL },
 	[ACCT_TIME_QUEUED] = { "timeQueued", OUTCOMES },
 	[ACCT_SECONDS_QUEUED] = { "totalSecondsQueued", OUTCOMES },
-	[ACCT_ORIG] = { "orig", OUTCOMES | ACCT_R },
-	[ACCT_RCPT] = { "rcpt", OUTCOMES | ACCT_R },
-	[ACCT_ORCPT] = { "orcpt", OUTCOMES | ACCT_R },
+	[ACCT_ORIG] = { "orig", OUTCOMES | ACCT_R | REPORTS },
+	[ACCT_RCPT] = { "rcpt", OUTCOMES | ACCT_R | REPORTS },
+	[ACCT_ORCPT] = { "orcpt", OUTCOMES | ACCT_R | ACCT_RB },
 	[ACCT_DSN_ACTION] = { "dsnAction", OUTCOMES },
-	[ACCT_DSN_STATUS] = { "dsnStatus", OUTCOMES | ACCT_TQ },
-	[ACCT_DSN_DIAG] = { "dsnDiag", OUTCOMES | ACCT_TQ },
-	[ACCT_DSN_MTA] = { "dsnMta", OUTCOMES | ACCT_TQ },
-	[ACCT_BOUNCE_CAT] = { "bounceCat", OUTCOMES },
-	[ACCT_SRC_TYPE] = { "srcType", ACCT_R },
-	[ACCT_SRC_MTA] = { "srcMta", ACCT_R },
+	[ACCT_DSN_STATUS] = { "dsnStatus", OUTCOMES | ACCT_TQ | ACCT_RB },
+	[ACCT_DSN_DIAG] = { "dsnDiag", OUTCOMES | ACCT_TQ | ACCT_RB },
+	[ACCT_DSN_MTA] = { "dsnMta", OUTCOMES | ACCT_TQ | ACCT_RB },
+	[ACCT_DSN_REPORTING_MTA] = { "dsnReportingMta", ACCT_RB },
+	[ACCT_BOUNCE_CAT] = { "bounceCat", OUTCOMES | ACCT_RB },
+	[ACCT_SRC_TYPE] = { "srcType", ACCT_R | ACCT_RB },
+	[ACCT_SRC_MTA] = { "srcMta", ACCT_R | ACCT_RB },
 	[ACCT_RCV_SOURCE_IP] = { "rcvSourceIp", ACCT_R },
 	[ACCT_DLV_TYPE] = { "dlvType", OUTCOMES | ACCT_TQ },
-	[ACCT_DLV_SOURCE_IP] = { "dlvSourceIp", OUTCOMES | ACCT_TQ },
+	[ACCT_DLV_SOURCE_IP] = { "dlvSourceIp", OUTCOMES | ACCT_TQ | ACCT_F },
 	[ACCT_DLV_DESTINATION_IP] = { "dlvDestinationIp", OUTCOMES | ACCT_TQ },
 	[ACCT_DLV_ESMTP] = { "dlvEsmtpAvailable", OUTCOMES },
 	[ACCT_DLV_SIZE] = { "dlvSize", OUTCOMES },
 	[ACCT_VMTA] = { "vmta", ALL },
-	[ACCT_JOB_ID] = { "jobId", OUTCOMES | ACCT_R },
-	[ACCT_ENV_ID] = { "envId", OUTCOMES | ACCT_R },
+	[ACCT_JOB_ID] = { "jobId", OUTCOMES | ACCT_R | REPORTS },
+	[ACCT_ENV_ID] = { "envId", OUTCOMES | ACCT_R | REPORTS },
 	[ACCT_QUEUE] = { "queue", OUTCOMES | ACCT_TQ },
 	[ACCT_VMTA_POOL] = { "vmtaPool", ALL },
 	[ACCT_TLS_PROTOCOL] = { "dlvTlsProtocol", OUTCOMES },
 	[ACCT_TLS_CIPHER] = { "dlvTlsCipher", OUTCOMES },
-	[ACCT_RCV_USER] = { "rcvSmtpUser", OUTCOMES | ACCT_R },
+	[ACCT_RCV_USER] = { "rcvSmtpUser", OUTCOMES | ACCT_R | REPORTS },
+	[ACCT_REP_SOURCE_IP] = { "repSourceIp", ACCT_F },
+	[ACCT_FEEDBACK_TYPE] = { "feedbackType", ACCT_F },
+	[ACCT_FORMAT] = { "format", REPORTS },
+	[ACCT_USER_AGENT] = { "userAgent", ACCT_F },
+	[ACCT_REPORTING_MTA] = { "reportingMta", ACCT_F },
+	[ACCT_REPORTED_DOMAIN] = { "reportedDomain", ACCT_F },
 	[ACCT_EVENT_ID] = { "eventId", ALL },
 };
 
 static const struct {
 	const char *name;
 	int bit;
-} records[] = {
-	{ "d", ACCT_D }, { "b", ACCT_B }, { "t", ACCT_T }, { "tq", ACCT_TQ }, { "r", ACCT_R }
-};
+} records[] = { { "d", ACCT_D }, { "b", ACCT_B },   { "t", ACCT_T }, { "tq", ACCT_TQ },
+		{ "r", ACCT_R }, { "rb", ACCT_RB }, { "f", ACCT_F } };
 enum { RECORDS = sizeof records / sizeof records[0], SHOWN = 60 };
 
 enum acct_column acct_column_find(struct str name)
@@ -87,7 +94,8 @@ const struct err *value_parse_records(struct value_in *in, struct value *out)
 		int bit = acct_record_find(word);
 
 		if (!bit) {
-			errbuf_set(&in->e, "\"%.*s\" is no record: write some of d, b, t, tq, r",
+			errbuf_set(&in->e,
+				   "\"%.*s\" is no record: write some of d, b, t, tq, r, rb, f",
 				   shown(word), word.p);
 			return &err_invalid;
 		}
@@ -95,7 +103,7 @@ const struct err *value_parse_records(struct value_in *in, struct value *out)
 	}
 	if (out->i)
 		return NULL;
-	errbuf_set(&in->e, "the list is empty: write some of d, b, t, tq, r");
+	errbuf_set(&in->e, "the list is empty: write some of d, b, t, tq, r, rb, f");
 	return &err_invalid;
 }
 

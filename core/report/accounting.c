@@ -4,11 +4,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "conf/accounting.h"
 #include "core/base/clean.h"
 #include "core/base/jsonw.h"
+#include "core/report/accounting_row.h"
 #include "core/report/log_file.h"
-#include "core/smtp/address.h"
 
 struct accounting {
 	struct conf *conf;
@@ -19,331 +18,6 @@ struct accounting {
 	struct buf header, value, clean;
 	us_t period_start, cleaned_at;
 };
-
-struct row { /* what one record is made of */
-	const struct event *e;
-	int record;
-	struct str rcpt, orcpt;
-};
-
-/* ---- columns ---- */
-
-static void put(struct buf *b, struct str s)
-{
-	if (s.n)
-		buf_add(b, s.p, s.n);
-}
-
-struct str accounting_category(const struct event *e)
-{
-	if (e->category.n)
-		return e->category;
-	if (e->type == EVENT_DELIVERED)
-		return STR_LIT("success");
-	return e->type == EVENT_EXPIRED ? STR_LIT("message-expired") : STR_LIT("");
-}
-
-/* The words of RFC 3463 behind the class. */
-static const char *status_words(struct str s)
-{
-	static const struct {
-		const char *detail, *words;
-	} table[] = {
-		{ "1.1", "bad destination mailbox address" },
-		{ "1.2", "bad destination system address" },
-		{ "1.3", "bad destination mailbox address syntax" },
-		{ "1.6", "mailbox has moved" },
-		{ "1.7", "bad sender's mailbox address syntax" },
-		{ "1.8", "bad sender's system address" },
-		{ "1.10", "null MX" },
-		{ "2.1", "mailbox disabled" },
-		{ "2.2", "mailbox full" },
-		{ "2.3", "message length exceeds limit" },
-		{ "3.1", "mail system full" },
-		{ "3.2", "system not accepting network messages" },
-		{ "3.4", "message too big" },
-		{ "4.1", "no answer from host" },
-		{ "4.2", "bad connection" },
-		{ "4.3", "directory server failure" },
-		{ "4.4", "unable to route" },
-		{ "4.5", "system congestion" },
-		{ "4.6", "routing loop" },
-		{ "4.7", "delivery time expired" },
-		{ "5.2", "syntax error" },
-		{ "5.3", "too many recipients" },
-		{ "6.3", "conversion required but not supported" },
-		{ "6.7", "non-ASCII addresses not supported" },
-		{ "7.1", "delivery not authorized" },
-		{ "7.7", "message integrity failure" },
-	};
-	static const char *const subjects[] = { "undefined status", "address status",
-						"mailbox status",   "mail system status",
-						"routing status",   "protocol status",
-						"content status",   "security or policy status" };
-	struct str detail = { s.p + 2, s.n > 2 ? s.n - 2 : 0 };
-
-	if (s.n && s.p[0] == '2')
-		return "success";
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-		if (str_eqz(detail, table[i].detail))
-			return table[i].words;
-	return detail.n && detail.p[0] >= '0' && detail.p[0] <= '7' ? subjects[detail.p[0] - '0']
-								    : subjects[0];
-}
-
-static void put_time(struct buf *b, us_t at)
-{
-	time_t s = (time_t)(at / US_PER_S);
-	struct tm tm;
-	char z[40];
-
-	if (!at)
-		return;
-	localtime_r(&s, &tm);
-	strftime(z, sizeof z, "%Y-%m-%d %H:%M:%S%z", &tm);
-	buf_addz(b, z);
-}
-
-static void put_status(struct buf *b, const struct row *r)
-{
-	struct str s = r->e->enhanced;
-
-	if (!s.n)
-		s = r->record == ACCT_D	  ? STR_LIT("2.0.0")
-		    : r->record == ACCT_B ? STR_LIT("5.0.0")
-					  : STR_LIT("4.0.0");
-	buf_addf(b, "%.*s (%s)", (int)s.n, s.p, status_words(s));
-}
-
-/* A receiver's words begin with its code; others are our own. */
-static void put_diag(struct buf *b, struct str reply)
-{
-	bool remote = reply.n >= 3;
-
-	for (size_t i = 0; i < 3 && remote; i++)
-		remote = reply.p[i] >= '0' && reply.p[i] <= '9';
-	if (!reply.n)
-		return;
-	buf_addz(b, remote ? "smtp;" : "x-stoker;");
-	for (size_t i = 0; i < reply.n; i++) /* its lines are one */
-		buf_addc(b, reply.p[i] == '\n' ? ' ' : reply.p[i]);
-}
-
-static void put_xtext(struct buf *b, struct str s)
-{
-	size_t n = b->n;
-
-	if (xtext_decode(s, b))
-		return;
-	b->n = n; /* UTF-8 that stood as it is (RFC 6533) */
-	put(b, s);
-}
-
-static void put_mta(struct buf *b, const struct event *e)
-{
-	put(b, e->mx);
-	if (e->mx_ip.n)
-		buf_addf(b, "%s(%.*s)", e->mx.n ? " " : "", (int)e->mx_ip.n, e->mx_ip.p);
-}
-
-/* The part behind the slash of "gmail.com/pool-a", or what a message asked for. */
-static struct str route_of(const struct event *e)
-{
-	const char *slash = e->queue.n ? memrchr(e->queue.p, '/', e->queue.n) : NULL;
-
-	if (e->route.n || !slash)
-		return e->route;
-	return (struct str){ slash + 1, e->queue.n - (size_t)(slash + 1 - e->queue.p) };
-}
-
-static void put_route(const struct accounting *a, struct buf *b, const struct event *e, bool pool)
-{
-	struct str route = route_of(e);
-	bool is_pool = conf_pool_find(a->conf, route) != CONF_NONE;
-
-	if (pool == is_pool)
-		put(b, route);
-}
-
-static struct str source_type(const struct event *e)
-{
-	if (str_eqz(e->source_ip, "local"))
-		return STR_LIT("local"); /* our own report */
-	return str_eqz(e->user, "pickup") ? STR_LIT("pickup") : STR_LIT("smtp");
-}
-
-static void put_tls(struct buf *b, struct str tls, bool cipher)
-{
-	struct str protocol;
-
-	if (!tls.n || !str_split(&tls, ' ', &protocol))
-		return;
-	put(b, cipher ? tls : protocol);
-}
-
-static void put_received(struct buf *b, const struct row *r, enum acct_column c)
-{
-	struct str type = source_type(r->e);
-
-	if (c == ACCT_SRC_TYPE)
-		put(b, type);
-	else if (str_eqz(type, "smtp"))
-		put(b, r->e->source_ip);
-}
-
-/* What a column holds when it is more than a text of the event. */
-struct put {
-	struct buf *b;
-	const struct accounting *a;
-	const struct row *r;
-	enum acct_column c;
-};
-
-static void column_type(struct put *p)
-{
-	buf_addz(p->b, acct_record_name(p->r->record));
-}
-
-static void column_time(struct put *p)
-{
-	const struct event *e = p->r->e;
-
-	put_time(p->b, p->c == ACCT_TIME_LOGGED ? e->at : e->queued_at);
-}
-
-static void column_seconds(struct put *p)
-{
-	const struct event *e = p->r->e;
-
-	buf_addf(p->b, "%lld",
-		 e->at > e->queued_at ? (long long)((e->at - e->queued_at) / US_PER_S) : 0);
-}
-
-static void column_rcpt(struct put *p)
-{
-	put(p->b, p->r->rcpt);
-}
-
-static void column_xtext(struct put *p)
-{
-	put_xtext(p->b, p->c == ACCT_ORCPT ? p->r->orcpt : p->r->e->envid);
-}
-
-static void column_action(struct put *p)
-{
-	buf_addz(p->b, p->r->record == ACCT_D	? "relayed"
-		       : p->r->record == ACCT_B ? "failed"
-						: "delayed");
-}
-
-static void column_status(struct put *p)
-{
-	put_status(p->b, p->r);
-}
-
-static void column_diag(struct put *p)
-{
-	put_diag(p->b, p->r->e->reply);
-}
-
-static void column_mta(struct put *p)
-{
-	put_mta(p->b, p->r->e);
-}
-
-static void column_category(struct put *p)
-{
-	put(p->b, accounting_category(p->r->e));
-}
-
-static void column_received(struct put *p)
-{
-	put_received(p->b, p->r, p->c);
-}
-
-static void column_smtp(struct put *p)
-{
-	buf_addz(p->b, "smtp");
-}
-
-static void column_size(struct put *p)
-{
-	buf_addf(p->b, "%llu", (unsigned long long)p->r->e->size);
-}
-
-static void column_vmta(struct put *p)
-{
-	if (p->r->e->virtual_mta.n)
-		put(p->b, p->r->e->virtual_mta);
-	else
-		put_route(p->a, p->b, p->r->e, false);
-}
-
-static void column_pool(struct put *p)
-{
-	put_route(p->a, p->b, p->r->e, true);
-}
-
-static void column_tls(struct put *p)
-{
-	put_tls(p->b, p->r->e->tls, p->c == ACCT_TLS_CIPHER);
-}
-
-static void column_id(struct put *p)
-{
-	buf_addf(p->b, "%llu", (unsigned long long)p->r->e->id);
-}
-
-#define TEXT(field)                                                                                \
-	{                                                                                          \
-		.text = offsetof(struct event, field)                                              \
-	}
-static const struct {
-	void (*put)(struct put *p);
-	size_t text; /* without put: this text of the event */
-} columns[ACCT_COLUMNS] = {
-	[ACCT_TYPE] = { column_type },
-	[ACCT_TIME_LOGGED] = { column_time },
-	[ACCT_TIME_QUEUED] = { column_time },
-	[ACCT_SECONDS_QUEUED] = { column_seconds },
-	[ACCT_ORIG] = TEXT(sender),
-	[ACCT_RCPT] = { column_rcpt },
-	[ACCT_ORCPT] = { column_xtext },
-	[ACCT_DSN_ACTION] = { column_action },
-	[ACCT_DSN_STATUS] = { column_status },
-	[ACCT_DSN_DIAG] = { column_diag },
-	[ACCT_DSN_MTA] = { column_mta },
-	[ACCT_BOUNCE_CAT] = { column_category },
-	[ACCT_SRC_TYPE] = { column_received },
-	[ACCT_SRC_MTA] = { column_received },
-	[ACCT_RCV_SOURCE_IP] = { column_received },
-	[ACCT_DLV_TYPE] = { column_smtp },
-	[ACCT_DLV_SOURCE_IP] = TEXT(source_ip),
-	[ACCT_DLV_DESTINATION_IP] = TEXT(mx_ip),
-	[ACCT_DLV_ESMTP] = TEXT(esmtp),
-	[ACCT_DLV_SIZE] = { column_size },
-	[ACCT_VMTA] = { column_vmta },
-	[ACCT_JOB_ID] = TEXT(job),
-	[ACCT_ENV_ID] = { column_xtext },
-	[ACCT_QUEUE] = TEXT(queue),
-	[ACCT_VMTA_POOL] = { column_pool },
-	[ACCT_TLS_PROTOCOL] = { column_tls },
-	[ACCT_TLS_CIPHER] = { column_tls },
-	[ACCT_RCV_USER] = TEXT(user),
-	[ACCT_EVENT_ID] = { column_id },
-};
-#undef TEXT
-
-static void put_column(const struct accounting *a, struct buf *b, const struct row *r,
-		       enum acct_column c)
-{
-	struct put p = { b, a, r, c };
-
-	if (columns[c].put)
-		columns[c].put(&p);
-	else
-		put(b, *(const struct str *)((const char *)r->e + columns[c].text));
-}
 
 /* ---- records ---- */
 
@@ -373,14 +47,14 @@ static bool is_number(enum acct_column c)
 	return c == ACCT_SECONDS_QUEUED || c == ACCT_DLV_SIZE || c == ACCT_EVENT_ID;
 }
 
-static void csv_row(struct accounting *a, const struct row *r)
+static void csv_row(struct accounting *a, const struct acct_row *r)
 {
 	if (!a->f.bytes && !a->f.out.n)
-		put(&a->f.out, buf_str(&a->header));
+		buf_add(&a->f.out, a->header.p, a->header.n);
 	for (int i = 0; i < a->ncolumns; i++) {
 		buf_clear(&a->value);
 		if (acct_columns[a->columns[i]].records & r->record)
-			put_column(a, &a->value, r, a->columns[i]);
+			acct_row_column(r, a->conf, a->columns[i], &a->value);
 		if (i)
 			buf_addc(&a->f.out, ',');
 		csv_field(a, buf_str(&a->value));
@@ -388,7 +62,7 @@ static void csv_row(struct accounting *a, const struct row *r)
 	buf_addz(&a->f.out, "\r\n");
 }
 
-static void json_row(struct accounting *a, const struct row *r)
+static void json_row(struct accounting *a, const struct acct_row *r)
 {
 	struct jsonw w;
 
@@ -399,7 +73,7 @@ static void json_row(struct accounting *a, const struct row *r)
 
 		buf_clear(&a->value);
 		if (c->records & r->record)
-			put_column(a, &a->value, r, a->columns[i]);
+			acct_row_column(r, a->conf, a->columns[i], &a->value);
 		if (!a->value.n)
 			continue;
 		if (is_number(a->columns[i]))
@@ -411,7 +85,7 @@ static void json_row(struct accounting *a, const struct row *r)
 	buf_addc(&a->f.out, '\n');
 }
 
-static void add_row(struct accounting *a, const struct row *r)
+static void add_row(struct accounting *a, const struct acct_row *r)
 {
 	if (a->set->format == CONF_ACCT_JSON)
 		json_row(a, r);
@@ -422,10 +96,13 @@ static void add_row(struct accounting *a, const struct row *r)
 void accounting_event(struct accounting *a, const struct event *e)
 {
 	static const uint8_t records[EVENT_TYPES] = {
-		[EVENT_RECEIVED] = ACCT_R, [EVENT_DELIVERED] = ACCT_D, [EVENT_DEFERRED] = ACCT_T,
-		[EVENT_BOUNCED] = ACCT_B,  [EVENT_EXPIRED] = ACCT_B,   [EVENT_UNREACHED] = ACCT_TQ,
+		[EVENT_RECEIVED] = ACCT_R,	  [EVENT_DELIVERED] = ACCT_D,
+		[EVENT_DEFERRED] = ACCT_T,	  [EVENT_BOUNCED] = ACCT_B,
+		[EVENT_EXPIRED] = ACCT_B,	  [EVENT_UNREACHED] = ACCT_TQ,
+		[EVENT_REMOTE_BOUNCED] = ACCT_RB, [EVENT_COMPLAINT] = ACCT_F,
 	};
-	struct row r = { e, e->type < EVENT_TYPES ? records[e->type] : 0, e->recipient, e->orcpt };
+	struct acct_row r = { e, e->type < EVENT_TYPES ? records[e->type] : 0, e->recipient,
+			      e->orcpt };
 	struct reader others = { (const uint8_t *)e->others.p, e->others.n, false };
 
 	if (!(r.record & a->set->records))
@@ -451,6 +128,40 @@ const struct err *accounting_flush(struct accounting *a, struct errbuf *e)
 
 /* ---- the file ---- */
 
+/* PowerMTA writes a file of complaints alone in this order; what it has not comes behind. */
+static const enum acct_column complaint_order[] = {
+	ACCT_TIME_LOGGED,
+	ACCT_REP_SOURCE_IP,
+	ACCT_FEEDBACK_TYPE,
+	ACCT_FORMAT,
+	ACCT_USER_AGENT,
+	ACCT_ENV_ID,
+	ACCT_ORIG,
+	ACCT_RCPT,
+	ACCT_REPORTING_MTA,
+	ACCT_DLV_SOURCE_IP,
+	ACCT_REPORTED_DOMAIN,
+};
+
+static void add_column(struct accounting *a, enum acct_column c)
+{
+	for (int i = 0; i < a->ncolumns; i++)
+		if (a->columns[i] == c)
+			return;
+	a->columns[a->ncolumns++] = c;
+}
+
+static void all_columns(struct accounting *a)
+{
+	size_t n = sizeof complaint_order / sizeof complaint_order[0];
+
+	for (size_t i = 0; i < n && a->set->records == ACCT_F; i++)
+		add_column(a, complaint_order[i]);
+	for (int c = ACCT_TYPE + 1; c < ACCT_COLUMNS; c++)
+		if (acct_columns[c].records & a->set->records)
+			add_column(a, (enum acct_column)c);
+}
+
 static void choose_columns(struct accounting *a)
 {
 	a->columns[a->ncolumns++] = ACCT_TYPE;
@@ -460,9 +171,8 @@ static void choose_columns(struct accounting *a)
 		if (c != ACCT_TYPE && c < ACCT_COLUMNS)
 			a->columns[a->ncolumns++] = c;
 	}
-	for (int c = ACCT_TYPE + 1; c < ACCT_COLUMNS && !a->set->nfields; c++)
-		if (acct_columns[c].records & a->set->records)
-			a->columns[a->ncolumns++] = (enum acct_column)c;
+	if (!a->set->nfields)
+		all_columns(a);
 	for (int i = 0; i < a->ncolumns; i++)
 		buf_addf(&a->header, "%s%s", i ? "," : "", acct_columns[a->columns[i]].name);
 	buf_addz(&a->header, "\r\n");

@@ -191,7 +191,7 @@ static const struct sample {
 	{ KIND_SMTP_USER, "priority", "51", "101" },
 	{ KIND_ACCOUNTING, "file", "/acct.csv", NULL },
 	{ KIND_ACCOUNTING, "format", "json", "xml" },
-	{ KIND_ACCOUNTING, "records", "d b t tq r", "d x" },
+	{ KIND_ACCOUNTING, "records", "d b t tq r rb f", "d x" },
 	{ KIND_ACCOUNTING, "fields", "rcpt, dsnstatus", "recipient" },
 	{ KIND_ACCOUNTING, "rotate", "100M", "weekly" },
 	{ KIND_ACCOUNTING, "keep", "never", "30" },

@@ -73,7 +73,7 @@ static void write_one(struct accounting *a, struct str reply)
 
 static void expect_file(const char *name, const char *text)
 {
-	char p[256], got[2048];
+	char p[256], got[4096];
 	snprintf(p, sizeof p, "%s/%s", dir, name);
 	FILE *f = fopen(p, "re");
 	assert_non_null(f);
@@ -133,6 +133,110 @@ static void another_header_sets_the_old_file_aside(void **state)
 	expect_file("acct.csv", "type,rcpt\r\nb,\"\"\"a,b\"\"@x.example\"\r\n");
 }
 
+static const struct event reported[] = {
+	{ .id = 8,
+	  .at = US_PER_S,
+	  .type = EVENT_REMOTE_BOUNCED,
+	  .sender = STR_LIT("news+8@s.example"),
+	  .recipient = STR_LIT("gone@x.example"),
+	  .orcpt = STR_LIT("rfc822;gone+2Bold@x.example"),
+	  .envid = STR_LIT("e+2B1"),
+	  .reply = STR_LIT("550 5.1.1 no such user"),
+	  .enhanced = STR_LIT("5.1.1"),
+	  .category = STR_LIT("bad-mailbox"),
+	  .hard = true,
+	  .mx = STR_LIT("mx2.x.example"),
+	  .mx_ip = STR_LIT("192.0.2.7"),
+	  .reporting_mta = STR_LIT("mx1.x.example"),
+	  .format = STR_LIT("rfc3464"),
+	  .matched = STR_LIT("verp"),
+	  .virtual_mta = STR_LIT("v1"),
+	  .job = STR_LIT("job-1") },
+	{ .id = 9,
+	  .at = US_PER_S,
+	  .type = EVENT_COMPLAINT,
+	  .sender = STR_LIT("news@s.example"),
+	  .recipient = STR_LIT("angry@x.example"),
+	  .envid = STR_LIT("e+2B2"),
+	  .category = STR_LIT("spam-related"),
+	  .source_ip = STR_LIT("192.0.2.1"),
+	  .mx_ip = STR_LIT("192.0.2.8"),
+	  .reporting_mta = STR_LIT("fbl.x.example"),
+	  .feedback_type = STR_LIT("abuse"),
+	  .user_agent = STR_LIT("X, Complaints 1.0"),
+	  .format = STR_LIT("arf"),
+	  .virtual_mta = STR_LIT("v1"),
+	  .job = STR_LIT("job-1"),
+	  .user = STR_LIT("u") },
+};
+
+static void write_reported(void)
+{
+	struct errbuf e = { "" };
+	struct accounting *a = open_it();
+	for (size_t i = 0; i < sizeof reported / sizeof reported[0]; i++)
+		accounting_event(a, &reported[i]);
+	assert_null(accounting_flush(a, &e));
+	accounting_close(a);
+}
+
+static void a_bounce_that_came_back_is_a_record_in_powermta_s_columns(void **state)
+{
+	(void)state;
+	set.records = ACCT_RB;
+	set.nfields = 0;
+	write_reported();
+	expect_file(
+	    "acct.csv",
+	    "type,timeLogged,orig,rcpt,orcpt,dsnStatus,dsnDiag,dsnMta,dsnReportingMta,"
+	    "bounceCat,srcType,srcMta,vmta,jobId,envId,vmtaPool,rcvSmtpUser,format,eventId\r\n"
+	    "rb,1970-01-01 00:00:01+0000,news+8@s.example,gone@x.example,"
+	    "rfc822;gone+old@x.example,5.1.1 (bad destination mailbox address),"
+	    "smtp;550 5.1.1 no such user,mx2.x.example,mx1.x.example,bad-mailbox,smtp,"
+	    "192.0.2.7,v1,job-1,e+1,,,dsn,8\r\n");
+}
+
+static void a_complaint_is_a_record_in_powermta_s_columns_and_order(void **state)
+{
+	(void)state;
+	set.records = ACCT_F;
+	set.nfields = 0;
+	write_reported();
+	expect_file(
+	    "acct.csv",
+	    "type,timeLogged,repSourceIp,feedbackType,format,userAgent,envId,orig,rcpt,"
+	    "reportingMta,dlvSourceIp,reportedDomain,vmta,jobId,vmtaPool,rcvSmtpUser,eventId\r\n"
+	    "f,1970-01-01 00:00:01+0000,192.0.2.8,abuse,arf,\"X, Complaints 1.0\",e+2,"
+	    "news@s.example,angry@x.example,fbl.x.example,192.0.2.1,s.example,v1,job-1,,u,9"
+	    "\r\n");
+}
+
+static void both_as_json_have_what_they_have(void **state)
+{
+	(void)state;
+	set.records = ACCT_RB | ACCT_F;
+	set.format = CONF_ACCT_JSON;
+	set.nfields = 0;
+	write_reported();
+	expect_file(
+	    "acct.csv",
+	    "{\"type\":\"rb\",\"timeLogged\":\"1970-01-01 "
+	    "00:00:01+0000\",\"orig\":\"news+8@s.example\","
+	    "\"rcpt\":\"gone@x.example\",\"orcpt\":\"rfc822;gone+old@x.example\",\"dsnStatus\":\"5."
+	    "1.1 "
+	    "(bad destination mailbox address)\",\"dsnDiag\":\"smtp;550 5.1.1 no such user\","
+	    "\"dsnMta\":\"mx2.x.example\",\"dsnReportingMta\":\"mx1.x.example\",\"bounceCat\":"
+	    "\"bad-mailbox\",\"srcType\":\"smtp\",\"srcMta\":\"192.0.2.7\",\"vmta\":\"v1\","
+	    "\"jobId\":"
+	    "\"job-1\",\"envId\":\"e+1\",\"format\":\"dsn\",\"eventId\":8}\n"
+	    "{\"type\":\"f\",\"timeLogged\":\"1970-01-01 "
+	    "00:00:01+0000\",\"orig\":\"news@s.example\","
+	    "\"rcpt\":\"angry@x.example\",\"dlvSourceIp\":\"192.0.2.1\",\"vmta\":\"v1\",\"jobId\":"
+	    "\"job-1\",\"envId\":\"e+2\",\"rcvSmtpUser\":\"u\",\"repSourceIp\":\"192.0.2.8\","
+	    "\"feedbackType\":\"abuse\",\"format\":\"arf\",\"userAgent\":\"X, Complaints 1.0\","
+	    "\"reportingMta\":\"fbl.x.example\",\"reportedDomain\":\"s.example\",\"eventId\":9}\n");
+}
+
 int main(void)
 {
 	clock_init();
@@ -153,6 +257,11 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(another_header_sets_the_old_file_aside, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_bounce_that_came_back_is_a_record_in_powermta_s_columns, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    a_complaint_is_a_record_in_powermta_s_columns_and_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(both_as_json_have_what_they_have, setup, teardown),
 	};
 	int rc = conf ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 	conf_unref(conf);
