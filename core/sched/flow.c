@@ -282,6 +282,21 @@ static bool may_connect(struct path *p, const struct limits *own)
 	return true;
 }
 
+/* The lane's next connection may be promised to mail that has none. */
+static bool is_free(struct sched *s, struct path *p, const struct queue *q)
+{
+	struct gate *g = p->limits.nconn ? &p->limits.conn[0]->gate : NULL;
+	us_t until;
+
+	if (!g ||
+	    !handover_promised(p->lane, q->hosts->mx->key, p->set->session_key, s->now, &until))
+		return true;
+	path_wait(s, p, g);
+	if (until != US_NEVER)
+		gate_timer(s, g, until);
+	return false;
+}
+
 /* A session for this queue through this path: an idle one, a new one, or one that can hold a second
  * transaction. */
 static bool find_session(struct sched *s, struct path *p, struct queue *q, const struct limits *own,
@@ -293,7 +308,7 @@ static bool find_session(struct sched *s, struct path *p, struct queue *q, const
 	c->session = b ? session_idle(b) : NULL;
 	if (c->session)
 		return session_moves(s, c->session, p, own, c);
-	if (!may_connect(p, own))
+	if (!may_connect(p, own) || !is_free(s, p, q))
 		return false;
 	full = limits_full(p->limits.connect, p->limits.nconnect, s->now);
 	if (!full)

@@ -369,6 +369,14 @@ void sessions_rebind_lane(struct sched *s, struct lane *a);
 void sessions_rebind_start(struct sched *s);
 bool sessions_rebind(struct sched *s); /* false: more to do */
 
+/* ---- handover.c ---- */
+/* Is the lane's next connection somebody else's? *until: at the latest so long. */
+bool handover_promised(const struct lane *a, uint64_t hosts, uint64_t settings, us_t now,
+		       us_t *until);
+void handover_done(struct sched *s, struct session *e); /* a transaction of it is over */
+void handover_opened(const struct session *e);
+void handover_gone(struct sched *s, const struct session *e);
+
 /* ---- spec.c ---- */
 void address_text(const struct endpoint *e, struct buf *out);
 void address_failed(struct sched *s, const struct endpoint *e, us_t until);

@@ -356,6 +356,12 @@ struct lane {
 	bool rest_told;	   /* the events have why it rests */
 	uint64_t probe;	   /* the session that tries after a rest; 0: none yet */
 	uint32_t opening;  /* sessions that are not up yet */
+	/* A connection was closed so that this session key gets one (handover.c): no other opens
+	 * one meanwhile. */
+	struct {
+		uint64_t hosts, settings, closing; /* closing: the session; 0: it has ended */
+		us_t until;			   /* once it has */
+	} promised;
 };
 
 /* Mail of one session key that found no TLS or no login in its lane (keyrest.c); by the lane's name
@@ -477,6 +483,7 @@ struct session {
 	    *charged[LIMITS_MAX]; /* connections, besides lane's, site's, source's and total */
 	uint64_t flow, epoch;	  /* of what `charged` is */
 	uint64_t rest_key;	  /* keyrest.c */
+	us_t up_at;
 	struct queue *queue;
 	struct patterns *patterns; /* what its verdicts point into; one reference */
 	uint32_t io, ask_n;

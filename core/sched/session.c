@@ -248,6 +248,7 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 	if (p->lane->rest_kind != REST_NONE)
 		p->lane->probe = e->id;
 	keyrest_opened(s, e);
+	handover_opened(e);
 	row_dirty(s, &p->lane->row);
 	return e;
 }
@@ -259,6 +260,7 @@ static void session_free(struct sched *s, struct session *e)
 	if (a->probe == e->id)
 		lane_probe_ended(s, a);
 	keyrest_gone(s, e);
+	handover_gone(s, e);
 	if (e->state == SESSION_CLOSING)
 		count_closing(s, e, -1);
 	if (s->rebind == &e->all)
@@ -543,6 +545,7 @@ static void on_up(struct sched *s, struct session *e, const struct from_io *m)
 		e->state = SESSION_UP;
 	if (!e->was_up) {
 		e->was_up = true;
+		e->up_at = s->now;
 		e->lane->opening--;
 		if (e->flights[0])
 			flight_up(s, e->flights[0]);
@@ -643,6 +646,7 @@ static void on_done(struct sched *s, struct session *e, struct transaction *t)
 		list_del(&e->ask);
 		e->lane->in_flight -= f->n;
 		session_sort(s, e);
+		handover_done(s, e);
 		lane_woken(s, e->lane);
 	}
 	result_take(s, e, f, t);

@@ -149,6 +149,90 @@ static void queues_of_a_lane_take_turns(void **state)
 	sim_free(m);
 }
 
+static struct dns_answer *own_mx(struct sim *m, struct str name, bool host)
+{
+	char mx[300];
+
+	(void)host;
+	snprintf(mx, sizeof mx, "mx.%.*s.p.test", (int)name.n, name.p);
+	return sim_dns_hosts(mx, m->now + US_PER_HOUR);
+}
+
+/* One connection, kept busy by a domain whose mail never ends: another domain of the lane, with
+ * other hosts, has its turn all the same, whatever its settings and its priority. */
+static void a_busy_connection_is_handed_over(void **state)
+{
+	static const struct {
+		const char *what, *conf;
+		us_t round_trip;
+		bool pipelining;
+	} cases[] = {
+		{ "at a steady rate", "max-msg-rate = 20/s\n", 80 * US_PER_MS, false },
+		{ "without a rate", "", 20 * US_PER_MS, false },
+		{ "two transactions ahead", "", 20 * US_PER_MS, true },
+		{ "of lower priority", "max-msg-rate = 20/s\n[domain b.test]\nqueue-priority = 5\n",
+		  80 * US_PER_MS, false },
+		{ "slower than its rate", "max-msg-rate = 20/s\n", 300 * US_PER_MS, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char conf[3000];
+		struct sim *m;
+		us_t most = 0, at;
+		uint64_t id;
+
+		snprintf(
+		    conf, sizeof conf,
+		    "%s[provider p]\nmx = *.p.test\n[domain b.test]\nmax-rcpt-per-message = 7\n"
+		    "[domain *]\nmax-smtp-out = 1\nmax-msg-per-connection = 100000\n%s",
+		    SIM_CONF, cases[i].conf);
+		m = sim_new(conf, 21);
+		m->w.dns = own_mx;
+		m->w.round_trip = cases[i].round_trip;
+		m->w.pipelining = cases[i].pipelining;
+		sim_send_many(m, 20000, "a.test", "campaign", "vmta1");
+		sim_run(m, 20 * US_PER_S);
+		for (int k = 0; k < 6; k++) {
+			at = m->now;
+			id = sim_send(m, &(struct sim_mail){ .to = "u@b.test", .job = "bank" });
+			sim_run(m, 20 * US_PER_S);
+			at = first_attempt_of(m, id) - at;
+			if (at > most)
+				most = at;
+		}
+		printf("  %s: waits %.1f s at most; %d connections for %zu attempts\n",
+		       cases[i].what, (double)most / 1e6, (int)m->opens, m->nrcpts);
+
+		assert_true(most <= 6 * US_PER_S);
+
+		assert_true(m->opens < 40);
+		sim_free(m);
+	}
+}
+
+/* Two that never end share it, and do not change it at each message. */
+static void two_busy_domains_share_a_connection(void **state)
+{
+	struct sim *m = sim_new(SIM_CONF "[provider p]\nmx = *.p.test\n[domain b.test]\n"
+					 "max-rcpt-per-message = 7\n[domain *]\nmax-smtp-out = 1\n"
+					 "max-msg-per-connection = 100000\n",
+				22);
+	int a, b;
+
+	(void)state;
+	m->w.dns = own_mx;
+	sim_send_many(m, 20000, "a.test", "x", "vmta1");
+	sim_send_many(m, 20000, "b.test", "x", "vmta1");
+	sim_run(m, 2 * US_PER_MIN);
+	a = count(m, 0, NULL, "a.test/vmta1");
+	b = count(m, 0, NULL, "b.test/vmta1");
+	printf("  %d and %d attempts over %d connections in 2 minutes\n", a, b, (int)m->opens);
+	assert_in_range(a * 100 / (a + b), 40, 60);
+	assert_in_range(m->opens, 10, 60);
+	sim_free(m);
+}
+
 static void queue_priority_orders_the_queues_of_a_lane(void **state)
 {
 	struct sim *m = sim_new(
@@ -294,6 +378,8 @@ int main(void)
 		cmocka_unit_test(paused_jobs_do_not_stand_in_the_way),
 		cmocka_unit_test(higher_priority_goes_first_but_for_one_in_twenty),
 		cmocka_unit_test(queues_of_a_lane_take_turns),
+		cmocka_unit_test(a_busy_connection_is_handed_over),
+		cmocka_unit_test(two_busy_domains_share_a_connection),
 		cmocka_unit_test(queue_priority_orders_the_queues_of_a_lane),
 		cmocka_unit_test(a_pool_shares_by_weight_and_cold_members_wait),
 		cmocka_unit_test(cold_members_take_what_the_others_have_no_room_for),
