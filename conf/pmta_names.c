@@ -324,6 +324,8 @@ void pmta_names(struct pmta *im)
 	pickup_source(im);
 	listeners(im);
 	addresses(im);
+	pmta_users(im);
+	pmta_cold(im);
 	pools(im);
 	need_names(im);
 	default_route(im);

@@ -27,7 +27,8 @@ enum pmta_scope {
 	IN_REPLIES = 256, /* <smtp-pattern-list> */
 	IN_ROLLUP = 512,
 	IN_ACCT = 1024,
-	IN_NOTHING = 2048, /* a section that Stoker has no counterpart of */
+	IN_CATEGORIES = 4096, /* <bounce-category-patterns> */
+	IN_NOTHING = 2048,    /* a section that Stoker has no counterpart of */
 };
 
 struct pmta_section {		 /* of ours */
@@ -156,7 +157,17 @@ void pmta_names(struct pmta *im);
 void pmta_hosts(struct pmta *im);
 void pmta_write(struct pmta *im, struct buf *ini, struct buf *report, struct pmta_count *count);
 
+/* pmta_users.c: users without a password are left out, and logins are offered to the others. */
+void pmta_users(struct pmta *im);
+/* pmta_cold.c: cold virtual MTAs become members of pools, with a [warmup]. */
+void pmta_cold(struct pmta *im);
+/* pmta_bounces.c */
+void pmta_open_categories(struct pmta *im, struct pmta_block *b);
+void pmta_category(struct pmta *im, struct pmta_stmt *s); /* a line of it */
+
 /* pmta_tags.c */
+/* The block's lines go into this section too. */
+void pmta_target(struct pmta *im, struct pmta_block *b, struct pmta_section *x);
 void pmta_open_plain(struct pmta *im, struct pmta_block *b);
 void pmta_open_domain(struct pmta *im, struct pmta_block *b);
 void pmta_open_source(struct pmta *im, struct pmta_block *b);

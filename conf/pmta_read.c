@@ -240,6 +240,8 @@ static void statement(struct pmta *im, struct text *t, struct str line, bool cut
 	struct str rest = line, name = { line.p, 0 };
 	struct pmta_stmt *s;
 
+	if (pmta_scope_of(im->open) == IN_CATEGORIES)
+		pmta_word(&rest, &name); /* a regex may hold blanks */
 	while (name.n < line.n && !is_blank(line.p[name.n]))
 		name.n++;
 	rest = trim((struct str){ line.p + name.n, line.n - name.n });

@@ -5,7 +5,7 @@
 #include "conf/value.h"
 #include "core/base/domain.h"
 
-static void add_target(struct pmta *im, struct pmta_block *b, struct pmta_section *x)
+void pmta_target(struct pmta *im, struct pmta_block *b, struct pmta_section *x)
 {
 	struct pmta_section **v;
 
@@ -32,7 +32,7 @@ void pmta_open_plain(struct pmta *im, struct pmta_block *b)
 		b->route = name;
 	if (section_kind_find(str_of(word)) == KIND_COUNT)
 		pmta_say(im, b->at, PMTA_DROPPED, "this Stoker has no [%s]", word);
-	add_target(im, b, pmta_section(im, word, name, b->at));
+	pmta_target(im, b, pmta_section(im, word, name, b->at));
 }
 
 /* ---- <domain> ---- */
@@ -49,7 +49,7 @@ static void open_pattern(struct pmta *im, struct pmta_block *b, struct str patte
 		return;
 	}
 	name = b->route ? mem_fmt(&im->mem, "%s via %s", z, b->route) : mem_z(&im->mem, str_of(z));
-	add_target(im, b, pmta_section(im, "domain", name, b->at));
+	pmta_target(im, b, pmta_section(im, "domain", name, b->at));
 }
 
 static void open_one_domain(struct pmta *im, struct pmta_block *b, struct str word)
@@ -66,7 +66,7 @@ static void open_one_domain(struct pmta *im, struct pmta_block *b, struct str wo
 		    "a [provider] has no narrowing: write [domain * via %s], or [domain] for each",
 		    b->route);
 	} else if (queue) {
-		add_target(im, b, queue);
+		pmta_target(im, b, queue);
 	} else if (str_istarts(word, both)) {
 		struct str rest = { word.p + sizeof both - 1, word.n - sizeof both + 1 };
 
@@ -105,7 +105,7 @@ void pmta_open_source(struct pmta *im, struct pmta_block *b)
 		arg = (struct str){ arg.p + 1, arg.n > 1 ? arg.n - 2 : 0 };
 		if (str_ieqz(arg, "pickup")) {
 			b->route = "{pickup}"; /* see pmta_names: it is of [pickup] here */
-			add_target(im, b, pmta_section(im, "source", "pickup", b->at));
+			pmta_target(im, b, pmta_section(im, "source", "pickup", b->at));
 			return;
 		}
 	}
@@ -122,7 +122,7 @@ void pmta_open_source(struct pmta *im, struct pmta_block *b)
 		name = arg.n ? pmta_name(im, b->at, arg) : NULL;
 	}
 	if (name)
-		add_target(im, b, pmta_section(im, "source", name, b->at));
+		pmta_target(im, b, pmta_section(im, "source", name, b->at));
 	else
 		pmta_say(im, b->at, PMTA_DROPPED, "it has neither a network nor a name");
 }
@@ -174,7 +174,7 @@ void pmta_open_listener(struct pmta *im, struct pmta_block *b)
 	struct pmta_section *x = pmta_listener(im, b->at, b->arg);
 
 	if (x)
-		add_target(im, b, x);
+		pmta_target(im, b, x);
 }
 
 static bool is_listener_word(struct str word)
@@ -390,7 +390,7 @@ TAKE(pt_member)
 	}
 }
 
-/* ---- keys, pickup, users, patterns, files ---- */
+/* ---- keys, pickup, patterns ---- */
 
 TAKE(pt_domain_key)
 {
@@ -455,7 +455,7 @@ void pmta_open_pickup(struct pmta *im, struct pmta_block *b)
 	else if (section_kind_find(STR_LIT("pickup")) == KIND_COUNT)
 		pmta_say(im, b->at, PMTA_DROPPED, "this Stoker has no [pickup]");
 	else
-		add_target(im, b, pmta_section(im, "pickup", pmta_path(im, b->arg), b->at));
+		pmta_target(im, b, pmta_section(im, "pickup", pmta_path(im, b->arg), b->at));
 }
 
 TAKE(pt_starttls)
@@ -505,20 +505,6 @@ TAKE(pt_retry)
 		if (last.p != first.p)
 			pmta_set(im, s, b->to[i], "max-backoff", mem_z(&im->mem, last), b->weak);
 	}
-}
-
-TAKE(pt_password)
-{
-	(void)r;
-	(void)v;
-	pmta_say(im, s, PMTA_DROPPED, "passwords are kept as hashes: `stoker passwd` makes one");
-	for (int i = 0; s->in && i < s->in->nto; i++)
-		s->in->to[i]->off = true;
-	if (!s->in)
-		return;
-	s->in->at->nbecame = 0;
-	pmta_say(im, s->in->at, PMTA_DROPPED,
-		 "a user is nothing without a password: write [smtp-user] by hand");
 }
 
 /* Actions of a reply line: ours have the same words, but for the times. */
@@ -571,25 +557,4 @@ TAKE(pt_reply)
 			actions + (*actions == ',' ? 2 : 1));
 	for (int i = 0; s->in && i < s->in->nto; i++)
 		pmta_set(im, s, s->in->to[i], "reply", value, false);
-}
-
-/* [accounting NAME] of the file's name. */
-void pmta_open_acct(struct pmta *im, struct pmta_block *b)
-{
-	const char *slash = b->arg.n ? memrchr(b->arg.p, '/', b->arg.n) : NULL, *name;
-	struct str base =
-	    slash ? (struct str){ slash + 1, b->arg.n - (size_t)(slash + 1 - b->arg.p) } : b->arg;
-	struct pmta_section *x;
-
-	if (b->arg.n && b->arg.p[0] == '|') {
-		pmta_say(im, b->at, PMTA_DROPPED,
-			 "Stoker starts no programs: read the file that [accounting] writes");
-		return;
-	}
-	name = base.n ? pmta_name(im, b->at, base) : NULL;
-	if (!name)
-		return;
-	x = pmta_section(im, "accounting", name, b->at);
-	add_target(im, b, x);
-	pmta_set(im, b->at, x, "file", pmta_path(im, b->arg), false);
 }

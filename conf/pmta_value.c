@@ -287,31 +287,6 @@ CONV(pv_interval)
 	return "daily";
 }
 
-/* Records have long names too. */
-CONV(pv_records)
-{
-	static const char *const names[][2] = {
-		{ "delivery", "d" },	     { "bounce", "b" },	       { "transient", "t" },
-		{ "transient-queue", "tq" }, { "receipt", "r" },       { "received", "r" },
-		{ "remote-bounce", "rb" },   { "feedback-loop", "f" },
-	};
-	struct str list = pmta_plain(im, v), word;
-	const char *all = "";
-
-	(void)r;
-	while (pmta_element(&list, &word)) {
-		const char *one = mem_z(&im->mem, word);
-
-		for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-			one = str_ieqz(word, names[i][0]) ? names[i][1] : one;
-		if (!acct_record_find(str_of(one)))
-			pmta_say(im, s, PMTA_APPROXIMATED, "there are no records of type %s", one);
-		else
-			all = mem_fmt(&im->mem, "%s%s%s", all, *all ? ", " : "", one);
-	}
-	return all;
-}
-
 TAKE(pt_only)
 {
 	struct str plain = pmta_plain(im, v);

@@ -47,5 +47,6 @@ TAKE(pt_host_name);
 TAKE(pt_own_host_name); /* of a virtual MTA */
 TAKE(pt_nothing);	/* read already */
 TAKE(pt_password);	/* of an smtp-user */
+TAKE(pt_record_fields);
 
 #endif

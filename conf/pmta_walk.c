@@ -341,6 +341,10 @@ static void directive(struct pmta *im, struct pmta_stmt *s)
 			 b->tag ? b->tag->note : "it is in a section that PowerMTA does not have");
 		return;
 	}
+	if (pmta_scope_of(b) == IN_CATEGORIES) {
+		pmta_category(im, s);
+		return;
+	}
 	if (any && !any->rest && pmta_word(&rest, &word)) {
 		s->value = word;
 		further(im, s, rest);

@@ -1,8 +1,7 @@
 /* What `import-pmta` makes of PowerMTA's language, line by line; and whatever it reads, it writes
  * what conf_read accepts. */
-#include "tests/unit/conf/fixture.h"
+#include "tests/unit/conf/pmta_kit.h"
 
-#include "conf/pmta_priv.h"
 #include "core/base/rng.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -10,84 +9,6 @@ enum { ROUNDS = 250 };
 #else
 enum { ROUNDS = 1000 };
 #endif
-
-static struct world w;
-static struct buf ini, report;
-static struct pmta_count count;
-static char shipped[4200];
-
-static int open_world(void **state)
-{
-	(void)state;
-	world_open(&w);
-	snprintf(shipped, sizeof shipped, "%s/conf", w.home);
-	buf_init(&ini);
-	buf_init(&report);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	buf_free(&ini);
-	buf_free(&report);
-	world_close(&w);
-	return 0;
-}
-
-/* Imports the file; what was written must be accepted. */
-static void import_file(const char *path)
-{
-	struct conf_read_opts o = { .shipped_dir = shipped };
-	struct errbuf e = { "" };
-
-	buf_clear(&ini);
-	buf_clear(&report);
-	if (!pmta_import(path, shipped, &ini, &report, &count, &e))
-		fail_msg("%s", e.text);
-	buf_z(&report);
-	world_bytes("out.ini", buf_z(&ini), ini.n);
-	if (!world_read_with(&w, "out.ini", &o))
-		print_error("%s\n%s\n%s", buf_z(&ini), buf_z(&w.text), buf_z(&report));
-	assert_non_null(w.c);
-}
-
-static void import_bytes(const char *p, size_t n)
-{
-	world_bytes("p.conf", p, n);
-	import_file("p.conf");
-}
-
-static void import(const char *text)
-{
-	import_bytes(text, strlen(text));
-}
-
-static void expect_in(const struct buf *b, const char *part)
-{
-	if (!strstr(b->p, part))
-		print_error("expected \"%s\" in:\n%s", part, b->p);
-	assert_non_null(strstr(b->p, part));
-}
-
-static void says(const char *part)
-{
-	expect_in(&report, part);
-}
-
-static void writes(const char *part)
-{
-	expect_in(&ini, part);
-}
-
-static void writes_not(const char *part)
-{
-	if (strstr(ini.p, part))
-		print_error("unexpected \"%s\" in:\n%s", part, ini.p);
-	assert_null(strstr(ini.p, part));
-}
-
-#define HOST "smtp-source-host 192.0.2.1 mx.example.com\n"
 
 static void each_value_becomes_ours_or_says_why_not(void **state)
 {
@@ -410,7 +331,7 @@ static void load(const char *name, struct buf *out)
 	fclose(f);
 }
 
-static const char *const fixtures[] = { "hot.conf", "bulk.conf", "panel.conf" };
+static const char *const fixtures[] = { "hot.conf", "bulk.conf", "panel.conf", "warm.conf" };
 enum { FIXTURES = sizeof fixtures / sizeof fixtures[0] };
 
 /* Every line that is neither empty nor a comment nor the end of a section is in the report. */
@@ -604,7 +525,7 @@ static void the_report_shows_no_passwords(void **state)
 	    "auth-password hunter2\n</domain>\n<domain e.example> auth-password hunter2 "
 	    "</domain>\nhttp-api-key hunter2\n"
 	    "password hunter2\n");
-	says("p.conf:3: dropped: password ***");
+	says("p.conf:3: taken: password ***");
 	assert_null(strstr(report.p, "hunter2"));
 }
 
