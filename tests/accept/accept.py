@@ -115,7 +115,12 @@ LINES = [
       unit("sign/test_sign", STOKER_SIGN_RATE="4000", STOKER_SIGN_DUAL="100000")]),
     ("directives", "a table of every directive with its test, none empty; all mutations caught", [every_directive]),
     ("import", "the text this project started from: pasted, imported, checked, run under exactly its limits", [
-        e2e("the_text_this_project_started_from"), unit("conf/test_pmta"), unit("conf/test_pmta", "asan")]),
+        e2e("the_text_this_project_started_from"), unit("conf/test_pmta"), unit("conf/test_pmta", "asan"),
+        unit("conf/test_pmta_more")]),
+    ("pickup", "10,000 files renamed in at once, before and while the server runs, each once; slowly written, unreadable, empty, binary, symlinks; "
+               "the directory gone and back", [
+        e2e("files_become_messages_each_once"), e2e("only_whole_files_are_taken"), e2e("what_is_no_message_moves_aside"),
+        e2e("a_file_that_cannot_be_read_moves_aside"), e2e("a_directory_may_go_and_come_back")]),
     ("path", "import, check, run, pause a domain, edit, reload --dry-run, reload, go on", [e2e("an_operators_path")]),
     ("http", "in Chromium the page shows the demo's moving numbers at both sizes; Prometheus reads the metrics; each endpoint refuses what it must", [
         e2e("the_page_moves_in_chromium"), e2e("metrics_pass_a_prometheus_parser"), e2e("lists_are_those_of_the_command_line"),

@@ -1,5 +1,6 @@
 """Pickup directories: files become messages, each once, and what is no message moves aside with its reason."""
 import os
+import pwd
 
 from harness import *
 
@@ -25,24 +26,31 @@ def subjects(receiver):
 
 
 class World:
-    def __init__(self, s, extra=""):
+    def __init__(self, s, extra="", start=True):
         self.dns = Nsd(s, {"test.example": zone({"": "127.0.2.1"})})
         self.receiver = Receiver(s)
         self.dir = s.path("in")
         os.mkdir(self.dir)
         self.stoker = Stoker(s, "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n[domain *]\nmax-smtp-out = 100\n"
                              f"[pickup {self.dir}]\nscan-interval = 1\nsettle = 500ms\n{extra}", mta=self.dns.mta)
-        self.stoker.start()
+        if start:
+            self.stoker.start()
 
 
 @test()
 def files_become_messages_each_once(full):
-    """Renamed in, many at once, while the server is there and before it."""
+    """Renamed in, all at once, before the server is there and while it is."""
     n = 10000 if full else 300
     with Scene() as s:
-        w = World(s)
+        w = World(s, start=False)
+        aside = s.path("staged")
+        os.mkdir(aside)
         for i in range(n):
-            put(w.dir, f"m{i}", form(i))
+            put(aside, f"m{i}", form(i), tmp=False)
+        for i in range(n):
+            if i == n // 4:
+                w.stoker.start()
+            os.rename(f"{aside}/m{i}", f"{w.dir}/m{i}")
         wait_for("an empty directory", lambda: not names(w.dir), timeout=300 if full else 20)
         w.stoker.wait_drained()
         got = subjects(w.receiver)
@@ -108,6 +116,41 @@ def what_is_no_message_moves_aside(full):
             expect(words in reasons[name], f"{name}: {reasons[name]}")
         wait_for("the good one", lambda: subjects(w.receiver) == ["ngood"])
         return "empty, binary, nobody, bare CR, bad address, symlink, pipe: aside with reasons; the good one goes"
+
+
+@test()
+def a_file_that_cannot_be_read_moves_aside(full):
+    """Of another user and mode 000, to a server that is not root: aside with its reason, whole; the others go."""
+    with Scene() as s:
+        w = World(s, start=False)
+        m, who = w.stoker, pwd.getpwnam("nobody")
+        m.head = m.head.replace("run-as-user = root", "run-as-user = nobody")
+        m.write_conf(m.conf)
+        os.chmod(s.dir, 0o711)
+        for d in (m.dir, w.dir):
+            os.chown(d, who.pw_uid, who.pw_gid)
+        put(w.dir, "early", form("early"))
+        os.chmod(f"{w.dir}/early", 0)
+        m.start()
+        put(w.dir, "first", form("first"))
+        late = os.path.join(s.path("late"))
+        with open(late, "wb") as f:
+            f.write(form("late"))
+        os.chmod(late, 0)
+        os.rename(late, f"{w.dir}/late")
+        put(w.dir, "last", form("last"))
+        aside = os.path.join(w.dir, "bad")
+        wait_for("both aside", lambda: os.path.isdir(aside) and names(aside) == ["early", "early.why", "late", "late.why"])
+        for name in ("early", "late"):
+            with open(f"{aside}/{name}.why") as f:
+                reason = f.read()
+            expect("Permission denied" in reason, reason)
+            with open(f"{aside}/{name}", "rb") as f:
+                expect(f.read() == form(name), "the file is not what it was")
+        wait_for("the others", lambda: sorted(subjects(w.receiver)) == ["nfirst", "nlast"] and not names(w.dir))
+        with open(f"/proc/{m.process.pid}/status") as f:
+            expect(f"Uid:\t{who.pw_uid}\t" in f.read(), "the server is not nobody")
+        return f"two files of mode 000: {reason.strip()}; the others are delivered"
 
 
 @test()
