@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +118,145 @@ static void a_day_is_a_file_with_its_own_header(void **state)
 	expect_file("acct.csv", "");
 	strftime(name, sizeof name, "acct-%Y-%m-%d-0001.csv", &tm);
 	expect_file(name, HEADER ROW);
+}
+
+/* ---- rotation in virtual time ---- */
+
+/* Files set aside, "acct-2026-11-27-0001.csv"; their lines besides the headers in *rows. */
+static int set_aside_files(int *rows)
+{
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	*rows = 0;
+	for (struct dirent *e; d && (e = readdir(d));) {
+		char p[400], line[400];
+		FILE *f;
+
+		if (strncmp(e->d_name, "acct-", 5) != 0)
+			continue;
+		n++;
+		snprintf(p, sizeof p, "%s/%s", dir, e->d_name);
+		f = fopen(p, "re");
+		assert_non_null(f);
+		assert_non_null(fgets(line, sizeof line, f));
+		assert_string_equal(line, HEADER);
+		while (fgets(line, sizeof line, f))
+			(*rows)++;
+		fclose(f);
+	}
+	closedir(d);
+	return n;
+}
+
+static void an_hour_is_a_file_where_that_is_written(void **state)
+{
+	(void)state;
+	struct errbuf e = { "" };
+	int rows;
+	us_t hour;
+
+	set.rotate = ROTATE_HOURLY;
+	struct accounting *a = open_it();
+	hour = clock_now_us() / US_PER_HOUR * US_PER_HOUR;
+	for (int h = 0; h < 30; h++) { /* over a day's end */
+		write_one(a, reply);
+		assert_null(
+		    accounting_rotate(a, hour + h * US_PER_HOUR + 59 * US_PER_MIN, false, &e));
+		assert_int_equal(set_aside_files(&rows), h);
+		write_one(a, reply);
+		assert_null(accounting_rotate(a, hour + (h + 1) * US_PER_HOUR, false, &e));
+		assert_int_equal(set_aside_files(&rows), h + 1);
+		assert_int_equal(rows, 2 * (h + 1));
+	}
+	/* Nothing was written: no file is set aside for it. */
+	assert_null(accounting_rotate(a, hour + 50 * US_PER_HOUR, false, &e));
+	assert_int_equal(set_aside_files(&rows), 30);
+	accounting_close(a);
+}
+
+static void a_size_is_a_file_where_that_is_written(void **state)
+{
+	(void)state;
+	struct errbuf e = { "" };
+	int rows;
+
+	set.rotate = ROTATE_SIZE;
+	set.rotate_size = (int64_t)(strlen(HEADER) + 3 * strlen(ROW));
+	struct accounting *a = open_it();
+	for (int i = 0; i < 10; i++) {
+		write_one(a, reply);
+		/* Days change nothing. */
+		assert_null(accounting_rotate(a, clock_now_us() + i * US_PER_DAY, false, &e));
+		assert_int_equal(set_aside_files(&rows), (i + 1) / 3);
+		assert_int_equal(rows, (i + 1) / 3 * 3);
+	}
+	accounting_close(a);
+	a = open_it(); /* what the file has counts after a restart too */
+	for (int i = 0; i < 2; i++) {
+		write_one(a, reply);
+		assert_null(accounting_rotate(a, clock_now_us(), false, &e));
+	}
+	assert_int_equal(set_aside_files(&rows), 4);
+	accounting_close(a);
+	expect_file("acct.csv", "");
+}
+
+static void make_file(const char *name, us_t written)
+{
+	struct timespec at[2] = { { .tv_sec = written / US_PER_S },
+				  { .tv_sec = written / US_PER_S } };
+	char p[256];
+	FILE *f;
+
+	snprintf(p, sizeof p, "%s/%s", dir, name);
+	f = fopen(p, "we");
+	assert_non_null(f);
+	fputs(HEADER, f);
+	fclose(f);
+	assert_int_equal(utimensat(AT_FDCWD, p, at, 0), 0);
+}
+
+static bool there(const char *name)
+{
+	char p[256];
+
+	snprintf(p, sizeof p, "%s/%s", dir, name);
+	return access(p, F_OK) == 0;
+}
+
+static void files_older_than_keep_go(void **state)
+{
+	static const char *const others[] = { "acct-notes.csv", "other-2026-01-01-0001.csv",
+					      "acct-2026-01-01-0001.txt", "acct-2026-01-01.csv" };
+	(void)state;
+	struct errbuf e = { "" };
+	us_t now = clock_now_us();
+
+	set.keep = 3 * US_PER_DAY;
+	make_file("acct-2026-01-01-0001.csv", now - 3 * US_PER_DAY - US_PER_MIN);
+	make_file("acct-2026-01-02-0001.csv", now - 3 * US_PER_DAY + US_PER_MIN);
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		make_file(others[i], now - 100 * US_PER_DAY);
+	struct accounting *a = open_it();
+	assert_null(accounting_rotate(a, now, false, &e));
+	assert_false(there("acct-2026-01-01-0001.csv"));
+	assert_true(there("acct-2026-01-02-0001.csv"));
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		assert_true(there(others[i]));
+	/* It is looked at once an hour, and goes in its time. */
+	assert_null(accounting_rotate(a, now + 10 * US_PER_MIN, false, &e));
+	assert_true(there("acct-2026-01-02-0001.csv"));
+	assert_null(accounting_rotate(a, now + 2 * US_PER_HOUR, false, &e));
+	assert_false(there("acct-2026-01-02-0001.csv"));
+	accounting_close(a);
+	/* never */
+	set.keep = US_NEVER;
+	make_file("acct-2026-01-01-0001.csv", now - 1000 * US_PER_DAY);
+	a = open_it();
+	assert_null(accounting_rotate(a, now, false, &e));
+	assert_true(there("acct-2026-01-01-0001.csv"));
+	accounting_close(a);
 }
 
 static void another_header_sets_the_old_file_aside(void **state)
@@ -255,6 +396,11 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_day_is_a_file_with_its_own_header, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(an_hour_is_a_file_where_that_is_written, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_size_is_a_file_where_that_is_written, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(files_older_than_keep_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_header_sets_the_old_file_aside, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
