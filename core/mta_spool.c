@@ -241,6 +241,9 @@ static void record_unreached(struct spool_thread *t, const struct transaction *x
 			   .type = EVENT_UNREACHED,
 			   .queue = rstr_str(x->queue),
 			   .virtual_mta = rstr_str(x->vmta),
+			   .source_ip = rstr_str(x->source_ip),
+			   .mx = rstr_str(x->mx),
+			   .mx_ip = rstr_str(x->mx_ip),
 			   .reply = rstr_str(why->reply),
 			   .enhanced = str_of(why->verdict.enhanced) };
 	if (!spool_event(t->s, &e))

@@ -161,8 +161,8 @@ struct from_io {
 	bool pipelining;	      /* UP: the session can take a second transaction ahead */
 	uint8_t step;		      /* ADDRESS_FAILED, DOWN: enum smtp_step where it ended */
 	struct reply_verdict verdict; /* ADDRESS_FAILED, DOWN */
-	struct endpoint address;      /* UP, ADDRESS_FAILED */
-	struct rstr *host;	      /* UP, ADDRESS_FAILED: MX name; one reference */
+	struct endpoint address;      /* UP, ADDRESS_FAILED; DOWN: tried last, if never up */
+	struct rstr *host;	      /* its MX name; one reference or NULL */
 	struct rstr *reply;	      /* ADDRESS_FAILED, DOWN; one reference or NULL */
 	struct transaction *txn;
 };

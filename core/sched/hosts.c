@@ -394,8 +394,25 @@ static void tell_whole(struct sched *s, struct hosts *part)
 	}
 }
 
+/* The look-up failed, and nothing is known to go by instead: the events of its queues say so. */
+static void tell_unreached(struct sched *s, const struct hosts *h)
+{
+	struct rstr *text = rstr_newf("its MX can't be looked up: %s", rstr_str(h->text).p);
+
+	for (struct link *l = h->queues.next; text && l != &h->queues; l = l->next) {
+		struct queue *q = LIST_OF(l, struct queue, on_hosts);
+		struct transaction *t = q->ready ? unreached_new(s, q, "4.4.3", text) : NULL;
+
+		if (t)
+			action_add(s, ACT_OUTCOMES)->a.txn = t;
+	}
+	rstr_unref(text);
+}
+
 static void hosts_changed(struct sched *s, struct hosts *h)
 {
+	if (h->state == HOSTS_FAILED && !hosts_usable(h, s->now))
+		tell_unreached(s, h);
 	for (struct link *l = h->queues.next; l != &h->queues; l = l->next)
 		queue_hosts_changed(s, LIST_OF(l, struct queue, on_hosts));
 	if (h->kind != HOSTS_ROUTE)

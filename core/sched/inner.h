@@ -360,6 +360,9 @@ void session_take(struct sched *s, struct session *e, struct flight *f, struct p
 		  struct queue *q, const struct limits *all);
 /* Did a connection come about, without the TLS or the login that was needed? */
 bool needs_more(uint8_t step);
+/* What tells the events that a queue found no session; NULL without memory. */
+struct transaction *unreached_new(struct sched *s, struct queue *q, const char *enhanced,
+				  struct rstr *reply);
 void session_failed(struct sched *s, struct session *e, uint8_t step, struct rstr *reason);
 void session_close(struct sched *s, struct session *e);
 bool session_make_room(struct sched *s, struct counter *c);

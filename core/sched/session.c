@@ -571,28 +571,56 @@ void session_failed(struct sched *s, struct session *e, uint8_t step, struct rst
 		lane_connect_failed(s, e->lane, reason);
 }
 
+struct transaction *unreached_new(struct sched *s, struct queue *q, const char *enhanced,
+				  struct rstr *reply)
+{
+	struct transaction *t = transaction_new(1);
+
+	if (!t)
+		return NULL;
+	t->id = ++s->next_id;
+	t->unreached = true;
+	t->queue = queue_name(s, q);
+	t->started_at = t->ended_at = s->now;
+	t->rcpts[0].reply = rstr_ref(reply);
+	t->rcpts[0].verdict.enhanced[0] = '\0';
+	strncat(t->rcpts[0].verdict.enhanced, enhanced, sizeof t->rcpts[0].verdict.enhanced - 1);
+	return t;
+}
+
+static struct rstr *address_rstr(const struct endpoint *e)
+{
+	struct buf b;
+	struct rstr *text;
+
+	buf_init(&b);
+	address_text(e, &b);
+	text = buf_failed(&b) ? NULL : rstr_new(buf_str(&b));
+	buf_free(&b);
+	return text;
+}
+
 /* Its mail comes back untried, so no recipient's event says why nothing is sent: the queue's does,
  * once a rest. */
 static void tell_unreached(struct sched *s, const struct session *e, const struct from_io *m)
 {
 	struct lane *a = e->lane;
 	struct key_rest *r = needs_more(m->step) ? keyrest_of(s, e) : NULL;
-	bool *told = r ? &r->told : &a->rest_told;
+	bool *told = r ? &r->told : &a->rest_told, v6 = m->address.sa.sa_family == AF_INET6;
 	struct transaction *t;
 
 	if (*told || !e->queue || !m->reply)
 		return;
-	t = transaction_new(1);
+	t = unreached_new(s, e->queue, m->verdict.enhanced, m->reply);
 	if (!t)
 		return;
 	*told = true;
-	t->id = ++s->next_id;
-	t->unreached = true;
-	t->queue = queue_name(s, e->queue);
 	t->vmta = rstr_ref(a->source->name);
-	t->started_at = t->ended_at = s->now;
-	t->rcpts[0].reply = rstr_ref(m->reply);
-	memcpy(t->rcpts[0].verdict.enhanced, m->verdict.enhanced, sizeof m->verdict.enhanced);
+	t->mx = rstr_ref(m->host);
+	if (m->address.len) {
+		t->mx_ip = address_rstr(&m->address);
+		t->source_ip = address_rstr(v6 ? &a->source->ip6 : &a->source->ip4);
+	}
 	action_add(s, ACT_OUTCOMES)->a.txn = t;
 }
 

@@ -87,6 +87,10 @@ void client_end(struct session *s, struct session_end *e)
 				.verdict = e->verdict,
 				.reply = e->reply };
 
+	if (!s->up && s->tried) { /* where it was tried last */
+		down.address = s->remote;
+		down.host = rstr_ref(s->mx);
+	}
 	for (int i = 0; i < 2; i++) {
 		struct slot *k = &s->slot[i ? !s->cur : s->cur];
 

@@ -73,6 +73,7 @@ def every_record_in_its_columns(full):
         expect(r["type"] == "t" and r["dsnAction"] == "delayed" and r["dsnStatus"] == "4.2.2 (mailbox full)", str(r))
         r = next(r for r in table(every) if r["type"] == "tq")
         expect(r["queue"] == "away.example/pool" and r["vmta"] == "v1" and r["dsnDiag"] and not r["rcpt"], str(r))
+        expect((r["dsnMta"], r["dlvSourceIp"], r["dlvDestinationIp"]) == ("mx.away.example (127.0.2.9)", "127.0.1.1", "127.0.2.9"), str(r))
         received = [r for r in table(every) if r["type"] == "r"]
         expect([r["rcpt"].split("@")[0] for r in received if r["envId"]] == ["ok", "bounce", "later"], str(received))
         expect(all(r["srcType"] == "smtp" and r["rcvSourceIp"] == "127.0.0.1" and r["vmtaPool"] == "pool" for r in received

@@ -131,6 +131,7 @@ struct sim {
 	    dsn_rcpts, body_drops, lookups, ticks;
 	uint64_t last_dsn_message;
 	char last_dsn_reply[600], last_dsn_enhanced[16];
+	char last_unreached[600]; /* "queue vmta mx mx_ip source_ip enhanced reply" */
 	int now_sessions, max_sessions;
 	struct sched_reply reply; /* the last */
 	char reply_text[400], echo[400];
@@ -294,6 +295,9 @@ static inline void sim_down(struct sim *m, struct sim_session *e, enum smtp_step
 		sim_give_back(m, e, e->ntxn - 1);
 	sim_tell(m, e->io,
 		 &(struct from_io){ .type = FROM_IO_DOWN,
+				    .host = established ? NULL
+							: rstr_new(str_of(e->spec->hosts[0].name)),
+				    .address = e->spec->hosts[0].address[0],
 				    .session = e->id,
 				    .established = established,
 				    .planned = planned,
@@ -564,6 +568,10 @@ static inline void sim_outcomes(struct sim *m, struct transaction *t)
 	assert_null(t->body);
 	if (t->unreached) {
 		m->unreached++;
+		snprintf(m->last_unreached, sizeof m->last_unreached, "%s %s %s %s %s %s %s",
+			 rstr_str(t->queue).p, rstr_str(t->vmta).p, rstr_str(t->mx).p,
+			 rstr_str(t->mx_ip).p, rstr_str(t->source_ip).p,
+			 t->rcpts[0].verdict.enhanced, rstr_str(t->rcpts[0].reply).p);
 		transaction_free(t);
 		return;
 	}
@@ -872,6 +880,7 @@ static inline void sim_drop_events(struct sim *m)
 		if (v->type == EV_FROM_IO) {
 			transaction_free(v->from.txn);
 			rstr_unref(v->from.reply);
+			rstr_unref(v->from.host);
 		}
 		dns_answer_free(v->dns);
 		free(v);

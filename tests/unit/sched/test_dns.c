@@ -113,6 +113,35 @@ static void a_temporary_failure_waits_and_asks_again(void **state)
 	sim_free(m);
 }
 
+/* The events of a queue that has mail say that its MX can't be had, once each look-up. */
+static void a_failed_look_up_is_an_event_of_the_queue(void **state)
+{
+	struct sim *m = sim_new(SIM_CONF, 2);
+
+	(void)state;
+	m->w.dns = answers;
+	status = DNS_TEMPFAIL;
+	asked = 0;
+	sim_send_many(m, 50, "x.test", "a", "vmta1");
+	sim_run(m, 4 * US_PER_MIN);
+	assert_in_range(asked, 2, 6);
+	assert_int_equal(m->unreached, asked);
+	assert_string_equal(m->last_unreached,
+			    "x.test/vmta1     4.4.3 its MX can't be looked up: SERVFAIL");
+	status = DNS_OK;
+	sim_run(m, 10 * US_PER_MIN);
+	assert_int_equal(m->delivered, 50);
+	/* With the last answer still in use the mail goes: nothing is unreached. */
+	status = DNS_TEMPFAIL;
+	m->unreached = 0;
+	sim_run(m, US_PER_HOUR);
+	sim_send_many(m, 50, "x.test", "a", "vmta1");
+	sim_run(m, 10 * US_PER_MIN);
+	assert_int_equal(m->delivered, 100);
+	assert_int_equal(m->unreached, 0);
+	sim_free(m);
+}
+
 static void the_last_mx_is_used_for_a_day_while_the_dns_fails(void **state)
 {
 	struct sim *m = start(DNS_OK, SIM_CONF);
@@ -280,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(negative_answers_bounce),
 		cmocka_unit_test(a_temporary_failure_waits_and_asks_again),
+		cmocka_unit_test(a_failed_look_up_is_an_event_of_the_queue),
 		cmocka_unit_test(the_last_mx_is_used_for_a_day_while_the_dns_fails),
 		cmocka_unit_test(at_most_500_are_asked_at_once),
 		cmocka_unit_test(domains_with_the_same_best_hosts_are_one_site),

@@ -274,7 +274,11 @@ static void a_lane_that_gives_no_session_rests_longer_each_time(void **state)
 	about(at[2] - at[1], 45 * US_PER_S);
 	about(at[3] - at[2], 67 * US_PER_S);
 	about(at[4] - at[3], 101 * US_PER_S);
-	assert_int_equal(m->deferred, 0); /* nothing was attempted */
+	assert_int_equal(m->deferred, 0);  /* nothing was attempted */
+	assert_int_equal(m->unreached, n); /* the queue's events say it, once a rest */
+	assert_non_null(strstr(m->last_unreached, "x.test/vmta1 vmta1 mx.x.test "));
+	assert_non_null(strstr(m->last_unreached, " 127.0.1.1 "));
+	assert_non_null(strstr(m->last_unreached, "connection refused"));
 	down = false;
 	sim_run(m, 5 * US_PER_MIN);
 	assert_int_equal(m->delivered, 1);
