@@ -157,7 +157,7 @@ const struct pmta_rule pmta_rules[] = {
 	ONLY(IN_SOURCE, "jobid-header", "X-Job", "the job is in X-Job"),
 	NONE(IN_SOURCE, "jobid-prefix", "jobs are told apart by their user"),
 	NONE(IN_SOURCE, "pattern-list", "a route is chosen by X-Virtual-MTA, source or listener, not by the message's headers"),
-	NONE(IN_SOURCE, "suppression-lists", "put the addresses into Stoker's suppression list"),
+	NONE(IN_SOURCE, "suppression-lists", "stoker suppress import FILE puts its addresses on the list"),
 	NONE(IN_SOURCE | IN_VMTA | IN_POOL, "rewrite-list", "Stoker rewrites no addresses"),
 	NONE(IN_SOURCE, "source-group", "[listener] max-connections and max-connections-per-ip limit clients"),
 	ONLY(IN_SOURCE, "date-header-time", "reception", "a missing Date is the time of reception"),

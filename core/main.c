@@ -389,11 +389,14 @@ static int help_page(const char *name)
 	return ok ? EXIT_DONE : EXIT_USAGE;
 }
 
-static int help(const char *name)
+static int help(int n, char **names)
 {
+	struct str words[2] = { { "", 0 } };
 	struct buf out;
 	buf_init(&out);
-	bool ok = command_help(str_of(name ? name : ""), &out);
+	for (int i = 0; i < n && i < 2; i++)
+		words[i] = str_of(names[i]);
+	bool ok = command_help_words(words, n < 2 ? n : 2, &out);
 	fputs(buf_z(&out), ok ? stdout : stderr);
 	buf_free(&out);
 	return ok ? EXIT_DONE : EXIT_USAGE;
@@ -445,7 +448,7 @@ int main(int argc, char **argv)
 	    strcmp(words[0], "-h") == 0) {
 		if (n > 1 && strcmp(words[1], "--page") == 0)
 			return help_page(n > 2 ? words[2] : NULL);
-		return help(n > 1 ? words[1] : NULL);
+		return help(n ? n - 1 : 0, words + 1);
 	}
 	if (strcmp(words[0], "--version") == 0 || strcmp(words[0], "version") == 0) {
 		printf("stoker %s\n", STOKER_VERSION);
@@ -466,6 +469,6 @@ int main(int argc, char **argv)
 	if (strcmp(words[0], "read-report") == 0)
 		return read_report(n - 1, words + 1);
 	if (!command_find(str_of(words[0])))
-		return help(words[0]);
+		return help(1, words);
 	return cli_command(socket_path(&a), n, words);
 }

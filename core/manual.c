@@ -84,7 +84,11 @@ static void words_where(struct buf *out, bool (*is)(const struct command *c))
 	for (int i = 0; i < n; i++) {
 		if (is && !is(&c[i]))
 			continue;
-		buf_addf(out, "%s%s", between, c[i].name);
+		size_t word = strcspn(c[i].name, " ");
+		if (i && strncmp(c[i].name, c[i - 1].name, word) == 0 &&
+		    c[i - 1].name[word] == c[i].name[word])
+			continue; /* the first word of several */
+		buf_addf(out, "%s%.*s", between, (int)word, c[i].name);
 		between = " ";
 	}
 }

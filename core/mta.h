@@ -193,7 +193,8 @@ void spool_post_conf(struct member *to, struct post *p);     /* p: struct conf_s
 void spool_post_history(struct member *to,
 			struct post *p); /* p: struct reload_request: fills in the stored texts,
 					    then a worker reads them */
-void spool_post_rules(struct member *to, struct post *p); /* p: conf reference */
+void spool_post_suppress(struct member *to, struct post *p); /* p: struct suppress_job */
+void spool_post_rules(struct member *to, struct post *p);    /* p: conf reference */
 void spool_post_prepared(struct member *to, struct post *p);
 
 void worker_post_body(struct member *to,
@@ -325,6 +326,7 @@ void books_finish(struct books *b);
 void mta_suppression_open(struct mta *m);
 /* The rest is the spool thread's. */
 struct suppress_thread;
+struct suppress_job;
 struct suppress_thread *mta_suppress_wire(struct member *spooler);
 void mta_suppress_conf(struct suppress_thread *x, const struct conf *c);
 /* Right behind spool_outcome or spool_event of a bounced, expired, remote-bounced or complaint that
@@ -336,6 +338,9 @@ void mta_suppress_committed(struct suppress_thread *x);
 /* True: more to do now. */
 bool mta_suppress_step(struct suppress_thread *x, us_t now);
 us_t mta_suppress_next(const struct suppress_thread *x); /* when to call it again at the latest */
+void mta_suppress_job(struct suppress_thread *x, struct suppress_job *j); /* takes over */
+/* Something waits for a commit of the events before it goes on. */
+bool mta_suppress_wants_commit(const struct suppress_thread *x);
 /* All events are committed. */
 void mta_suppress_finish(struct suppress_thread *x);
 
@@ -402,6 +407,16 @@ struct message_rows {
 	int64_t total;
 	int n;
 	struct message_row *rows;
+};
+struct suppress_job { /* of a command; rows are gone through in steps */
+	struct suppress_job *next;
+	uint64_t id; /* of the request */
+	struct buf rows;
+	struct reader left;
+	bool tell;
+	struct rstr *who;
+	uint64_t done, already;
+	struct buf told; /* events for what is new */
 };
 struct reload_request {
 	uint64_t id;

@@ -380,6 +380,21 @@ static void http_answer_out(void *arg, struct http_answer *a)
 	mta_post(t->me, t->me->mta->http, (struct post){ .fn = http_post_answer, .p = a });
 }
 
+static void env_suppress(void *arg, uint64_t id, struct buf *rows, bool tell, struct str who)
+{
+	struct control_thread *t = arg;
+	struct suppress_job *j = calloc(1, sizeof *j);
+	if (!j)
+		fatal("no memory for a command");
+	j->id = id;
+	j->rows = *rows;
+	j->tell = tell;
+	j->who = rstr_new(who);
+	buf_init(rows);
+	buf_init(&j->told);
+	mta_post(t->me, t->me->mta->spooler, (struct post){ .fn = spool_post_suppress, .p = j });
+}
+
 void mta_control_wire(struct member *me)
 {
 	struct control_thread *t = calloc(1, sizeof *t);
@@ -402,7 +417,9 @@ void mta_control_wire(struct member *me)
 				   .shutdown = env_shutdown,
 				   .attach = env_attach,
 				   .status = control_status,
-				   .audit = env_audit };
+				   .audit = env_audit,
+				   .suppress = env_suppress,
+				   .suppression = me->mta->suppression };
 	t->c = control_new(me->loop, &env, t->conf);
 	if (!t->c)
 		fatal("no memory for the control thread");

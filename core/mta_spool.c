@@ -407,7 +407,8 @@ static bool before_sleep(void *arg)
 	struct spool_thread *t = arg;
 	us_t now = loop_now(t->me->loop);
 	flush(t);
-	if (t->commit_at && now >= t->commit_at)
+	if ((t->commit_at && now >= t->commit_at) ||
+	    (mta_suppress_wants_commit(t->suppress) && !t->failed_at))
 		commit(t, true);
 	if (load_step(t))
 		return true;
@@ -475,6 +476,11 @@ void spool_post_sync(struct member *to, struct post *p)
 			  "an override could not be recorded: %s", e.text);
 	}
 	mta_post(to, to->mta->sched, (struct post){ .fn = sched_post_synced, .a = p->a });
+}
+
+void spool_post_suppress(struct member *to, struct post *p)
+{
+	mta_suppress_job(state(to)->suppress, p->p);
 }
 
 void spool_post_rules(struct member *to, struct post *p)

@@ -11,7 +11,7 @@
 
 #define READER "suppression" /* of the events */
 #define TABLE  "suppression" /* of the state: that there is a list */
-enum { ROWS_A_STEP = 256, PURGED_A_STEP = 100, EVENTS_A_STEP = 4096 };
+enum { JOB_ROWS = 120, ROWS_A_STEP = 256, PURGED_A_STEP = 100, EVENTS_A_STEP = 4096 };
 
 static const us_t APART = 50 * US_PER_MS; /* commits of what the mail itself brings */
 static const us_t UPKEEP_EVERY = US_PER_S;
@@ -21,9 +21,10 @@ struct suppress_thread {
 	struct member *me;
 	struct suppression *l;
 	struct conf_suppression rules;
-	size_t ready;	    /* rows that wait and whose events are durable */
-	uint64_t ready_to;  /* the last event of these */
-	uint64_t listed_to; /* all events up to here are committed to the list */
+	size_t ready;		   /* rows that wait and whose events are durable */
+	uint64_t ready_to;	   /* the last event of these */
+	uint64_t listed_to;	   /* all events up to here are committed to the list */
+	struct suppress_job *jobs; /* of commands, the oldest first */
 	us_t step_at, upkeep_at;
 	bool purging, failed;
 };
@@ -195,25 +196,149 @@ static bool purge(struct suppress_thread *x, us_t now)
 	return x->ready > 0;
 }
 
+/* ---- commands ---- */
+
+void mta_suppress_job(struct suppress_thread *x, struct suppress_job *j)
+{
+	struct suppress_job **end = &x->jobs;
+	while (*end)
+		end = &(*end)->next;
+	*end = j;
+	j->left = (struct reader){ (const uint8_t *)j->rows.p, j->rows.n, false };
+}
+
+bool mta_suppress_wants_commit(const struct suppress_thread *x)
+{
+	return x->jobs && suppression_waiting(x->l) > x->ready;
+}
+
+static void tell(struct suppress_thread *x, struct suppress_job *j, const struct suppression_key *k,
+		 const struct suppression_entry *e)
+{
+	struct suppression_key address = *k;
+	struct event ev = { .type = EVENT_SUPPRESSED,
+			    .at = e->at,
+			    .reply = e->words,
+			    .user = rstr_str(j->who),
+			    .format = STR_LIT("manual"),
+			    .scope = str_mem(k->bytes + k->base, k->n - k->base) };
+	size_t domain = strlen(k->bytes), local = k->base - domain - 2;
+	(void)x;
+	/* DOMAIN NUL LOCAL NUL: back to an address */
+	memcpy(address.bytes, k->bytes + domain + 1, local);
+	address.bytes[local] = '@';
+	memcpy(address.bytes + local + 1, k->bytes, domain);
+	ev.recipient = str_mem(address.bytes, local + 1 + domain);
+	if (!event_encode(&j->told, &ev))
+		log_error("suppression: no memory to tell what was put on the list");
+}
+
+static bool put(struct suppress_thread *x, struct suppress_job *j, const struct suppression_key *k,
+		const struct suppression_entry *e, us_t now)
+{
+	struct suppression_found f;
+	if (suppression_get(x->l, k, &f) && f.e.until > now && f.e.until >= e->until) {
+		j->already++;
+		return true;
+	}
+	if (!suppression_put(x->l, k, e))
+		return false;
+	j->done++;
+	if (j->tell)
+		tell(x, j, k, e);
+	return true;
+}
+
+static bool removed(struct suppress_thread *x, struct suppress_job *j,
+		    const struct suppression_key *k)
+{
+	struct suppression_found f;
+	if (!suppression_get(x->l, k, &f)) {
+		j->already++;
+		return true;
+	}
+	j->done++;
+	return suppression_del(x->l, k);
+}
+
+static void job_end(struct suppress_thread *x, int exit, struct rstr *text)
+{
+	struct suppress_job *j = x->jobs;
+	struct reader told = { (const uint8_t *)j->told.p, j->told.n, false };
+	struct event ev = { .id = 0 };
+	x->jobs = j->next;
+	while (event_decode(&told, &ev))
+		spool_event(x->me->mta->spool, &ev);
+	mta_post(
+	    x->me, x->me->mta->control,
+	    (struct post){ .fn = control_post_text, .a = j->id, .b = (uint64_t)exit, .p = text });
+	rstr_unref(j->who);
+	buf_free(&j->rows);
+	buf_free(&j->told);
+	free(j);
+}
+
+/* Some rows of the oldest job into the buffer, which holds nothing else. */
+static bool job_rows(struct suppress_thread *x, us_t now)
+{
+	struct suppress_job *j = x->jobs;
+	struct suppression_key k;
+	struct suppression_entry e;
+	bool del;
+	for (int i = 0; i < JOB_ROWS && suppression_batch_next(&j->left, &del, &k, &e); i++)
+		if (!(del ? removed(x, j, &k) : put(x, j, &k, &e, now))) {
+			job_end(x, EXIT_REFUSED, rstr_newf("no memory for the suppression list"));
+			return false;
+		}
+	x->ready = suppression_waiting(x->l);
+	return x->ready > 0;
+}
+
+/* A step of the oldest job; true: more to do now. */
+static bool job_step(struct suppress_thread *x, us_t now)
+{
+	struct suppress_job *j = x->jobs;
+	struct errbuf e = { "" };
+	if (!j || suppression_waiting(x->l))
+		return false;
+	if (job_rows(x, now) && !commit(x, now, ROWS_A_STEP, false)) {
+		/* its rows stay and are tried again */
+		job_end(x, EXIT_REFUSED,
+			rstr_newf("the suppression list can't be written now, an alarm says why"));
+		return false;
+	}
+	if (x->jobs != j || j->left.n || suppression_waiting(x->l))
+		return x->jobs != NULL;
+	if (suppression_sync(x->l, &e))
+		job_end(x, EXIT_REFUSED, rstr_newf("it can't be written now: %s", e.text));
+	else
+		job_end(x, EXIT_DONE,
+			rstr_newf("%llu %llu", (unsigned long long)j->done,
+				  (unsigned long long)j->already));
+	return x->jobs != NULL;
+}
+
 bool mta_suppress_step(struct suppress_thread *x, us_t now)
 {
 	if (now < x->step_at)
 		return false;
 	if (now >= x->upkeep_at)
 		upkeep(x, now);
+	if (!x->ready && x->jobs)
+		return job_step(x, now);
 	if (!x->ready && !purge(x, now))
 		return false;
 	if (!commit(x, now, x->ready < ROWS_A_STEP ? (unsigned)x->ready : ROWS_A_STEP, false))
 		return false;
 	if (!x->ready && !x->purging)
 		x->step_at = now + APART;
-	return x->ready > 0 || x->purging;
+	return x->ready > 0 || x->purging || x->jobs;
 }
 
 us_t mta_suppress_next(const struct suppress_thread *x)
 {
 	us_t next = x->upkeep_at > x->step_at ? x->upkeep_at : x->step_at;
-	return x->ready ? x->step_at : next;
+	return x->ready || (x->jobs && !suppression_waiting(x->l)) ? x->step_at : next;
 }
 
 void mta_suppress_finish(struct suppress_thread *x)

@@ -1,4 +1,4 @@
-#include "core/control/cli.h"
+#include "core/control/cli_file.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -65,9 +65,27 @@ static int question(int fd, struct str payload)
 	return EXIT_REFUSED;
 }
 
-static int on_frame(int fd, char type, struct str payload)
+/* The server wants the next piece of the command's file. */
+static int piece(int fd, struct cli_file *file)
+{
+	struct errbuf e = { "nobody named a file" };
+	struct buf out;
+	bool ok;
+
+	buf_init(&out);
+	ok = file && cli_file_piece(file, &out, &e);
+	if (!ok)
+		fprintf(stderr, "stoker: %s\n", e.text);
+	ok = ok && wire_put(fd, 'F', buf_str(&out));
+	buf_free(&out);
+	return ok ? GOES_ON : EXIT_REFUSED;
+}
+
+static int on_frame(int fd, struct cli_file *file, char type, struct str payload)
 {
 	switch (type) {
+	case 'F':
+		return piece(fd, file);
 	case 'O':
 		/* Whoever read our output is gone: no reason for words. */
 		return write_all(STDOUT_FILENO, payload) ? GOES_ON : EXIT_DONE;
@@ -85,7 +103,7 @@ static int on_frame(int fd, char type, struct str payload)
 }
 
 /* All whole frames of `in`. */
-static int on_input(int fd, struct buf *in)
+static int on_input(int fd, struct cli_file *file, struct buf *in)
 {
 	struct str payload;
 	size_t used;
@@ -97,7 +115,7 @@ static int on_input(int fd, struct buf *in)
 			fputs("stoker: what answers at the control socket is no stoker\n", stderr);
 			return EXIT_REFUSED;
 		}
-		exit = on_frame(fd, type, payload);
+		exit = on_frame(fd, file, type, payload);
 		buf_shift(in, used);
 	}
 	return exit;
@@ -106,9 +124,18 @@ static int on_input(int fd, struct buf *in)
 int cli_command(const char *socket_path, int argc, char **argv)
 {
 	struct errbuf e = { "" };
+	struct cli_file *file = NULL;
 	struct buf in;
-	int fd = wire_connect(socket_path, &e), exit = GOES_ON;
+	int fd, exit = GOES_ON;
 
+	if (argc > 2 && strcmp(argv[0], "suppress") == 0 && strcmp(argv[1], "import") == 0) {
+		file = cli_file_open(argv[2], &e);
+		if (!file) {
+			fprintf(stderr, "stoker: %s\n", e.text);
+			return EXIT_REFUSED;
+		}
+	}
+	fd = wire_connect(socket_path, &e);
 	if (fd < 0) {
 		fprintf(stderr, "stoker: %s\n", e.text);
 		return EXIT_NO_STOKER;
@@ -123,13 +150,14 @@ int cli_command(const char *socket_path, int argc, char **argv)
 		int got = wire_read(fd, &in);
 
 		if (got > 0) {
-			exit = on_input(fd, &in);
+			exit = on_input(fd, file, &in);
 		} else if (got == 0) {
 			fputs("stoker: the connection was closed before the answer\n", stderr);
 			exit = EXIT_REFUSED;
 		}
 	}
 	close(fd);
+	cli_file_close(file);
 	buf_free(&in);
 	return exit;
 }

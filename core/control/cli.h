@@ -1,9 +1,10 @@
 /* The client side of the control socket: what `stoker queues`, `stoker pause …` do. Runs in the
  * operator's process. Wire: frames of {u8 type, u32 LE length, bytes}. Client → server first frame
- * 'C' JSON {"argv":[…],"tty":bool,"columns":N,"yes":bool}, later 'F' file bytes, 'Y' confirmed
- * count. Server → client: 'O' stdout, 'E' stderr, 'Q' question JSON {"count":N,"text":"…"}, 'X'
- * exit code (u8). A question has {"count":N,"type":"WORD","text":"…"}: the user types WORD (the
- * count, or the host name), which comes back in 'Y'.
+ * 'C' JSON {"argv":[…],"tty":bool,"columns":N,"yes":bool}, later 'F' a piece of the file, 'Y'
+ * confirmed count. Server → client: 'O' stdout, 'E' stderr, 'Q' question JSON
+ * {"count":N,"text":"…"}, 'F' the next piece, please, 'X' exit code (u8). A question has
+ * {"count":N,"type":"WORD","text":"…"}: the user types WORD (the count, or the host name), which
+ * comes back in 'Y'.
  *
  * Attach: first frame 'A' hello JSON
  * {"term","rows","columns","utf8","no_color","plain","read_only","confirms","tz":"Europe/Paris"};
@@ -26,6 +27,9 @@ int cli_attach(const char *socket_path, bool read_only, bool plain);
 
 /* Frames, both sides. */
 enum { FRAME_MAX = 4 * 1024 * 1024, FRAME_HEADER = 5 };
+/* A file that a command names goes over in pieces, each asked for by an 'F': whole lines, before
+ * each its number and a tab; an empty one is the end. */
+enum { FILE_PIECE_MAX = 32 * 1024, FILE_LINE_MAX = 2048 };
 void frame_put(struct buf *out, char type, struct str payload);
 /* 1: a frame was cut from `in` (payload points into it; *used bytes); 0: more bytes are needed; -1:
  * too large or bad. */

@@ -65,6 +65,18 @@ static void help_nearest(struct str name, struct buf *out)
 	buf_addc(out, '\n');
 }
 
+static void help_group(struct str word, struct buf *out)
+{
+	int n;
+	const struct command *c = command_table(&n);
+
+	for (int i = 0; i < n; i++)
+		if (strncmp(c[i].name, word.p, word.n) == 0 && c[i].name[word.n] == ' ') {
+			command_help(str_of(c[i].name), out);
+			buf_addc(out, '\n');
+		}
+}
+
 bool command_help(struct str name, struct buf *out)
 {
 	const struct command *c = command_find(name);
@@ -77,6 +89,10 @@ bool command_help(struct str name, struct buf *out)
 		help_nearest(name, out);
 		return false;
 	}
+	if (strlen(c->name) > name.n) { /* the first word of several names */
+		help_group(name, out);
+		return true;
+	}
 	buf_addz(out, "stoker ");
 	command_usage(c, out);
 	buf_addf(out, "\n\n  %s\n", c->help);
@@ -86,6 +102,14 @@ bool command_help(struct str name, struct buf *out)
 		buf_addf(out, "\nNeeds the role %s.\n",
 			 c->role == ROLE_ADMIN ? "admin" : "operate");
 	return true;
+}
+
+bool command_help_words(const struct str *words, int n, struct buf *out)
+{
+	int used;
+	const struct command *c = command_find_words(words, n, &used);
+
+	return command_help(!n ? STR_LIT("") : c && used == 2 ? str_of(c->name) : words[0], out);
 }
 
 /* ---- words ---- */

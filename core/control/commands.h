@@ -31,11 +31,16 @@ struct command {
 /* Above so much the console asks first (CONSOLE.md, "Risk ladder"). */
 enum { RISK_DOMAINS = 10, RISK_RETRY = 1000 };
 const struct command *command_table(int *n);
+/* Some names are of two words ("suppress add"): the first alone finds the first of these. */
 const struct command *command_find(struct str name);
+/* The command that a line begins with, and how many of its words are the name. */
+const struct command *command_find_words(const struct str *words, int n, int *used);
 /* "rate T R [each] [for DURATION | for ever] [because "TEXT"]". */
 void command_usage(const struct command *c, struct buf *out);
 /* `stoker help [COMMAND]`; false: no such command (nearest names are printed). */
 bool command_help(struct str name, struct buf *out);
+/* The same of the words of a name; none: all. */
+bool command_help_words(const struct str *words, int n, struct buf *out);
 /* Words of a command line with "quotes"; false with a sentence if a quote is open. Slices into
  * `mem`. */
 bool command_split(struct str line, struct arena *mem, struct str **words, int *n,

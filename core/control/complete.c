@@ -54,7 +54,22 @@ static void complete_commands(struct completion *k)
 	const struct command *c = command_table(&n);
 
 	for (int i = 0; i < n; i++)
-		offer(k, str_of(c[i].name));
+		offer(k, str_mem(c[i].name, strcspn(c[i].name, " ")));
+}
+
+/* The second words of names that begin with `first`; false if there are none. */
+static bool complete_second(struct completion *k, struct str first)
+{
+	bool any = false;
+	int n;
+	const struct command *c = command_table(&n);
+
+	for (int i = 0; i < n; i++)
+		if (strncmp(c[i].name, first.p, first.n) == 0 && c[i].name[first.n] == ' ') {
+			offer(k, str_of(c[i].name + first.n + 1));
+			any = true;
+		}
+	return any;
 }
 
 static void complete_options(struct completion *k, const struct command *c)
@@ -200,7 +215,7 @@ void command_complete(struct mirror *m, struct str line, void (*fn)(void *arg, s
 		return;
 	}
 	c = command_find(first);
-	if (!c)
+	if (!c || (words == 1 && complete_second(&k, first)))
 		return;
 	if (str_eqz(before, "--sort") || str_eqz(before, "--filter"))
 		complete_fields(&k, c);

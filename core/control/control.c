@@ -86,6 +86,7 @@ void control_free(struct control *c)
 	mirror_free(c->mirror);
 	conf_unref(c->conf);
 	c->magic = 0;
+	suppression_reader_close(c->suppressed);
 	free(c);
 }
 

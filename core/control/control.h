@@ -7,6 +7,7 @@
 #include "core/control/commands.h"
 #include "core/net/loop.h"
 #include "core/spool/spool.h"
+#include "core/spool/suppression.h"
 
 /* What control needs from the rest; every call is a message to another thread, answers come back by
  * the functions below with the same id. Strings in arguments are valid during the call only: what
@@ -44,6 +45,11 @@ struct control_env {
 	 * Any-thread-safe snapshot; asked four times a second. */
 	void (*status)(void *arg, struct buf *json_fields);
 	void (*audit)(void *arg, struct str line); /* to the audit log */
+	/* Rows of suppression_batch_add for the spool thread, which takes over their memory;
+	 * `tell`: what is new is an event, too. answer: control_text "CHANGED ALREADY", when it is
+	 * durable. */
+	void (*suppress)(void *arg, uint64_t id, struct buf *rows, bool tell, struct str who);
+	struct suppression *suppression; /* lists are read from it; NULL: there is none */
 };
 struct control;
 struct control *control_new(struct loop *l, const struct control_env *env, struct conf *c);

@@ -68,7 +68,7 @@ static void sink_done(struct request *r, int exit)
 	send_answer(r->c, r->owner, exit);
 }
 
-static const struct sink http_sink = { sink_out, sink_err, NULL, sink_done, NULL };
+static const struct sink http_sink = { sink_out, sink_err, NULL, sink_done, NULL, NULL };
 
 static void run(struct control *c, struct http_ask *q, struct http_answer *a)
 {

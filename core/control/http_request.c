@@ -176,7 +176,10 @@ static const struct command *shown_by(const char *url)
 {
 	const struct command *c = url[0] == '/' ? command_find(str_of(url + 1)) : NULL;
 
-	return c && c->role == ROLE_READ && (c->flags & (COMMAND_LIST | COMMAND_SHOW)) ? c : NULL;
+	return c && !strchr(c->name, ' ') && c->role == ROLE_READ &&
+		       (c->flags & (COMMAND_LIST | COMMAND_SHOW))
+		   ? c
+		   : NULL;
 }
 
 static void no_such_path(struct exchange *x)
@@ -187,7 +190,8 @@ static void no_such_path(struct exchange *x)
 
 	buf_init(&list);
 	for (int i = 0; i < n; i++)
-		if (c[i].role == ROLE_READ && (c[i].flags & (COMMAND_LIST | COMMAND_SHOW)))
+		if (c[i].role == ROLE_READ && !strchr(c[i].name, ' ') &&
+		    (c[i].flags & (COMMAND_LIST | COMMAND_SHOW)))
 			buf_addf(&list, "/%s ", c[i].name);
 	exchange_refuse(x, MHD_HTTP_NOT_FOUND, "there is / %s/metrics, and POST /command",
 			buf_z(&list));
@@ -363,7 +367,8 @@ static bool has_word(const struct http_ask *q, const char *word)
 /* What HTTP asks for beyond the command line's rules. */
 static bool check_command(struct exchange *x, struct http_ask *q, bool yes)
 {
-	const struct command *c = q->nwords ? command_find(q->words[0]) : NULL;
+	int used;
+	const struct command *c = command_find_words(q->words, q->nwords, &used);
 
 	if (!c)
 		return true; /* refused with the nearest name */

@@ -109,7 +109,7 @@ static void link_done(struct request *r, int exit)
 	free(k);
 }
 
-static const struct sink link_sink = { link_out, link_err, link_ask, link_done, NULL };
+static const struct sink link_sink = { link_out, link_err, link_ask, link_done, NULL, NULL };
 
 static struct request *link_start(struct control *c, const struct link_request *l)
 {
@@ -198,7 +198,7 @@ static void page_done(struct request *r, int exit)
 	send_answer(r->c, a);
 }
 
-static const struct sink page_sink = { no_words, one_line, NULL, page_done, NULL };
+static const struct sink page_sink = { no_words, one_line, NULL, page_done, NULL, NULL };
 
 /* True when the page is there, or can't be had. */
 static bool question_step(struct request *r, struct question *k)
@@ -357,7 +357,7 @@ static void lines_done(struct request *r, int exit)
 	send_answer(r->c, a);
 }
 
-static const struct sink lines_sink = { no_words, one_line, NULL, lines_done, NULL };
+static const struct sink lines_sink = { no_words, one_line, NULL, lines_done, NULL, NULL };
 
 static void reading_range(struct reading *k, const struct logring *ring,
 			  const struct link_request *l)

@@ -52,35 +52,18 @@ static const struct {
 	[MF_WHY_TEXT] = { "text", "why", "WHY", V_TEXT, 30, false, true },
 };
 
-/* "2026-11-23T19:03:48.118Z", as clock_rfc3339 writes it; 0 if it is not. */
-static us_t time_parse(const char *s)
-{
-	int y, mo, d, h, mi, se, ms = 0;
-	int64_t era, yoe, doe, days;
-
-	if (sscanf(s, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &y, &mo, &d, &h, &mi, &se, &ms) < 6)
-		return 0;
-	/* Days since 1970 by Howard Hinnant's civil calendar algorithm; timegm would do, but is no
-	 * standard C. */
-	y -= mo <= 2;
-	era = y / 400;
-	yoe = y - era * 400;
-	doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * (mo + (mo > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	days = era * 146097 + doe - 719468;
-	return days * US_PER_DAY + h * US_PER_HOUR + mi * US_PER_MIN + se * US_PER_S +
-	       ms * US_PER_MS;
-}
-
 static void json_value(json_t *row, int field, struct value *out)
 {
 	json_t *o = fields[field].object ? json_object_get(row, fields[field].object) : row;
 	json_t *v = json_object_get(o, fields[field].name);
+	us_t at;
 
 	out->type = V_NONE;
 	if (!v)
 		return;
 	if (json_is_string(v) && fields[field].type == V_TIME)
-		*out = (struct value){ .type = V_TIME, .i = time_parse(json_string_value(v)) };
+		*out = (struct value){ .type = V_TIME,
+				       .i = text_time(str_of(json_string_value(v)), &at) ? at : 0 };
 	else if (json_is_string(v))
 		*out = (struct value){ .type = V_TEXT,
 				       .s = str_mem(json_string_value(v), json_string_length(v)) };

@@ -3,9 +3,10 @@
 
 #include <stdlib.h>
 
+#include "core/base/domain.h"
 #include "core/base/fmt.h"
 
-enum { POSITIONAL_MAX = 4, LIMIT_MAX = 100000000, CONNECTIONS_MAX = 1000000 };
+enum { POSITIONAL_MAX = 8, LIMIT_MAX = 100000000, CONNECTIONS_MAX = 1000000 };
 
 /* Words that are left when options and `for`, `because` are taken out. */
 struct parse {
@@ -434,6 +435,61 @@ static bool args_settings(struct parse *p)
 	return true;
 }
 
+/* ADDRESS [for DOMAIN] [until DATE | for DURATION]; a domain has a dot, or begins with a letter and
+ * is no span. */
+static bool suppress_word(struct parse *p, struct str key, struct str word, bool times)
+{
+	char normal[DOMAIN_SIZE];
+	struct errbuf why;
+	us_t span;
+
+	if (times && str_eqz(key, "until")) {
+		if (text_time(word, &p->out->sched.until))
+			return true;
+		return refuse(p, "expected a day as 2027-01-31 after until, not", word);
+	}
+	if (!str_eqz(key, "for"))
+		return refuse(p, "one word too many:", key);
+	if (times && str_ieqz(word, "ever"))
+		return true;
+	if (times && !fmt_parse_duration(word, &span, &why)) {
+		p->out->sched.until = span >= US_NEVER - p->now ? US_NEVER : p->now + span;
+		return true;
+	}
+	if (!domain_normal(word, normal))
+		return refuse(p,
+			      times ? "after \"for\" comes a sender's domain or a time, not"
+				    : "after \"for\" comes a sender's domain, not",
+			      word);
+	p->out->via = arena_str(p->mem, str_of(normal));
+	return p->out->via.p != NULL;
+}
+
+static bool args_suppress(struct parse *p, bool times)
+{
+	if (!wants(p, 1, POSITIONAL_MAX))
+		return false;
+	p->out->arg = p->positional[0];
+	p->out->sched.until = US_NEVER;
+	for (int i = 1; i < p->npositional; i += 2) {
+		if (i + 1 == p->npositional)
+			return refuse(p, "one word too many:", p->positional[i]);
+		if (!suppress_word(p, p->positional[i], p->positional[i + 1], times))
+			return false;
+	}
+	return true;
+}
+
+static bool args_suppress_add(struct parse *p)
+{
+	return args_suppress(p, true);
+}
+
+static bool args_suppress_remove(struct parse *p)
+{
+	return args_suppress(p, false);
+}
+
 static const struct shape {
 	const char *name;
 	bool (*args)(struct parse *p);
@@ -465,6 +521,10 @@ static const struct shape {
 	{ "end", args_number, CMD_END },
 	{ "undo", args_none, CMD_UNDO },
 	{ "amend", args_amend, CMD_AMEND },
+	{ "suppress add", args_suppress_add, -1 },
+	{ "suppress remove", args_suppress_remove, -1 },
+	{ "suppress import", args_domain, -1 },
+	{ "suppress export", args_none, -1 },
 	{ "ack", args_number, -1 },
 	{ "rotate", args_none, -1 },
 	{ "reload", args_none, -1 },
@@ -490,14 +550,15 @@ int invocation_sched_type(const struct command *c)
 	return s ? s->sched : -1;
 }
 
-/* log [-f] [FILTER]: the words are one filter, joined by blanks: a shell may have had them in one.
+/* log [-f] [FILTER], suppress list [FILTER]: the words are one filter, joined by blanks: a shell
+ * may have had them in one.
  */
-static bool parse_log(struct parse *p)
+static bool parse_filter(struct parse *p, int from)
 {
 	struct buf filter;
 
 	buf_init(&filter);
-	for (p->i = 1; p->i < p->n; p->i++) {
+	for (p->i = from; p->i < p->n; p->i++) {
 		struct str word = p->words[p->i];
 
 		if (word.n > 1 && word.p[0] == '-') {
@@ -524,13 +585,14 @@ bool invocation_parse(const struct str *words, int n, struct arena *mem, us_t no
 	struct parse p = { .mem = mem, .now = now, .out = out, .e = e, .words = words, .n = n };
 	const struct shape *shape;
 	struct buf help;
+	int used;
 
 	*out = (struct invocation){ .limit = -1, .sched = { .expect = -1, .share = 1 } };
 	if (!n) {
 		errbuf_set(e, "no command");
 		return false;
 	}
-	out->cmd = command_find(words[0]);
+	out->cmd = command_find_words(words, n, &used);
 	if (!out->cmd) {
 		buf_init(&help);
 		command_help(words[0], &help);
@@ -540,9 +602,15 @@ bool invocation_parse(const struct str *words, int n, struct arena *mem, us_t no
 	}
 	if (out->cmd->flags & COMMAND_LOCAL)
 		return true; /* main.c's, with arguments of its own */
-	if (strcmp(out->cmd->name, "log") == 0)
-		return parse_log(&p);
-	p.i = 1;
+	if (used == 1 && strlen(out->cmd->name) > words[0].n) {
+		errbuf_set(
+		    e, "%.*s is the first word of several commands; `stoker help %.*s` lists them",
+		    (int)words[0].n, words[0].p, (int)words[0].n, words[0].p);
+		return false;
+	}
+	if (strcmp(out->cmd->name, "log") == 0 || strcmp(out->cmd->name, "suppress list") == 0)
+		return parse_filter(&p, used);
+	p.i = used;
 	shape = shape_of(out->cmd);
 	if (!shape || !take_words(&p) || !shape->args(&p))
 		return false;

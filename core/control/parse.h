@@ -13,7 +13,7 @@ struct invocation {
 	int limit; /* -1: not given */
 	int offset;
 	struct str arg; /* the first: target, domain, message id as written; for log the filter */
-	struct str via; /* settings */
+	struct str via; /* settings; suppress: the sender's domain */
 	uint64_t
 	    number; /* message ID, ack ALARM, reload --to; end and amend also in sched.number */
 	bool has_target;

@@ -29,6 +29,7 @@ struct control {
 	struct idmap requests;
 	uint64_t next_id;
 	struct request *runnable, **runnable_tail;
+	struct suppression_reader *suppressed; /* NULL: not opened yet */
 	/* socket */
 	struct listener *listener;
 	char *socket_path; /* bound by us; removed at the end */

@@ -40,6 +40,11 @@ static const struct {
 	{ "undo", act_undo },
 	{ "amend", act_sched },
 	{ "drain", act_sched },
+	{ "suppress add", suppress_add },
+	{ "suppress remove", suppress_remove },
+	{ "suppress list", suppress_list },
+	{ "suppress import", suppress_import },
+	{ "suppress export", suppress_export },
 	{ "ack", act_ack },
 	{ "rotate", act_rotate },
 	{ "reload", act_reload },
@@ -266,7 +271,7 @@ static void help_here(struct request *r)
 	bool found;
 
 	buf_init(&text);
-	found = command_help(r->nwords > 1 ? r->words[1] : STR_LIT(""), &text);
+	found = command_help_words(r->words + 1, r->nwords - 1, &text);
 	request_out(r, buf_str(&text));
 	buf_free(&text);
 	request_finish(r, found ? EXIT_DONE : EXIT_USAGE);
@@ -354,6 +359,16 @@ void request_confirm(struct request *r, struct str typed)
 		go(r);
 	else
 		request_fail(r, EXIT_REFUSED, "nothing was done");
+}
+
+bool request_file(struct request *r, struct str piece)
+{
+	void (*take)(struct request * r, struct str piece) = r->on_file;
+
+	r->on_file = NULL;
+	if (take)
+		take(r, piece);
+	return take != NULL;
 }
 
 void requests_expire(struct control *c, us_t now)

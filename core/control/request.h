@@ -22,6 +22,9 @@ struct sink {
 	void (*ask)(struct request *r, int64_t count, struct str word, struct str text);
 	void (*done)(struct request *r,
 		     int exit); /* the last call; the owner forgets the request */
+	/* Asks for the next piece of the file that the command names: request_file. NULL: nobody
+	 * has files here. */
+	void (*file)(struct request *r);
 	/* True while it should not be given more (request_wake when there is room). NULL: always
 	 * room. */
 	bool (*full)(const struct request *r);
@@ -57,6 +60,7 @@ struct request {
 	void (*on_reply)(struct request *r,
 			 const struct sched_reply *reply); /* text stays the caller's */
 	void (*on_confirm)(struct request *r);
+	void (*on_file)(struct request *r, struct str piece); /* "": the end */
 	struct str confirm_word;
 	/* streaming */
 	enum pump_result (*pump)(struct request *r);
@@ -74,6 +78,8 @@ void request_start(struct request *r, const struct str *words, int n);
 /* Owner is gone. */
 void request_cancel(struct request *r);
 void request_confirm(struct request *r, struct str typed);
+/* A piece of its file has come; false: it had not asked for one. */
+bool request_file(struct request *r, struct str piece);
 
 /* for the commands */
 void request_out(struct request *r, struct str text);
@@ -117,6 +123,8 @@ command_fn show_status, show_detail, show_message, show_settings,
 command_fn list_rows;	  /* lister.c */
 command_fn list_messages; /* messages.c */
 command_fn show_log;	  /* log.c */
+command_fn suppress_add, suppress_remove, suppress_list, suppress_import,
+    suppress_export; /* suppress.c, suppress_walk.c, suppress_import.c */
 command_fn act_sched, act_irreversible, act_undo, act_ack, act_rotate, act_reload,
     act_shutdown; /* acts.c */
 

@@ -164,6 +164,11 @@ static void sink_done(struct request *r, int exit)
 		session_free(s);
 }
 
+static void sink_file(struct request *r)
+{
+	put_frame(r->owner, 'F', STR_LIT(""));
+}
+
 static bool sink_full(const struct request *r)
 {
 	const struct session *s = r->owner;
@@ -171,22 +176,38 @@ static bool sink_full(const struct request *r)
 	return s->io && io_output_pending(s->io) >= OUTPUT_FULL;
 }
 
-static const struct sink session_sink = { sink_out, sink_err, sink_ask, sink_done, sink_full };
+static const struct sink session_sink = { sink_out,  sink_err,	sink_ask,
+					  sink_done, sink_file, sink_full };
 
 /* ---- a command's connection ---- */
+
+/* A piece of the file that the command names. False: nobody asked for it. */
+static bool session_piece(struct session *s, struct str payload, size_t used)
+{
+	char *piece = s->request->on_file && payload.n <= FILE_PIECE_MAX ? str_dup(payload) : NULL;
+	struct str copy = { piece, payload.n };
+
+	if (!piece)
+		return false;
+	io_consume(s->io, used); /* before: the request may end in the call */
+	request_file(s->request, copy);
+	free(piece);
+	return true;
+}
 
 static void session_frames(struct session *s)
 {
 	struct str payload;
-	size_t used;
+	size_t used, n;
 	char type;
 	int got;
 
 	while (s->io && s->request &&
 	       (got = frame_get(io_input(s->io), &type, &payload, &used)) != 0) {
 		char typed[TYPED_BYTES];
-		size_t n;
 
+		if (got > 0 && type == 'F' && session_piece(s, payload, used))
+			continue;
 		if (got < 0 || type != 'Y' || payload.n >= sizeof typed) {
 			io_close(s->io);
 			s->io = NULL;
@@ -199,7 +220,8 @@ static void session_frames(struct session *s)
 		request_confirm(s->request, (struct str){ typed, n });
 	}
 	/* Too long to be typed; and once the input is full nothing is read, not even its end. */
-	if (s->io && io_input(s->io).n > FRAME_HEADER + TYPED_BYTES) {
+	n = s->request && s->request->on_file ? FILE_PIECE_MAX : TYPED_BYTES;
+	if (s->io && io_input(s->io).n > FRAME_HEADER + n) {
 		io_close(s->io);
 		s->io = NULL;
 	}

@@ -1,6 +1,8 @@
 /* The one table of commands. A command stands here only when it works. */
 #include "core/control/commands.h"
 
+#include <stdio.h>
+
 /* clang-format off */
 #define ACT COMMAND_ACT
 #define OVERRIDE (COMMAND_ACT | COMMAND_OVERRIDE)
@@ -29,6 +31,18 @@ static const char irreversible_help[] =
 	"This can't be undone. It takes what is queued now; the number of recipients is printed first and has\n"
 	"to be typed on a terminal, elsewhere --yes is needed. Later arrivals stay; what is in a transaction is\n"
 	"finished and reported.\n";
+
+static const char suppress_add_help[] =
+	"For mail of every sender; `for news.example`: of that sender's domain only. Stays until it is removed; `until 2027-01-31` and\n"
+	"`for 30d` say how long. Mail to it is refused, or bounced, as [suppression] check says.\n";
+static const char suppress_list_help[] =
+	"FILTER as in lists, over address, domain, sender_domain, why (hard, complaint, soft, manual), category, reason, by, at, until,\n"
+	"message; an address or @domain alone is found without a walk. In the order of domain and local part: there is no --sort.\n"
+	"--json writes {\"rows\": [...], \"total\": N}. --limit N, --offset N.\n";
+static const char suppress_import_help[] =
+	"An address a line, or CSV (address, sender_domain), or CSV whose first line names its columns: address and some of sender_domain,\n"
+	"why, at, until, category, reason, as `suppress export` writes them. - reads standard input. Wrong lines are named and left out\n"
+	"(exit code 1); what is there already stays. Nobody is told of the addresses by an event.\n";
 
 static const struct command commands[] = {
 	/* here, without a running one */
@@ -99,6 +113,12 @@ static const struct command commands[] = {
 	{ "undo", "", "end your own last override", "On a terminal it is shown first.\n", ROLE_OPERATE, ACT },
 	{ "amend", "OVERRIDE", "a new expiry or reason for an override", NULL, ROLE_OPERATE, OVERRIDE },
 	{ "ack", "ALARM", "acknowledge an alarm by its number", NULL, ROLE_OPERATE, ACT },
+	{ "suppress add", "ADDRESS [for DOMAIN] [until DATE | for DURATION]", "no more mail to an address", suppress_add_help, ROLE_OPERATE, ACT },
+	{ "suppress remove", "ADDRESS [for DOMAIN]", "mail to it again",
+	  "Without `for` it is taken off for every sender's domain that it is there for.\n", ROLE_OPERATE, ACT },
+	{ "suppress list", "[FILTER]", "the suppression list", suppress_list_help, ROLE_READ, COMMAND_LIST },
+	{ "suppress import", "FILE", "many addresses onto the suppression list", suppress_import_help, ROLE_OPERATE, ACT },
+	{ "suppress export", "", "all of it as CSV", NULL, ROLE_READ, 0 },
 	{ "rotate", "", "new log files", NULL, ROLE_OPERATE, ACT },
 	{ "reload", "[--dry-run] [--to NUMBER]", "print what changed in the files, then apply it",
 	  "--dry-run only prints. --to goes back to a stored configuration; the files stay as they are. Any error: nothing changes.\n",
@@ -123,5 +143,27 @@ const struct command *command_find(struct str name)
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
 		if (str_eqz(name, commands[i].name))
 			return &commands[i];
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		if (strncmp(commands[i].name, name.p, name.n) == 0 && name.n &&
+		    commands[i].name[name.n] == ' ')
+			return &commands[i];
 	return NULL;
+}
+
+const struct command *command_find_words(const struct str *words, int n, int *used)
+{
+	char two[32];
+	const struct command *c;
+
+	*used = 1;
+	if (n > 1 && words[0].n + words[1].n + 2 <= sizeof two) {
+		snprintf(two, sizeof two, "%.*s %.*s", (int)words[0].n, words[0].p, (int)words[1].n,
+			 words[1].p);
+		c = command_find(str_of(two));
+		if (c && strcmp(c->name, two) == 0) {
+			*used = 2;
+			return c;
+		}
+	}
+	return n ? command_find(words[0]) : NULL;
 }

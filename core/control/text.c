@@ -1,5 +1,7 @@
 #include "core/control/text.h"
 
+#include <stdio.h>
+
 #include "core/base/clean.h"
 
 enum { FLEX_MIN = 16, FLEX_UNLIMITED = 30 };
@@ -172,4 +174,29 @@ void clean_lines(struct str text, struct buf *out)
 		text.p += line.n + (end ? 1 : 0);
 		text.n -= line.n + (end ? 1 : 0);
 	}
+}
+
+bool text_time(struct str s, us_t *at)
+{
+	int y, mo, d, h = 0, mi = 0, se = 0, ms = 0;
+	int64_t era, yoe, doe, days;
+	char z[CLOCK_RFC3339_SIZE];
+
+	if (s.n >= sizeof z)
+		return false;
+	memcpy(z, s.p, s.n);
+	z[s.n] = '\0';
+	if (sscanf(z, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &y, &mo, &d, &h, &mi, &se, &ms) < 3 ||
+	    mo < 1 || mo > 12 || d < 1 || d > 31)
+		return false;
+	/* Days since 1970 by Howard Hinnant's civil calendar algorithm; timegm would do, but is no
+	 * standard C. */
+	y -= mo <= 2;
+	era = y / 400;
+	yoe = y - era * 400;
+	doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * (mo + (mo > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+	days = era * 146097 + doe - 719468;
+	*at =
+	    days * US_PER_DAY + h * US_PER_HOUR + mi * US_PER_MIN + se * US_PER_S + ms * US_PER_MS;
+	return true;
 }

@@ -15,6 +15,7 @@
 #ifndef STOKER_SPOOL_SUPPRESSION_H
 #define STOKER_SPOOL_SUPPRESSION_H
 
+#include "core/base/buf.h"
 #include "core/base/clock.h"
 #include "core/base/domain.h"
 #include "core/base/err.h"
@@ -109,6 +110,13 @@ bool suppression_synced(const struct suppression *l);	 /* all commits are durabl
  */
 bool suppression_purge(struct suppression *l, us_t now, unsigned max);
 uint64_t suppression_entries(struct suppression *l); /* committed */
+
+/* ---- any thread: many at once, on their way to the spool thread ---- */
+/* Entries to put (or, `del`, to remove: e may be NULL). False without memory. */
+bool suppression_batch_add(struct buf *b, bool del, const struct suppression_key *k,
+			   const struct suppression_entry *e);
+bool suppression_batch_next(struct reader *r, bool *del, struct suppression_key *k,
+			    struct suppression_entry *e);
 
 /* ---- any thread, each with a reader of its own ---- */
 struct suppression_reader;

@@ -214,3 +214,37 @@ bool sup_failures_parse(struct str value, struct sup_failures *f)
 		f->at[i] = (us_t)wire_varint(&r) * US_PER_S;
 	return !r.bad;
 }
+
+/* ---- many at once, on their way to the spool thread ---- */
+
+bool suppression_batch_add(struct buf *b, bool del, const struct suppression_key *k,
+			   const struct suppression_entry *e)
+{
+	static const struct suppression_entry none = { .why = SUPPRESS_MANUAL };
+	char row[SUPPRESSION_ROW_MAX];
+	size_t n = sup_row_put(e ? e : &none, row), was = b->n;
+
+	if (buf_put_u8(b, del) && buf_put_u16(b, (uint16_t)k->base) &&
+	    buf_put_str(b, str_mem(k->bytes, k->n)) && buf_put_str(b, str_mem(row, n)))
+		return true;
+	b->n = was;
+	return false;
+}
+
+bool suppression_batch_next(struct reader *r, bool *del, struct suppression_key *k,
+			    struct suppression_entry *e)
+{
+	struct str key, row;
+
+	if (!r->n || r->bad)
+		return false;
+	*del = reader_u8(r);
+	k->base = reader_u16(r);
+	key = reader_str(r);
+	row = reader_str(r);
+	if (r->bad || key.n > SUPPRESSION_KEY_MAX || !sup_row_parse(row, e))
+		return false;
+	k->n = key.n;
+	memcpy(k->bytes, key.p, key.n);
+	return true;
+}

@@ -98,8 +98,9 @@ LINES = [
         unit("sched/test_adaptive"), unit("sched/test_backoff")]),
     ("classify", "replies: category for 93 %, hard or soft for 97 %, no 4xx hard, the lane's effect for 93 %; median under 20 us", [
         classified, unit("classify/test_bounces"), unit("classify/test_bounces", "asan"), e2e("bounces_come_back_as_dsn")]),
-    ("suppression", "ten million addresses: look-up under 5 us (median, hits and misses); a hard bounce is refused next, also after kill -9", [
-        unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces")]),
+    ("suppression", "ten million addresses: look-up under 5 us (median, hits and misses); a hard bounce is refused next, also after kill -9; "
+                    "ten million imported and exported without holding a loop", [
+        unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces"), e2e("by_hand_and_by_file")]),
     ("webhook", "the webhook's far end down for an hour of virtual time with a million events: none lost, order kept per recipient, mail "
                 "unaffected; killed with -9 in the middle: repeats at most a second's worth, same ids", [
         unit("report/test_webhook"), e2e("a_far_end_that_fails_or_is_dead_holds_no_mail"), e2e("a_kill_repeats_at_most_a_second"),

@@ -110,3 +110,79 @@ def at_sending_it_bounces(full):
         expect(rcpt(m, "gone@test.example").startswith("250"), "refused at RCPT")
         expect([e["recipient"] for e in of_type(m, "suppressed")] == ["gone@test.example"], "told twice")
         return "queued mail bounced unsent, with its report"
+
+
+def import_file(path, n, wrong=()):
+    """n addresses in no order, some of them of one sender's domain; wrong lines at given places."""
+    domains = ["gmail.com", "yahoo.com", "gmx.de", "orange.fr", "example.com", "qq.com"]
+    with open(path, "w") as f:
+        f.write("address,sender_domain,reason\n")
+        for i in range(n):
+            k = i * 0x9E3779B1 % 2**32
+            f.write(f'U{k:08x}.smith@{domains[k % 6]},{"news.example" if i % 4 == 0 else ""},"left, {i}"\n')
+            if i in wrong:
+                f.write("nobody\n")
+    return path
+
+
+@test()
+def by_hand_and_by_file(full):
+    """add, remove, list, import and export; wrong lines named; who did it in the audit log; no loop held meanwhile."""
+    n = 10_000_000 if full else 10_000
+    with Scene() as s:
+        m = world(s, defaults=SLOW_RETRY)
+        send(m, "ok@test.example")
+        out = m.do("suppress", "add", "Lisa@test.example", "because", "asked on the phone")
+        expect("is on the suppression list now" in out, out)
+        expect("already" in m.do("suppress", "add", "lisa@test.example"), "added twice")
+        reply = rcpt(m, "lisa@test.example")
+        expect(reply.startswith("550 5.1.1") and "(manual since" in reply and "asked on the phone" in reply, reply)
+        m.do("suppress", "add", "max@test.example", "for", "source.example", "for", "2s")
+        expect(refused(m, "max@test.example") and not refused(m, "max@test.example", sender="b@other.example"), "the sender's domain")
+        rows = m.json("suppress", "list")
+        expect(rows["total"] == 2 and rows["rows"][0]["address"] == "lisa@test.example" and rows["rows"][0]["why"] == "manual" and
+               rows["rows"][0]["by"] == "root" and rows["rows"][1]["sender_domain"] == "source.example", str(rows))
+        expect([r["address"] for r in m.rows("suppress", "list", "sender_domain:source")] == ["max@test.example"], "the filter")
+        wait_for("its end", lambda: not refused(m, "max@test.example"))
+        wait_for("its end in the list", lambda: m.json("suppress", "list")["total"] == 1)
+        for words, error in ((("add", "nobody"), "no @"), (("remove", "max@test.example"), "is not on"), (("add", "a@b.example", "until", "soon"), "a day as"),
+                             (("import", s.path("missing")), "can't be opened"), (("list", "--sort", "why"), "can't be sorted")):
+            rc, _, err = m.cli("suppress", *words)
+            expect(rc in (1, 2) and error in err, f"{words}: {rc} {err}")
+        wait_for("told", lambda: [e for e in of_type(m, "suppressed") if e["recipient"] == "lisa@test.example" and e["user"] == "root"])
+
+        path = import_file(s.path("list.csv"), n, wrong=(5, n - 7))
+        at = time.monotonic()
+        rc, out, err = m.cli("suppress", "import", path, "because", "the old server's list", timeout=3600)
+        took = time.monotonic() - at
+        expect(rc == 1 and f"{n:,} addresses are on the list now, 0 were there already, 2 lines are wrong" in out, f"{rc} {out} {err}")
+        expect("line 8: there is no @ in it: nobody" in err and err.count("\n") == 2, err)
+        loops = {l["name"]: l["cpu_ms"] for l in m.status()["loops"]}
+        k = 3 * 0x9E3779B1 % 2**32
+        some = f"u{k:08x}.smith@" + ["gmail.com", "yahoo.com", "gmx.de", "orange.fr", "example.com", "qq.com"][k % 6]
+        expect(refused(m, some), "an imported address is taken")
+        rows = m.rows("suppress", "list", some)
+        expect(len(rows) == 1 and rows[0]["reason"] == "left, 3", str(rows))
+        page = m.json("suppress", "list", "--limit", "3", "--offset", "100")
+        expect(len(page["rows"]) == 3 and page["total"] == n + 1, str(page))
+        got = m.do("suppress", "export", timeout=3600)
+        expect(got.count("\n") == n + 2, f"{got.count(chr(10))} lines exported")
+        del page, rows
+        # what was exported goes in again: all of it is there already; then elsewhere
+        with open(s.path("again.csv"), "w") as f:
+            f.write(got)
+        if not full:
+            out = m.do("suppress", "import", s.path("again.csv"), timeout=3600)
+            expect(f"0 addresses are on the list now, {n + 1:,} were there already, 0 lines" in out, out)
+            m.kill9()
+            m.start()
+            expect(refused(m, some), "not there after a kill")
+            expect(m.do("suppress", "export") == got, "another export after a kill")
+        m.do("suppress", "remove", some)
+        expect(not refused(m, some), "removed, and refused")
+        with open(f"{m.dir}/audit.log") as f:
+            audit = f.read()
+        expect("suppress import" in audit and "the old server's list" in audit and "suppress remove" in audit, audit)
+        expect(full or max(loops["spool"], loops["control"]) < 50, str(loops))
+        return (f"{n:,} imported in {took:.0f} s and exported; longest pass of spool {loops['spool']} ms, of control {loops['control']} ms, "
+                f"of io {loops['io0']} ms")
