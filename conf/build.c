@@ -378,4 +378,5 @@ void build(struct reading *r)
 	build_dkim(r);
 	build_accounting(r);
 	build_webhooks(r);
+	build_alarm(r);
 }

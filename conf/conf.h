@@ -245,6 +245,17 @@ struct conf_dkim {	    /* [dkim DOMAIN] */
 	struct origin origin, origin_key_file, origin_second_key_file, origin_must_sign;
 };
 
+enum { CONF_HOLD_AT_ALARM = -1 };
+struct conf_hold { /* fractions; 0: never */
+	double bounces, complaints;
+};
+struct conf_alarm { /* [alarm]; rates are fractions, 0: off */
+	double complaint_warn, complaint_red, bounce_rate;
+	struct conf_hold hold;
+	us_t after;
+	struct origin origin_hold;
+};
+
 struct conf_console {
 	const char *theme; /* "dark" */
 	const char *label, *label_color;
@@ -272,6 +283,7 @@ struct conf {
 	struct conf_mta mta;
 	struct conf_console console;
 	struct conf_suppression suppression;
+	struct conf_alarm alarm;
 	struct conf_listener *listeners;
 	int nlisteners;
 	struct conf_pickup *pickups;

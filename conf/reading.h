@@ -82,6 +82,7 @@ void check_accounting(struct reading *r);
 /* value_webhook.c */
 void build_webhooks(struct reading *r);
 void check_webhooks(struct reading *r);
+void build_alarm(struct reading *r);
 /* Stores every value of the section, and defaults for what it does not set; s may be NULL. */
 void build_fields(struct reading *r, enum section_kind kind, const struct conf_section *s,
 		  void *base);

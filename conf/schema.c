@@ -43,6 +43,8 @@ const struct section_info section_infos[KIND_COUNT] = {
 			   "Redirects are not followed. A new webhook begins with what happens "
 			   "from "
 			   "then on" },
+	[KIND_ALARM] = { "alarm", NULL, false,
+			 "When what receivers say of mail needs a person, and when a job is held" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -538,6 +540,21 @@ const struct directive directives[] = {
 	  .lo = 10 * US_PER_MS, .hi = US_PER_HOUR, .def = "1s",
 	  .help = "Fewer wait until so long after the last request began: the first after a quiet "
 		  "time goes at once" },
+
+	{ KIND_ALARM, "complaint-rate", TYPE_THRESHOLDS, .field = AT(conf_alarm, complaint_warn),
+	  .count = AT(conf_alarm, complaint_red), .def = "0.1% 0.3%",
+	  .help = "Complaints of the delivered, over a day, of a receiver, a virtual MTA or a job: "
+		  "warning, red; or off" },
+	{ KIND_ALARM, "bounce-rate", TYPE_THRESHOLDS, .field = AT(conf_alarm, bounce_rate),
+	  .def = "5%",
+	  .help = "Hard and spam-related bounces of what came to an end in an hour: warning, and "
+		  "red at twice that; or off" },
+	{ KIND_ALARM, "hold-job-at", TYPE_HOLD, .field = AT(conf_alarm, hold),
+	  .from = AT(conf_alarm, origin_hold), .def = "off",
+	  .help = "Pauses a job at a rate of its own: bounce-rate, complaint-rate (the red one), "
+		  "each also with a percentage" },
+	{ KIND_ALARM, "after", TYPE_DURATION, .field = AT(conf_alarm, after), .lo = US_PER_S,
+	  .hi = US_PER_DAY, .def = "60s", .help = "A rate must be over its threshold for so long" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

@@ -24,6 +24,7 @@ enum section_kind {
 	KIND_ACCOUNTING,
 	KIND_SUPPRESSION,
 	KIND_WEBHOOK,
+	KIND_ALARM,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -43,6 +44,8 @@ enum value_type {
 	TYPE_INT,	  /* int */
 	TYPE_FACTOR,	  /* double */
 	TYPE_PERCENT,	  /* double, a fraction; `lo` and `hi` in thousandths of a percent */
+	TYPE_THRESHOLDS,  /* double, and a second one where there is a `count`; 0: off */
+	TYPE_HOLD,	  /* struct conf_hold */
 	TYPE_SIZE,	  /* int64_t, bytes */
 	TYPE_MEMORY,	  /* int64_t, bytes; a percentage is of what the process may use */
 	TYPE_DURATION,	  /* us_t */

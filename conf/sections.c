@@ -196,6 +196,7 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_MTA:
 	case KIND_CATEGORIES:
 	case KIND_SUPPRESSION:
+	case KIND_ALARM:
 	case KIND_CONSOLE:
 	case KIND_COUNT:
 		break;

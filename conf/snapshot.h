@@ -40,6 +40,9 @@ struct value {
 		bool b;
 		int64_t i;
 		double f;
+		struct {
+			double a, b;
+		} thresholds;
 		struct rate rate;
 		const char *z;
 		struct {

@@ -414,6 +414,8 @@ static const struct {
 	[TYPE_INT] = { "number", parse_int },
 	[TYPE_FACTOR] = { "factor", parse_factor },
 	[TYPE_PERCENT] = { "percentage", parse_percent },
+	[TYPE_THRESHOLDS] = { "percentages or off", value_parse_thresholds },
+	[TYPE_HOLD] = { "off, or rates", value_parse_hold },
 	[TYPE_SIZE] = { "size", parse_size },
 	[TYPE_MEMORY] = { "size or percentage", parse_memory },
 	[TYPE_DURATION] = { "duration", parse_duration },

@@ -176,6 +176,14 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_PERCENT:
 		*(double *)p = v->f;
 		break;
+	case TYPE_THRESHOLDS:
+		*(double *)p = v->thresholds.a;
+		if (second)
+			*(double *)second = v->thresholds.b;
+		break;
+	case TYPE_HOLD:
+		*(struct conf_hold *)p = (struct conf_hold){ v->thresholds.a, v->thresholds.b };
+		break;
 	case TYPE_SIZE:
 	case TYPE_MEMORY:
 	case TYPE_DURATION:

@@ -17,6 +17,8 @@ const struct err *value_parse_token(struct value_in *in, struct value *out);
 const struct err *value_parse_access(struct value_in *in, struct value *out);
 /* value_acct.c */
 const struct err *value_parse_records(struct value_in *in, struct value *out);
+const struct err *value_parse_thresholds(struct value_in *in, struct value *out);
+const struct err *value_parse_hold(struct value_in *in, struct value *out);
 void value_write_records(int64_t bits, struct buf *out);
 const struct err *value_item_column(struct value_in *in, struct str w, const char **out);
 /* value_suppress.c */

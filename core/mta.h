@@ -344,6 +344,17 @@ bool mta_suppress_wants_commit(const struct suppress_thread *x);
 /* All events are committed. */
 void mta_suppress_finish(struct suppress_thread *x);
 
+/* ---- core/mta_feedback.c: what receivers say of our mail, counted on the report thread ---- */
+struct feedback;
+/* At start; fatal without memory. */
+struct feedback *feedback_wire(struct member *me, const struct conf *c);
+void feedback_conf(struct feedback *f, const struct conf *c);
+void feedback_wake(struct feedback *f); /* events were committed */
+/* Some of the work. When to be called next at the latest; `now`: more waits. */
+us_t feedback_step(struct feedback *f, us_t now);
+/* Saves what it counted; the spool must still be open. */
+void feedback_finish(struct feedback *f);
+
 /* ---- what travels by pointer ---- */
 struct sched_cmd_box { /* a command with its strings in one arena */
 	struct arena arena;

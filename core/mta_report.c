@@ -23,6 +23,7 @@ struct report_thread {
 	struct event_reader *reader;
 	struct delivery_log *log;
 	struct books *books;
+	struct feedback *feedback;
 	uint64_t written; /* all up to this event is in the log */
 	uint64_t saved;	  /* position that the spool was last told */
 	uint64_t shown;	  /* the last event that control's ring has */
@@ -152,6 +153,8 @@ static us_t tick(void *arg, us_t now)
 		position(t, now);
 	us_t next = books_step(t->books, now), hooks = hooks_step(t->hooks, now);
 	next = hooks < next ? hooks : next;
+	us_t counted = feedback_step(t->feedback, now);
+	next = counted < next ? counted : next;
 	if (t->more && !t->failing)
 		return now;
 	if (t->failing && t->blocked_until < next)
@@ -165,6 +168,7 @@ void report_post_wake(struct member *to, struct post *p)
 	state(to)->more = true;
 	books_wake(state(to)->books);
 	hooks_wake(state(to)->hooks);
+	feedback_wake(state(to)->feedback);
 }
 
 void report_post_conf(struct member *to, struct post *p)
@@ -174,6 +178,7 @@ void report_post_conf(struct member *to, struct post *p)
 	struct delivery_log *log = NULL;
 	books_conf(t->books, p->p);
 	hooks_conf(t->hooks, p->p);
+	feedback_conf(t->feedback, p->p);
 	conf_unref(t->conf);
 	t->conf = p->p;
 	/* First: the new one notes where the file ends, and cuts a torn batch back to there. */
@@ -239,6 +244,7 @@ void mta_report_wire(struct member *me)
 	t->written = t->saved = event_reader_position(t->reader);
 	t->books = books_wire(me, t->conf);
 	t->hooks = hooks_wire(me, t->conf);
+	t->feedback = feedback_wire(me, t->conf);
 	buf_init(&t->ring);
 	t->more = true;
 	loop_set_tick(me->loop, tick, t);
@@ -252,6 +258,7 @@ void mta_report_finish(struct member *me)
 	spool_reader_position(me->mta->spool, "delivery-log", t->written);
 	books_finish(t->books);
 	hooks_finish(t->hooks);
+	feedback_finish(t->feedback);
 	event_reader_close(t->reader);
 	delivery_log_close(t->log);
 }

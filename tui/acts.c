@@ -35,7 +35,7 @@ void target_of(enum list_id list, struct str name, struct buf *out)
 	static const char *const prefix[LIST_COUNT] = {
 		[LIST_QUEUES] = "",	  [LIST_SITES] = "@",	[LIST_LANES] = "",
 		[LIST_SOURCES] = "vmta:", [LIST_JOBS] = "job:", [LIST_OVERRIDES] = "",
-		[LIST_ALARMS] = "",
+		[LIST_ALARMS] = "",	  [LIST_FEEDBACK] = "", [LIST_REPUTATION] = "",
 	};
 	struct buf b;
 

@@ -31,6 +31,7 @@ static void add_row_words(struct segs *s, const struct row *r, const struct tz *
 		[ROW_SOURCE] = r->kind == ROW_SOURCE ? r->source.last_reply : NULL,
 		[ROW_OVERRIDE] = r->kind == ROW_OVERRIDE ? r->override.reason : NULL,
 		[ROW_ALARM] = r->kind == ROW_ALARM ? r->alarm.text : NULL,
+		[ROW_FEEDBACK] = r->kind == ROW_FEEDBACK ? r->feedback.replies : NULL,
 	};
 	const struct rstr *w = words[r->kind];
 

@@ -1,5 +1,6 @@
 #include "tui/keymap.h"
 
+#include <ctype.h>
 #include <stdio.h>
 
 #include "tui/acts.h"
@@ -273,6 +274,7 @@ static const struct binding bindings[] = {
 	{ '4', IN_ALL, NULL, 0, "Messages", go_messages, 0 },
 	{ '5', IN_ALL, NULL, 0, "Jobs", go, ROOT_JOBS },
 	{ '6', IN_ALL, NULL, 0, "Overrides", go, ROOT_OVERRIDES },
+	{ '7', IN_ALL, NULL, 0, "Feedback", go, ROOT_FEEDBACK },
 	{ '?', IN_ALL, "help", 2, "this help", help, 0 },
 };
 /* clang-format on */
@@ -383,9 +385,10 @@ void keymap_bar(struct oper *op, struct canvas *c, int y)
 		enum root root;
 		const char *word;
 	} roots[] = {
-		{ '1', ROOT_QUEUES, "Queues" }, { '2', ROOT_SOURCES, "Sources" },
-		{ '3', ROOT_LOG, "Log" },	{ '4', ROOTS, "Messages" },
-		{ '5', ROOT_JOBS, "Jobs" },	{ '6', ROOT_OVERRIDES, "Overrides" },
+		{ '1', ROOT_QUEUES, "Queues" },	    { '2', ROOT_SOURCES, "Sources" },
+		{ '3', ROOT_LOG, "Log" },	    { '4', ROOTS, "Messages" },
+		{ '5', ROOT_JOBS, "Jobs" },	    { '6', ROOT_OVERRIDES, "Overrides" },
+		{ '7', ROOT_FEEDBACK, "Feedback" },
 	};
 	unsigned where = (unsigned)operator_view(op)->ops->kind;
 	struct segs s;
@@ -406,6 +409,8 @@ void keymap_bar(struct oper *op, struct canvas *c, int y)
 		keys_name(b->code, name);
 		segs_right(&s, STYLE_KEY, b->bar, "%s", name);
 		segs_right(&s, STYLE_KEY_TEXT, b->bar, "%s", b->word);
+		if (s.n && ispunct((unsigned char)name[0])) /* "?help": the bar is full */
+			s.v[s.n - 1].glued = true;
 	}
 	segs_draw(&s, c, y, 1, c->cols - 2, 1);
 }

@@ -146,6 +146,7 @@ static const struct {
 } views[] = {
 	{ "queues", ROOT_QUEUES },	 { "sources", ROOT_SOURCES }, { "log", ROOT_LOG },
 	{ "overrides", ROOT_OVERRIDES }, { "jobs", ROOT_JOBS },	      { "alarms", ROOT_ALARMS },
+	{ "feedback", ROOT_FEEDBACK },
 };
 
 static void run_view(struct oper *op, struct str name)
@@ -158,8 +159,9 @@ static void run_view(struct oper *op, struct str name)
 	if (str_ieqz(name, "messages"))
 		operator_push(op, view_messages_new(op, STR_LIT("all")));
 	else
-		operator_echo(op, STYLE_ERROR,
-			      "views: queues, sources, log, messages, jobs, overrides, alarms");
+		operator_echo(
+		    op, STYLE_ERROR,
+		    "views: queues, sources, log, messages, jobs, overrides, feedback, alarms");
 }
 
 static void run_messages(struct oper *op, struct str target)
@@ -308,7 +310,8 @@ static void run_help(struct oper *op, struct str name)
 
 static const struct local locals[] = {
 	{ "help", "[COMMAND]", "keys and commands, or one command in full", run_help },
-	{ "view", "NAME", "queues, sources, log, messages, jobs, overrides, alarms", run_view },
+	{ "view", "NAME", "queues, sources, log, messages, jobs, overrides, feedback, alarms",
+	  run_view },
 	{ "log", "[FILTER]", "the log, filtered", run_log },
 	{ "messages", "[T]", "recipients of a target, in due order", run_messages },
 	{ "alarms", "", "the list of alarms", run_alarms },

@@ -44,6 +44,27 @@ void look_settings(struct oper *op, int arg)
 	buf_free(&line);
 }
 
+/* A complaint names no receiver. */
+static void feedback_filter(const struct row *r, struct buf *out)
+{
+	if (str_eqz(rstr_str(r->feedback.category), "complaint")) {
+		buf_addz(out, "type:complaint");
+		return;
+	}
+	buf_addz(out, "site:");
+	quote_word(out, rstr_str(r->feedback.provider));
+	buf_addz(out, " category:");
+	quote_word(out, rstr_str(r->feedback.category));
+}
+
+static void reputation_filter(const struct row *r, struct buf *out)
+{
+	static const char *const fields[REPUTATION_KINDS] = { "site:", "virtual_mta:", "job:" };
+
+	buf_addz(out, fields[r->reputation.what]);
+	quote_word(out, rstr_str(r->reputation.of));
+}
+
 /* The filter that finds a row's mail in the log. */
 static void log_filter(const struct table *t, const struct row *r, struct buf *out)
 {
@@ -57,6 +78,10 @@ static void log_filter(const struct table *t, const struct row *r, struct buf *o
 		buf_addz(out, "job:");
 	if (t->list == LIST_JOBS)
 		quote_word(out, rstr_str(r->name));
+	if (t->list == LIST_FEEDBACK)
+		feedback_filter(r, out);
+	if (t->list == LIST_REPUTATION)
+		reputation_filter(r, out);
 }
 
 static void ask_queues(struct oper *op, uint64_t site)
@@ -213,6 +238,9 @@ static void go_there(struct oper *op, struct str target)
 	if (str_istarts(target, "vmta:")) {
 		root = ROOT_SOURCES;
 		target = (struct str){ target.p + 5, target.n - 5 };
+	} else if (str_istarts(target, "job:")) {
+		root = ROOT_JOBS;
+		target = (struct str){ target.p + 4, target.n - 4 };
 	} else if (target.n && target.p[0] == '@') {
 		target = (struct str){ target.p + 1, target.n - 1 };
 	} else if (!target.n || memchr(target.p, '/', target.n) ||

@@ -18,7 +18,16 @@
 #define ECHO_US		   (60 * US_PER_S)
 #define BOX_GUARD_US	   (300 * US_PER_MS)
 
-enum root { ROOT_QUEUES, ROOT_SOURCES, ROOT_LOG, ROOT_OVERRIDES, ROOT_JOBS, ROOT_ALARMS, ROOTS };
+enum root {
+	ROOT_QUEUES,
+	ROOT_SOURCES,
+	ROOT_LOG,
+	ROOT_OVERRIDES,
+	ROOT_JOBS,
+	ROOT_ALARMS,
+	ROOT_FEEDBACK,
+	ROOTS
+};
 enum { STACK_MAX = 8, OPERATORS_MAX = 32, OUT_FRAME_MAX = 1024 * 1024, PENDING_MAX = 64 };
 
 struct pending { /* a question that is out */

@@ -27,8 +27,13 @@ static const struct {
 	const char *word;
 	enum list_id list;
 } lists[] = {
-	{ "queues by site", LIST_SITES }, { "sources", LIST_SOURCES }, { "jobs", LIST_JOBS },
-	{ "overrides", LIST_OVERRIDES },  { "alarms", LIST_ALARMS },
+	{ "queues by site", LIST_SITES },
+	{ "sources", LIST_SOURCES },
+	{ "jobs", LIST_JOBS },
+	{ "overrides", LIST_OVERRIDES },
+	{ "alarms", LIST_ALARMS },
+	{ "feedback", LIST_FEEDBACK },
+	{ "bounce and complaint rates", LIST_REPUTATION },
 };
 enum { NLISTS = sizeof lists / sizeof lists[0] };
 
@@ -198,7 +203,8 @@ static const struct row_act {
 
 static bool act_fits(const struct row_act *a, enum list_id list)
 {
-	bool common = list != LIST_SOURCES && list != LIST_OVERRIDES && list != LIST_ALARMS;
+	bool common = list != LIST_SOURCES && list != LIST_OVERRIDES && list != LIST_ALARMS &&
+		      list != LIST_FEEDBACK && list != LIST_REPUTATION;
 
 	return a->list == list || (a->list == LIST_COUNT && common);
 }

@@ -14,9 +14,10 @@ struct view *operator_view(const struct oper *op)
 static struct view *root_new(struct oper *op, enum root root)
 {
 	static struct view *(*const makers[ROOTS])(struct oper *) = {
-		[ROOT_QUEUES] = view_queues_new, [ROOT_SOURCES] = view_sources_new,
-		[ROOT_LOG] = view_log_new,	 [ROOT_OVERRIDES] = view_overrides_new,
-		[ROOT_JOBS] = view_jobs_new,	 [ROOT_ALARMS] = view_alarms_new,
+		[ROOT_QUEUES] = view_queues_new,     [ROOT_SOURCES] = view_sources_new,
+		[ROOT_LOG] = view_log_new,	     [ROOT_OVERRIDES] = view_overrides_new,
+		[ROOT_JOBS] = view_jobs_new,	     [ROOT_ALARMS] = view_alarms_new,
+		[ROOT_FEEDBACK] = view_feedback_new,
 	};
 	struct view *v = makers[root](op);
 	struct table *t = v && v->ops->table ? v->ops->table(v) : NULL;

@@ -21,9 +21,10 @@ enum view_kind { /* bits: a key binding says where it works */
 		 IN_OVERRIDES = 128,
 		 IN_ALARMS = 256,
 		 IN_TEXT = 512,
+		 IN_FEEDBACK = 1024,
 		 IN_ROOT_LISTS = IN_QUEUES | IN_SOURCES | IN_JOBS | IN_OVERRIDES | IN_ALARMS,
-		 IN_LISTS = IN_ROOT_LISTS | IN_SITE | IN_SOURCE | IN_MESSAGES,
-		 IN_ALL = 1023,
+		 IN_LISTS = IN_ROOT_LISTS | IN_SITE | IN_SOURCE | IN_MESSAGES | IN_FEEDBACK,
+		 IN_ALL = 2047,
 };
 enum move { MOVE_LINES, MOVE_PAGES, MOVE_HALVES, MOVE_HOME, MOVE_END };
 
@@ -66,6 +67,7 @@ struct view *view_sources_new(struct oper *op);
 struct view *view_overrides_new(struct oper *op);
 struct view *view_jobs_new(struct oper *op);
 struct view *view_alarms_new(struct oper *op);
+struct view *view_feedback_new(struct oper *op);
 struct view *view_log_new(struct oper *op);
 struct view *view_site_new(struct oper *op, const struct row *site);
 struct view *view_source_new(struct oper *op, const struct row *source);

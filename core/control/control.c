@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/control/getters.h"
 #include "core/control/private.h"
 
 static const char default_group[] = "stoker"; /* conf/schema.c */
@@ -157,11 +158,50 @@ void control_phase(struct control *c, const char *state, double load_progress)
 	c->load_progress = load_progress;
 }
 
+/* Jobs are the scheduler's rows, their complaints the report thread's: whichever comes last, the
+ * job shows both. */
+static void job_complaints(struct control *c, struct row *job)
+{
+	const struct row *known;
+	struct value v = { .type = V_NONE };
+	struct buf name;
+
+	buf_init(&name);
+	buf_addf(&name, "job:%.*s", (int)rstr_str(job->name).n, rstr_str(job->name).p);
+	known = mirror_find_name(c->mirror, ROW_REPUTATION, buf_str(&name));
+	buf_free(&name);
+	if (known)
+		get_day_complaint_percent(known, 0, &v);
+	job->job.complaint_percent = v.type == V_NONE ? -1 : (float)v.d;
+}
+
+static void job_again(struct control *c, const struct rstr *name)
+{
+	const struct row *job = mirror_find_name(c->mirror, ROW_JOB, rstr_str(name));
+	struct row copy;
+
+	if (!job)
+		return;
+	copy = *job;
+	row_retain(&copy);
+	job_complaints(c, &copy);
+	mirror_row(c->mirror, &copy);
+}
+
 void control_row(struct control *c, struct row *r)
 {
+	bool of_job =
+	    r->kind == ROW_REPUTATION && !r->deleted && r->reputation.what == REPUTATION_JOB;
+	struct rstr *name = of_job ? rstr_ref(r->reputation.of) : NULL;
+
 	if (r->kind == ROW_ALARM)
 		alarms_row(c, r);
+	if (r->kind == ROW_JOB && !r->deleted)
+		job_complaints(c, r);
 	mirror_row(c->mirror, r);
+	if (name)
+		job_again(c, name);
+	rstr_unref(name);
 }
 
 void control_totals(struct control *c, const struct sched_totals *t)

@@ -203,6 +203,8 @@ static const struct field job_fields[] = {
 	  get_delivered },
 	{ "deferred", "DEFER", "attempts deferred", V_INT, 7, 6, true, true, false, get_deferred },
 	{ "bounced", "BOUNCE", "recipients bounced", V_INT, 7, 4, true, true, false, get_bounced },
+	{ "complaint_percent", "CPL%", "complaints of the delivered, in a day", V_SHARE, 5, 8, true,
+	  true, false, get_complaint_percent },
 	{ "rate", "OUT/s", "attempts a second, over 10 s", V_PER_S, 7, 2, true, true, false,
 	  get_rate },
 	{ "eta", "ETA", "when it will be done", V_SPAN, 5, 2, true, true, false, get_eta },
@@ -240,6 +242,57 @@ static const struct field alarm_fields[] = {
 	{ "gone", NULL, "over", V_BOOL, 3, 0, false, true, false, get_gone },
 };
 
+static const struct field feedback_fields[] = {
+	{ "provider", "PROVIDER", "the provider, else the site", V_TEXT, 0, 0, false, true, true,
+	  get_feedback_provider },
+	{ "category", "CATEGORY", "what the bounces mean, or complaint", V_TEXT, 19, 0, false, true,
+	  true, get_feedback_category },
+	{ "hour", "HOUR", "recipients, in the last hour", V_INT, 7, 5, true, true, false,
+	  get_feedback_hour },
+	{ "day", "DAY", "recipients, in the last day", V_INT, 7, 0, true, true, false,
+	  get_feedback_day },
+	{ "total", NULL, "recipients, since the first", V_INT, 7, 0, true, true, false,
+	  get_feedback_total },
+	{ "last_at", "LAST", "when the last one came", V_TIME, 11, 3, false, true, false,
+	  get_feedback_last },
+	{ "replies", NULL, "the last different replies, a line each, with how often", V_TEXT, 0, 0,
+	  false, true, true, get_feedback_replies },
+};
+
+static const struct field reputation_fields[] = {
+	{ "kind", "WHAT", "provider, source or job", V_TEXT, 8, 4, false, true, true,
+	  get_reputation_kind },
+	{ "of", "NAME", "its name", V_TEXT, 0, 0, false, true, true, get_reputation_of },
+	{ "name", NULL, "the same, as a target of commands", V_TEXT, 0, 0, false, true, false,
+	  get_name },
+	{ "hour.delivered", "DELIV/H", "recipients delivered in the last hour", V_INT, 7, 5, true,
+	  true, false, get_hour_delivered },
+	{ "hour.bounced", "BOUNC/H", "recipients bounced or expired in the last hour", V_INT, 7, 6,
+	  true, true, false, get_hour_bounced },
+	{ "hour.harmful", NULL, "bounces, also reported ones, that are hard or spam-related", V_INT,
+	  7, 0, true, true, false, get_hour_harmful },
+	{ "hour.complaints", NULL, "complaints in the last hour", V_INT, 7, 0, true, true, false,
+	  get_hour_complaints },
+	{ "hour.bounce_percent", "BNC%/H",
+	  "hard and spam-related bounces of what came to an end, last hour", V_SHARE, 6, 0, true,
+	  true, false, get_hour_bounce_percent },
+	{ "hour.complaint_percent", NULL, "complaints of the delivered, last hour", V_SHARE, 6, 0,
+	  true, true, false, get_hour_complaint_percent },
+	{ "day.delivered", "DELIV/D", "recipients delivered in a day", V_INT, 7, 3, true, true,
+	  false, get_day_delivered },
+	{ "day.bounced", "BOUNC/D", "recipients bounced or expired in a day", V_INT, 7, 7, true,
+	  true, false, get_day_bounced },
+	{ "day.harmful", NULL, "bounces, also reported ones, that are hard or spam-related", V_INT,
+	  7, 0, true, true, false, get_day_harmful },
+	{ "day.complaints", "CPL/D", "complaints in a day", V_INT, 6, 2, true, true, false,
+	  get_day_complaints },
+	{ "day.bounce_percent", "BNC%/D",
+	  "hard and spam-related bounces of what came to an end, in a day", V_SHARE, 6, 8, true,
+	  true, false, get_day_bounce_percent },
+	{ "day.complaint_percent", "CPL%/D", "complaints of the delivered, in a day", V_SHARE, 6, 0,
+	  true, true, false, get_day_complaint_percent },
+};
+
 #define FIELDS(a) a, (int)(sizeof a / sizeof a[0])
 
 static const struct list_def lists[LIST_COUNT] = {
@@ -250,6 +303,8 @@ static const struct list_def lists[LIST_COUNT] = {
 	[LIST_JOBS] = { "jobs", ROW_JOB, FIELDS(job_fields), "trouble" },
 	[LIST_OVERRIDES] = { "overrides", ROW_OVERRIDE, FIELDS(override_fields), "trouble" },
 	[LIST_ALARMS] = { "alarms", ROW_ALARM, FIELDS(alarm_fields), "trouble" },
+	[LIST_FEEDBACK] = { "feedback", ROW_FEEDBACK, FIELDS(feedback_fields), "trouble" },
+	[LIST_REPUTATION] = { "reputation", ROW_REPUTATION, FIELDS(reputation_fields), "trouble" },
 };
 
 const struct list_def *list_def(enum list_id l)

@@ -133,6 +133,8 @@ static const struct row_traffic *traffic(const struct row *r)
 	case ROW_QUEUE:
 	case ROW_SITE:
 	case ROW_OVERRIDE:
+	case ROW_FEEDBACK:
+	case ROW_REPUTATION:
 	case ROW_ALARM:
 	case ROW_KINDS:
 		break;

@@ -37,5 +37,13 @@ getter get_ended_by, get_act;
 /* alarms */
 getter get_alarm_id, get_code, get_alarm_target, get_since, get_severity, get_alarm_text, get_ack,
     get_gone;
+/* feedback, reputation */
+getter get_feedback_provider, get_feedback_category, get_feedback_hour, get_feedback_day,
+    get_feedback_total, get_feedback_last, get_feedback_replies;
+getter get_reputation_kind, get_reputation_of, get_hour_delivered, get_hour_bounced,
+    get_hour_harmful, get_hour_complaints, get_hour_bounce_percent, get_hour_complaint_percent,
+    get_day_delivered, get_day_bounced, get_day_harmful, get_day_complaints, get_day_bounce_percent,
+    get_day_complaint_percent;
+getter get_complaint_percent; /* jobs */
 
 #endif

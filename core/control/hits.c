@@ -48,6 +48,7 @@ static uint64_t key_of(const struct value *v)
 	case V_REAL:
 	case V_PER_S:
 	case V_PERCENT:
+	case V_SHARE:
 		return ~key_double(v->d);
 	case V_TIME: /* soonest first */
 		return (uint64_t)v->i ^ sign;

@@ -101,10 +101,13 @@ static uint64_t row_queued(const struct row *r)
 		return r->site.queued;
 	case ROW_JOB:
 		return r->job.queued;
+	case ROW_FEEDBACK:
+		return r->feedback.day;
 	case ROW_LANE:
 	case ROW_SOURCE:
 	case ROW_OVERRIDE:
 	case ROW_ALARM:
+	case ROW_REPUTATION:
 	case ROW_KINDS:
 		break;
 	}
@@ -143,6 +146,17 @@ static uint64_t alarm_harm(struct str code)
 	return other;
 }
 
+/* Worst first: a complaint weighs as much as 20 bounces (the default thresholds say so). */
+static uint64_t reputation_harm(const struct row_reputation *x)
+{
+	const uint64_t million = 1000000, complaint_weight = 20, least = 10;
+	uint64_t ended = x->day.delivered + x->day.failed;
+	uint64_t bad = x->day.harmful + complaint_weight * x->day.complaints;
+
+	return (ended < least ? 0 : bad * million / ended) << 16 |
+	       (ended < UINT16_MAX ? ended : UINT16_MAX);
+}
+
 uint64_t mirror_trouble(const struct row *r)
 {
 	const int harm_shift = 48;
@@ -155,6 +169,8 @@ uint64_t mirror_trouble(const struct row *r)
 		size = r->kind == ROW_OVERRIDE ? r->override.number : r->alarm.number;
 		if (r->kind == ROW_ALARM)
 			size += (UINT64_C(255) - alarm_harm(rstr_str(r->alarm.code))) << harm_shift;
+	} else if (r->kind == ROW_REPUTATION) {
+		size = reputation_harm(&r->reputation);
 	} else if (r->kind == ROW_LANE || r->kind == ROW_SOURCE) {
 		float rate = r->kind == ROW_LANE ? r->lane.t.rate : r->source.t.rate;
 

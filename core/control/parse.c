@@ -503,6 +503,8 @@ static const struct shape {
 	{ "jobs", args_none, -1 },
 	{ "overrides", args_none, -1 },
 	{ "alarms", args_none, -1 },
+	{ "feedback", args_none, -1 },
+	{ "reputation", args_none, -1 },
 	{ "messages", args_optional_target, -1 },
 	{ "queue", args_target, -1 },
 	{ "lane", args_lane, -1 },

@@ -15,6 +15,8 @@ enum list_id {
 	LIST_JOBS,
 	LIST_OVERRIDES,
 	LIST_ALARMS,
+	LIST_FEEDBACK,
+	LIST_REPUTATION,
 	LIST_COUNT
 };
 
@@ -24,6 +26,7 @@ enum value_type {
 	V_REAL /* a plain number */,
 	V_PER_S,
 	V_PERCENT,
+	V_SHARE, /* a percentage that is small: two decimals */
 	V_TIME,
 	V_SPAN,
 	V_BYTES,

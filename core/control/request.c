@@ -20,6 +20,8 @@ static const struct {
 	{ "jobs", list_rows },
 	{ "overrides", list_rows },
 	{ "alarms", list_rows },
+	{ "feedback", list_rows },
+	{ "reputation", list_rows },
 	{ "messages", list_messages },
 	{ "queue", show_detail },
 	{ "lane", show_detail },

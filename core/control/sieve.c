@@ -460,6 +460,7 @@ static bool number_of(const struct value *v, us_t now, double *out)
 	case V_REAL:
 	case V_PER_S:
 	case V_PERCENT:
+	case V_SHARE:
 		*out = v->d;
 		return true;
 	case V_NONE:

@@ -83,6 +83,8 @@ static const struct command commands[] = {
 	{ "sources", "", "the virtual MTAs", list_help, ROLE_READ, COMMAND_LIST },
 	{ "jobs", "", "campaigns", list_help, ROLE_READ, COMMAND_LIST },
 	{ "messages", "[T]", "recipients of a target, in due order; without T all", list_help, ROLE_READ, COMMAND_LIST },
+	{ "feedback", "", "bounces by receiver and category, and complaints, over hour and day", list_help, ROLE_READ, COMMAND_LIST },
+	{ "reputation", "", "bounce and complaint rates of receivers, virtual MTAs and jobs", list_help, ROLE_READ, COMMAND_LIST },
 	{ "overrides", "", "every live change by hand, and acts", list_help, ROLE_READ, COMMAND_LIST },
 	{ "alarms", "", "what needs a person, ordered by harm", list_help, ROLE_READ, COMMAND_LIST },
 

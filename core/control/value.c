@@ -7,7 +7,7 @@
 #include "core/base/clean.h"
 #include "core/base/jsonw.h"
 
-enum { PERCENT_DECIMALS = 1, RATE_DECIMALS = 3 };
+enum { PERCENT_DECIMALS = 1, SHARE_DECIMALS = 4, RATE_DECIMALS = 3 };
 
 /* The time of day, with the date when it is not today. */
 static void time_text(us_t at, us_t now, struct buf *out)
@@ -80,6 +80,9 @@ void value_text(const struct value *v, us_t now, struct buf *out)
 	case V_PERCENT:
 		buf_addf(out, "%d", (int)(v->d + 0.5));
 		return;
+	case V_SHARE:
+		buf_addf(out, "%.2f", v->d);
+		return;
 	case V_TIME:
 		time_text(v->i, now, out);
 		return;
@@ -128,6 +131,9 @@ static void value_json(struct jsonw *w, const char *key, const struct value *v)
 		return;
 	case V_PERCENT:
 		jsonw_double(w, key, v->d, PERCENT_DECIMALS);
+		return;
+	case V_SHARE:
+		jsonw_double(w, key, v->d, SHARE_DECIMALS);
 		return;
 	case V_TIME:
 		jsonw_time(w, key, v->i); /* US_NEVER is left out */

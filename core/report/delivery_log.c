@@ -75,6 +75,7 @@ void event_json(const struct event *e, struct buf *out)
 	} texts[] = { { "sender", e->sender },
 		      { "recipient", e->recipient },
 		      { "queue", e->queue },
+		      { "site", e->site },
 		      { "virtual_mta", e->virtual_mta },
 		      { "source_ip", e->source_ip },
 		      { "mx", e->mx },

@@ -53,6 +53,7 @@ struct transaction *txn_make(struct sched *s, struct msg *m, struct queue *q,
 	if (m->flags & MF_ENVID)
 		t->envid = arena_str(&t->arena, msg_envid(m));
 	t->queue = queue_name(s, q);
+	t->place = q->site ? rstr_ref(q->site->name) : NULL;
 	t->ret = m->ret;
 	t->smtputf8 = (m->flags & MF_SMTPUTF8) != 0;
 	t->eightbit = (m->flags & MF_EIGHTBIT) != 0;

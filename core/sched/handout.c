@@ -36,6 +36,7 @@ void transaction_free(struct transaction *t)
 	for (uint32_t i = 0; i < t->nrcpts; i++)
 		rstr_unref(t->rcpts[i].reply);
 	rstr_unref(t->queue);
+	rstr_unref(t->place);
 	rstr_unref(t->vmta);
 	rstr_unref(t->source_ip);
 	rstr_unref(t->mx);

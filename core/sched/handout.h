@@ -51,6 +51,8 @@ struct transaction {
 	uint64_t message;
 	struct str sender, envid, job, user;
 	struct rstr *queue; /* "gmail.com/pool-a" */
+	struct rstr *place; /* the provider, or else the site, that takes its mail; one reference;
+			     * NULL: the DNS has not said yet */
 	uint8_t ret;	    /* enum dsn_ret */
 	bool smtputf8, eightbit, dsn;
 	bool dkim_sign;

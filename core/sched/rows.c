@@ -131,6 +131,14 @@ static int refs_of(struct row *r, struct rstr **out[ROW_REFS])
 		out[n++] = &r->alarm.text;
 		out[n++] = &r->alarm.ack;
 		break;
+	case ROW_FEEDBACK:
+		out[n++] = &r->feedback.provider;
+		out[n++] = &r->feedback.category;
+		out[n++] = &r->feedback.replies;
+		break;
+	case ROW_REPUTATION:
+		out[n++] = &r->reputation.of;
+		break;
 	case ROW_KINDS:
 		break;
 	}
@@ -559,6 +567,7 @@ static void fill_job(struct sched *s, struct job *j, struct row *r)
 	x->queued = j->queued;
 	fill_traffic(j->tally, s->now, &x->t);
 	x->first_at = j->first_at;
+	x->complaint_percent = -1;
 	fill_eta(&(struct eta_of){ j->queued, j->queued, j->tally, NULL, 1 }, s->now, &r->why,
 		 &x->eta, &x->eta_state);
 	x->user = rstr_ref(j->user);
@@ -589,6 +598,8 @@ static void fill(struct sched *s, struct row_head *h, struct row *r)
 	case ROW_ALARM:
 		alarm_fill(s, h, r);
 		break;
+	case ROW_FEEDBACK:
+	case ROW_REPUTATION:
 	case ROW_KINDS:
 		break;
 	}

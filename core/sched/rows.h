@@ -16,6 +16,8 @@ enum row_kind {
 	ROW_JOB,
 	ROW_OVERRIDE,
 	ROW_ALARM,
+	ROW_FEEDBACK, /* these two are of core/report, not the scheduler's */
+	ROW_REPUTATION,
 	ROW_KINDS
 };
 
@@ -134,6 +136,7 @@ struct row_job {
 	uint64_t queued;
 	struct row_traffic t;
 	us_t first_at, eta;
+	float complaint_percent; /* of a day; control adds it; negative: left out */
 	uint8_t eta_state;
 	struct rstr *user;
 };
@@ -152,6 +155,24 @@ struct row_alarm {
 	struct rstr *code, *target, *text, *ack;
 };
 
+struct row_feedback {		   /* a receiver and a category of bounces, or "complaint" */
+	uint64_t hour, day, total; /* recipients; total: since it was first heard of */
+	us_t last_at;
+	struct rstr *provider, *category;
+	struct rstr *replies; /* the last different ones, a line each; NULL: none since the start */
+};
+enum reputation_kind { REPUTATION_PROVIDER, REPUTATION_SOURCE, REPUTATION_JOB, REPUTATION_KINDS };
+struct row_standing {		    /* recipients of one span */
+	uint64_t delivered, failed; /* failed: bounced or expired */
+	uint64_t harmful;	    /* bounces, here or reported, that are hard or spam-related */
+	uint64_t complaints;
+};
+struct row_reputation { /* the row's name is a target: "@google", "vmta:vmta1", "job:news" */
+	struct row_standing hour, day;
+	uint8_t what; /* enum reputation_kind */
+	struct rstr *of;
+};
+
 struct row {
 	uint64_t id;   /* never reused within a run */
 	uint8_t kind;  /* enum row_kind */
@@ -167,6 +188,8 @@ struct row {
 		struct row_job job;
 		struct row_override override;
 		struct row_alarm alarm;
+		struct row_feedback feedback;
+		struct row_reputation reputation;
 	};
 };
 /* Drops (takes) every reference that a row holds. */

@@ -20,15 +20,22 @@ static const size_t text_fields[] = {
 	offsetof(struct event, reporting_mta), offsetof(struct event, feedback_type),
 	offsetof(struct event, user_agent),    offsetof(struct event, format),
 	offsetof(struct event, matched),       offsetof(struct event, scope),
+	offsetof(struct event, site),
 };
 enum {
 	TEXTS = sizeof text_fields / sizeof text_fields[0],
 	NUMBERS = 11, /* type, mask and those of put_numbers */
 	LENGTH_BYTES = 4,
 };
-/* Bits of the mask beyond the texts. */
-#define MASK_HARD (1u << 24)
-_Static_assert(TEXTS <= 24, "the texts' bits end where the flags begin");
+/* A bit of the mask that is no text; those of texts that came later lie above it. */
+enum { HARD_BIT = 24 };
+#define MASK_HARD (1u << HARD_BIT)
+_Static_assert(TEXTS < 32, "each text has a bit in the mask");
+
+static uint32_t text_bit(unsigned i)
+{
+	return 1u << (i < HARD_BIT ? i : i + 1);
+}
 
 const char *event_type_name(enum event_type t)
 {
@@ -100,7 +107,7 @@ bool event_encode(struct buf *out, const struct event *e)
 
 		if (!s.n)
 			continue;
-		mask |= 1u << i;
+		mask |= text_bit(i);
 		most += s.n + WIRE_TEXT_MORE;
 	}
 	if (most > UINT32_MAX || !buf_reserve(out, most))
@@ -110,7 +117,7 @@ bool event_encode(struct buf *out, const struct event *e)
 	p = wire_put_varint(p, mask);
 	p = put_numbers(p, e);
 	for (unsigned i = 0; i < TEXTS; i++)
-		if (mask >> i & 1)
+		if (mask & text_bit(i))
 			p = wire_put_text(p, text_of(e, i));
 	length = (size_t)(p - start) - LENGTH_BYTES;
 	for (size_t i = 0; i < LENGTH_BYTES; i++)
@@ -157,7 +164,7 @@ bool event_decode(struct reader *r, struct event *e)
 	get_numbers(&in, e);
 	e->hard = mask & MASK_HARD;
 	for (unsigned i = 0; i < TEXTS; i++) {
-		struct str s = mask >> i & 1 ? wire_text(&in) : STR_LIT("");
+		struct str s = mask & text_bit(i) ? wire_text(&in) : STR_LIT("");
 
 		memcpy((char *)e + text_fields[i], &s, sizeof s);
 	}

@@ -56,7 +56,8 @@ struct event {
 	struct str user_agent;	  /* of a complaint */
 	struct str format;	  /* how the report was read: "rfc3464", "qmail", "arf" */
 	struct str
-	    matched; /* what ties it to our mail: "verp", "ref"; "message-id": its word alone */
+	    matched;	 /* what ties it to our mail: "verp", "ref"; "message-id": its word alone */
+	struct str site; /* the provider, or else the site, that the queue's mail goes to */
 	struct str scope;  /* suppressed: for mail of this sender's domain; "": for all */
 	us_t seconds;	   /* how long the attempt took (a span in microseconds) */
 	us_t queued_at;	   /* when the message was received */

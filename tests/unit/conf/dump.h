@@ -244,6 +244,9 @@ static inline void dump(struct buf *b, struct conf *c)
 	dump_list(b, "read", k->read, k->nread);
 	dump_list(b, "operate", k->operate, k->noperate);
 	dump_list(b, "admin", k->admin, k->nadmin);
+	buf_addf(b, "alarm %g %g %g %g %g %lld\n", c->alarm.complaint_warn, c->alarm.complaint_red,
+		 c->alarm.bounce_rate, c->alarm.hold.bounces, c->alarm.hold.complaints,
+		 (long long)c->alarm.after);
 	dump_settings(b, c, "x.example", CONF_NONE, CONF_NONE, CONF_NONE);
 	for (int p = -1; p < c->npools; p++)
 		for (int v = -1; v < c->nvmtas; v++)

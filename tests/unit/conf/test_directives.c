@@ -36,6 +36,7 @@ static const char ground[] = "[mta]\n"
 			     "[pickup /p]\n"
 			     "[warmup k]\n"
 			     "[console]\n"
+			     "[alarm]\n"
 			     "[pattern-list l]\nreply = /x/ ignore\n"
 			     "[virtual-mta-pool q]\n";
 
@@ -54,6 +55,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_ACCOUNTING] = "[accounting a]",
 	[KIND_SUPPRESSION] = "[suppression]",
 	[KIND_WEBHOOK] = "[webhook h]",
+	[KIND_ALARM] = "[alarm]",
 	[KIND_CONSOLE] = "[console]",
 	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
@@ -132,6 +134,10 @@ static const struct sample {
 	{ KIND_WARMUP, "min-sample", "100", "0" },
 	{ KIND_WARMUP, "until", "1000/h", "10/h" },
 	{ KIND_WARMUP, "per", "total", "receiver" },
+	{ KIND_ALARM, "complaint-rate", "0.2% 0.4%", "0.4% 0.2%" },
+	{ KIND_ALARM, "bounce-rate", "4%", "4% 8%" },
+	{ KIND_ALARM, "hold-job-at", "bounce-rate 9%, complaint-rate", "9%" },
+	{ KIND_ALARM, "after", "2s", "1ms" },
 	{ KIND_POOL, "members", "v:3, u", "v:0" },
 	{ KIND_PROVIDER, "mx", "*.example.net", "*" },
 	{ KIND_PROVIDER, "domains", "p.example *.p.example", "*" },
@@ -450,6 +456,9 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_string_equal(w.c->console.theme, "dark");
 	assert_true(w.c->console.refresh == 250 * US_PER_MS);
 	assert_string_equal(w.c->console.time_zone, "local");
+	assert_true(w.c->alarm.complaint_warn == 0.001 && w.c->alarm.complaint_red == 0.003);
+	assert_true(w.c->alarm.bounce_rate == 0.05 && w.c->alarm.after == US_PER_MIN);
+	assert_true(w.c->alarm.hold.bounces == 0 && w.c->alarm.hold.complaints == 0);
 	sc = settings_cache_new(w.c);
 	s = settings_get(sc, STR_LIT("x.example"), CONF_NONE, CONF_NONE, CONF_NONE);
 	assert_int_equal(s->nlimits, 3);

@@ -10,8 +10,7 @@ static const char queue_names[] =
     "bounced "
     "delivered_percent oldest_age next_attempt eta eta_state trend last_reply last_reply_at name";
 
-/* Of later issues, and so not in the tables yet: jobs: complaint_percent. Sites have neither domain
- * nor route. */
+/* Sites have neither domain nor route. */
 static const struct {
 	enum list_id list;
 	const char *names;
@@ -36,8 +35,11 @@ static const struct {
 	  "permanent_percent provider_count last_reply ptr_ok",
 	  false },
 	{ LIST_JOBS,
-	  "name user state queued delivered deferred bounced rate eta eta_state first_at", false },
+	  "name user state queued delivered deferred bounced complaint_percent rate eta eta_state "
+	  "first_at",
+	  false },
 	{ LIST_OVERRIDES, "id what target was now who reason made_at until", false },
+	{ LIST_FEEDBACK, "provider category hour day", false },
 	{ LIST_ALARMS, "id code target since severity text ack", false },
 };
 

@@ -46,6 +46,7 @@ static struct event full_event(void)
 			       .sender = STR_LIT("s"),
 			       .recipient = STR_LIT("r@x"),
 			       .queue = STR_LIT("x/pool"),
+			       .site = STR_LIT("google"),
 			       .virtual_mta = STR_LIT("v"),
 			       .source_ip = STR_LIT("192.0.2.1"),
 			       .mx = STR_LIT("mx.x"),
@@ -95,6 +96,7 @@ static void an_event_comes_back(void **state)
 	assert_true(out.attempt == in.attempt && out.maybe_twice == in.maybe_twice);
 	assert_true(out.hard);
 	assert_true(str_eq(out.sender, in.sender) && str_eq(out.recipient, in.recipient));
+	assert_true(str_eq(out.site, in.site));
 	assert_true(str_eq(out.queue, in.queue) && str_eq(out.virtual_mta, in.virtual_mta));
 	assert_true(str_eq(out.source_ip, in.source_ip) && str_eq(out.mx, in.mx));
 	assert_true(str_eq(out.mx_ip, in.mx_ip) && str_eq(out.reply, in.reply));

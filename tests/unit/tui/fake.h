@@ -235,10 +235,68 @@ static inline void fake_put_job(struct fake *f, uint64_t id, const char *name, u
 					.bounced = 12,
 					.rate = 101.5f,
 					.delivered_percent = 97 };
+	r.job.complaint_percent = queued > 100 ? 0.38f : -1;
 	r.job.first_at = f->now - 2 * US_PER_HOUR;
 	r.job.eta = 11 * US_PER_MIN;
 	r.job.user = fake_text("shop-7");
 	mirror_row(f->mirror, &r);
+}
+
+static inline void fake_put_feedback(struct fake *f, uint64_t id, const char *provider,
+				     const char *category, uint64_t hour, uint64_t day,
+				     const char *replies)
+{
+	struct row r = { .id = id, .kind = ROW_FEEDBACK };
+	char name[80];
+
+	snprintf(name, sizeof name, "%s %s", provider, category);
+	r.name = fake_text(name);
+	r.feedback = (struct row_feedback){ .hour = hour,
+					    .day = day,
+					    .total = day * 3,
+					    .last_at = f->now - 3 * US_PER_MIN,
+					    .provider = fake_text(provider),
+					    .category = fake_text(category),
+					    .replies = replies ? fake_text(replies) : NULL };
+	mirror_row(f->mirror, &r);
+}
+
+static inline void fake_put_reputation(struct fake *f, uint64_t id, enum reputation_kind what,
+				       const char *target, const char *of, uint64_t bad,
+				       uint64_t complaints)
+{
+	struct row r = { .id = id, .kind = ROW_REPUTATION };
+
+	r.name = fake_text(target);
+	r.reputation = (struct row_reputation){ .hour = { .delivered = 9100,
+							  .failed = bad / 4,
+							  .harmful = bad / 5,
+							  .complaints = 0 },
+						.day = { .delivered = 182000,
+							 .failed = bad + bad / 3,
+							 .harmful = bad,
+							 .complaints = complaints },
+						.what = (uint8_t)what,
+						.of = fake_text(of) };
+	mirror_row(f->mirror, &r);
+}
+
+static inline void fake_put_all_feedback(struct fake *f)
+{
+	fake_put_feedback(
+	    f, 700, "yahoo", "spam-related", 812, 18204,
+	    "17,990x 554 5.7.9 Message not accepted for policy reasons (us3@yahoo.com)\n"
+	    "214x 554 5.7.1 \033[31mspam\342\200\256 found (us7@yahoo.com)");
+	fake_put_feedback(f, 701, "yahoo", "complaint", 3, 95, NULL);
+	fake_put_feedback(f, 702, "google", "bad-mailbox", 211, 4020,
+			  "4020x 550-5.1.1 The email account that you tried to reach does not "
+			  "exist (u@gmail.com)");
+	fake_put_feedback(f, 703, "mx1.a-hoster-with-a-long-name.example", "quota-issues", 0, 12,
+			  NULL);
+	fake_put_reputation(f, 710, REPUTATION_PROVIDER, "@yahoo", "yahoo", 18204, 95);
+	fake_put_reputation(f, 711, REPUTATION_PROVIDER, "@google", "google", 4020, 0);
+	fake_put_reputation(f, 712, REPUTATION_SOURCE, "vmta:vmta1", "vmta1", 9000, 80);
+	fake_put_reputation(f, 713, REPUTATION_JOB, "job:news-1123", "news-1123", 16000, 700);
 }
 
 static inline void fake_fill(struct fake *f)
@@ -263,6 +321,7 @@ static inline void fake_fill(struct fake *f)
 	fake_put_alarm(f, 2, "vmta:vmta4", "its address is not on this machine", 2);
 	fake_put_job(f, 600, "news-1123", 812000);
 	fake_put_job(f, 601, "password resets", 12);
+	fake_put_all_feedback(f);
 }
 
 /* ---- answers ---- */
