@@ -321,6 +321,25 @@ static void sites(struct control *c, const struct walk *w, struct buf *out)
 	    (double)mirror_count(c->mirror, ROW_QUEUE));
 }
 
+/* ---- feedback: receivers and categories are few (core/report/counters.h) ---- */
+
+static void feedback(struct control *c, struct buf *out)
+{
+	const struct row *r;
+	size_t pos = 0;
+
+	head(out, "feedback_recipients_total", "counter",
+	     "Bounces of a receiver by category, also reported ones, and complaints");
+	while ((r = mirror_next(c->mirror, ROW_FEEDBACK, &pos))) {
+		buf_addz(out, "stoker_feedback_recipients_total{provider=\"");
+		label(out, rstr_str(r->feedback.provider));
+		buf_addz(out, "\",category=\"");
+		label(out, rstr_str(r->feedback.category));
+		buf_addz(out, "\"}");
+		number(out, (double)r->feedback.total);
+	}
+}
+
 static enum pump_result pump(struct request *r)
 {
 	struct walk *w = r->state;
@@ -340,6 +359,7 @@ static enum pump_result pump(struct request *r)
 	totals(r->c, &out);
 	alarms(r->c, &out);
 	sources(r->c, &out);
+	feedback(r->c, &out);
 	sites(r->c, w, &out);
 	if (buf_failed(&out)) {
 		buf_free(&out);

@@ -47,7 +47,7 @@ def the_living_console(full):
         t.wait("Queues > all")
         t.wait("mx.d00.test.example")
         expect("mta.test.example" in t.screen.display[0], t.screen.display[0])
-        for key, words in (("2", "VMTA"), ("3", "FOLLOW"), ("5", "JOB"), ("6", "Overrides > all"), ("4", "Messages"), ("1", "SITE"),
+        for key, words in (("2", "VMTA"), ("3", "FOLLOW"), ("5", "JOB"), ("7", "RATES"), ("6", "Overrides > all"), ("4", "Messages"), ("1", "SITE"),
                            ("?", "KEYS IN")):
             t.key(key, words)
         t.key("q", "Queues > all")

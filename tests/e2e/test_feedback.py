@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "console"))
 from harness import *
@@ -14,6 +15,7 @@ REPLIES = {"gone": "550 5.1.1 unknown user", "spam": "554 5.7.1 message rejected
 def world(s, conf=ALARM):
     """One receiver for mail of two domains; it refuses by the local part and counts."""
     dns = Nsd(s, {"test.example": "a IN MX 10 mx\nb IN MX 10 mx\nmx IN A 127.0.2.1\n"})
+    s.http = free_port()
     said = {k: 0 for k in list(REPLIES) + ["ok"]}
 
     def answer(session, verb, arg):
@@ -24,7 +26,7 @@ def world(s, conf=ALARM):
         return None
     m = Stoker(s, "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
                "[source test]\nprocess-x-job = yes\n[provider big]\nmx = mx.test.example\n" + conf,
-               mta=dns.mta + "\ndefault-virtual-mta = v1\n")
+               mta=dns.mta + f"\ndefault-virtual-mta = v1\nhttp-mgmt-port = {s.http}\n")
     Receiver(s, script=answer)
     m.start()
     return m, said
@@ -44,6 +46,16 @@ def feedback(m):
 
 def standing(m, name):
     return next((r for r in m.rows("reputation") if r["name"] == name), None)
+
+
+def seen_by_http(m, port):
+    def get(path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as r:
+            return r.read().decode()
+    expect(json.loads(get("/feedback"))["rows"] == m.rows("feedback"), get("/feedback"))
+    expect({r["name"] for r in json.loads(get("/reputation"))["rows"]} == {"@big", "vmta:v1", "job:news", "job:other"}, get("/reputation"))
+    line = 'stoker_feedback_recipients_total{provider="big",category="bad-mailbox"} 22'
+    expect(line in get("/metrics").splitlines(), get("/metrics"))
 
 
 @test()
@@ -71,6 +83,7 @@ def numbers_rates_and_a_held_job(full):
             expect(day["delivered"] == ok and day["harmful"] == bad and day["bounced"] == (30 if bad else 0), f"{name}: {day}")
             expect(abs(day["bounce_percent"] - 100 * bad / (ok + day["bounced"])) < 0.001, f"{name}: {day}")
 
+        seen_by_http(m, s.http)
         send(m, "news", ok=5)
         send(m, "other", ok=5)
         wait_for("other jobs go on", lambda: said["ok"] == 235)
