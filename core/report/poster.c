@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const long CONNECT_TIMEOUT_MS = 10 * 1000, TIMEOUT_MS = 30 * 1000;
 enum { ANSWER_MOST = 64 * 1024 }; /* of a body that nobody reads */
@@ -39,9 +40,26 @@ static void job_free(struct poster_job *j)
 	free(j);
 }
 
+/* The same words for the same trouble: curl's hold milliseconds, and an alarm that says something
+ * new at each try is no alarm. */
+static const char *words(struct poster_job *j, CURLcode rc)
+{
+	long error = 0;
+
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		return "it does not answer within 30 s, or can't be reached within 10 s";
+	if (rc == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(j->easy, CURLINFO_OS_ERRNO, &error) &&
+	    error) {
+		snprintf(j->why, sizeof j->why, "it can't be connected to: %s",
+			 strerror((int)error));
+		return j->why;
+	}
+	return j->why[0] ? j->why : curl_easy_strerror(rc);
+}
+
 static void finish(struct poster_job *j, CURLcode rc)
 {
-	struct poster_answer a = { .why = j->why[0] ? j->why : curl_easy_strerror(rc) };
+	struct poster_answer a = { .why = words(j, rc) };
 	curl_off_t wait = 0;
 	long status = 0;
 

@@ -149,7 +149,7 @@ def events_arrive_signed_in_order_and_reloads_are_followed(full):
         m.wait_drained()
         feed(m, ["bouncec@test.example", "bounced@test.example"])
         wait_for("the second has them", lambda: len(second.events()) == 4)
-        expect([[e["recipient"][6] for e in r[3]] for r in second.requests] == [["a"], ["b", "c", "d"]], str(second.events()))
+        expect([sorted(e["recipient"][6] for e in r[3]) for r in second.requests] == [["a"], ["b", "c", "d"]], str(second.events()))
         expect(len(hook.events()) == n + 2, "a webhook that is no longer configured was called")
         return f"{n} events in {len(hook.requests)} requests, every signature verifies; one added, changed, taken away by reloads"
 
@@ -160,7 +160,7 @@ def a_far_end_that_fails_or_is_dead_holds_no_mail(full):
         hook = Hook(s)  # not started: nobody listens
         m = world(s, section(hook.port, more="max-delay = 20ms"))
         feed(m, ["ok@test.example", "bounce0@test.example"])
-        wait_for("an alarm", lambda: "onnect" in (alarm(m) or ""))
+        wait_for("an alarm", lambda: "Connection refused" in (alarm(m) or ""))
         feed(m, [f"{'bounce' if i % 2 else 'ok'}{i}@test.example" for i in range(40)])
         m.wait_drained()
         expect(len(m.receiver.messages) == 21 and m.status()["bounced"] == 21, "mail was held")

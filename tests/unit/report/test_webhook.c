@@ -298,6 +298,37 @@ static void a_reload_goes_on_behind_the_last_answer(void **state)
 	webhook_conf(sc.w, conf, 0);
 }
 
+static void behind_events_max_the_oldest_go_counted_and_the_batch_that_runs_stays(void **state)
+{
+	us_t t = sc.k.now;
+	int arrived = 0, total = 100;
+
+	(void)state;
+	spool_reader_position(sc.k.s, READER, 0);
+	events(&sc.k, EVENT_BOUNCED, 100);
+	step(t);
+	answer(&sc.f, sc.w, t, 0, 0);
+	while (total < 60000) {
+		events(&sc.k, EVENT_BOUNCED, 500);
+		total += 500;
+	}
+	kit_settle(&sc.k);
+	assert_int_equal(webhook_missed(sc.w), 0);
+	for (t += US_PER_MIN; arrived == 0 || sc.f.running; t += US_PER_MIN) {
+		step(t);
+		if (!sc.f.running)
+			break;
+		if (!arrived)
+			assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), "1-100");
+		arrived += count(sc.f.body, "\"type\"");
+		answer(&sc.f, sc.w, t, 200, 0);
+		step(t);
+	}
+	assert_true(webhook_missed(sc.w) > 10000);
+	assert_int_equal(arrived + (int)webhook_missed(sc.w), total);
+	assert_int_equal(webhook_position(sc.w), total);
+}
+
 static void each_type_of_event_can_be_asked_for(void **state)
 {
 	const char ini[] = "/tmp/stoker-webhook-unit.ini";
@@ -579,6 +610,7 @@ int main(void)
 		IN_SCENE(a_failure_is_repeated_whole_with_growing_pauses),
 		IN_SCENE(retry_after_is_honoured_within_reason),
 		IN_SCENE(a_reload_goes_on_behind_the_last_answer),
+		IN_SCENE(behind_events_max_the_oldest_go_counted_and_the_batch_that_runs_stays),
 		cmocka_unit_test(each_type_of_event_can_be_asked_for),
 		cmocka_unit_test(a_far_end_that_is_down_for_an_hour_loses_nothing_over_kills),
 	};
