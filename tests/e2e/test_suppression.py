@@ -13,7 +13,7 @@ def answer(session, verb, arg):
     if verb == "RCPT" and "gone" in arg.lower():
         return GONE
     if verb == "RCPT" and "full" in arg:
-        return "552 5.2.2 mailbox is full"
+        return "550 5.2.2 mailbox is full"
     if verb == "RCPT" and "spam" in arg:
         return "550 5.7.1 your message looks like spam"
     if verb == "RCPT" and "later" in arg:
@@ -186,3 +186,36 @@ def by_hand_and_by_file(full):
         expect(full or max(loops["spool"], loops["control"]) < 50, str(loops))
         return (f"{n:,} imported in {took:.0f} s and exported; longest pass of spool {loops['spool']} ms, of control {loops['control']} ms, "
                 f"of io {loops['io0']} ms")
+
+
+@test()
+def what_puts_an_address_there_and_how_long(full):
+    """on, soft-limit and expire-after, each followed by a reload."""
+    def rules(text):
+        m.write_conf(WAYS + "[suppression]\n" + text)
+        m.do("reload")
+
+    def bounce(address):
+        n = len(of_type(m, "bounced"))
+        send(m, address)
+        wait_for("its bounce", lambda: len(of_type(m, "bounced")) > n)
+    with Scene() as s:
+        m = world(s, "[suppression]\nsoft-limit = 2 in 1d\n")
+        bounce("full1@test.example")
+        bounce("full2@test.example")
+        bounce("full1@test.example")
+        wait_for("the second one", lambda: refused(m, "full1@test.example"), 3)
+        expect(not refused(m, "full2@test.example"), "one soft failure is enough")
+        rules("on = complaint\nsoft-limit = never\n")
+        bounce("gone1@test.example")
+        for _ in range(3):
+            bounce("full2@test.example")
+        rules("expire-after = 2s\n")
+        bounce("gone2@test.example")
+        wait_for("the bounce on the list", lambda: refused(m, "gone2@test.example"), 3)
+        expect(not refused(m, "gone1@test.example"), "on = complaint put a hard bounce on the list")
+        expect(not refused(m, "full2@test.example"), "soft-limit = never counted")
+        wait_for("its end", lambda: not refused(m, "gone2@test.example"), 5)
+        expect(refused(m, "full1@test.example"), "expire-after ended an older one")
+        wait_for("it has gone", lambda: m.json("suppress", "list")["total"] == 1)
+        return "the second soft failure, no hard one with on = complaint, an end after 2 s"
