@@ -91,6 +91,7 @@ struct mta {
 	uint64_t conf_number;
 	struct spool *spool;
 	struct suppression *suppression;
+	bool suppression_new; /* made at this start */
 	struct classifier *classifier;
 	us_t started_at;
 

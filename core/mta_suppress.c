@@ -44,6 +44,7 @@ static bool may_create(struct mta *m)
 	char path[PATH_MAX];
 	bool made = false;
 	spool_state_each(m->spool, TABLE, known, &made);
+	m->suppression_new = !made;
 	snprintf(path, sizeof path, "%s/start-empty", m->conf->mta.state);
 	return !made || unlink(path) == 0;
 }
@@ -87,6 +88,8 @@ static void catch_up(struct suppress_thread *x)
 	struct event_reader *r = event_reader_open(s, READER);
 	if (!r)
 		fatal("no memory for the suppression list");
+	if (x->me->mta->suppression_new) /* older events know nothing of a list */
+		event_reader_seek(r, event_reader_last(r));
 	if (suppression_marked(x->l) > event_reader_position(r))
 		event_reader_seek(r, suppression_marked(x->l));
 	while (event_reader_next(r, EVENTS_A_STEP, again, x))

@@ -140,9 +140,13 @@ static void refuse_suppressed(struct slot *k, uint32_t i, const struct suppressi
 	char since[CLOCK_RFC3339_SIZE];
 	struct rstr *words;
 
-	/* It is not the receiver's word: nothing new is learned of the address. */
+	bool harms = strcmp(f->category, "spam-related") == 0;
+
+	/* It is not the receiver's word: neither is anything new learned of the address, nor does
+	 * it count against anybody's reputation. */
 	v.hard = false;
-	snprintf(v.category, sizeof v.category, "%s", f->category[0] ? f->category : "other");
+	snprintf(v.category, sizeof v.category, "%s",
+		 f->category[0] && !harms ? f->category : "other");
 	clock_rfc3339(f->e.at, since);
 	words = rstr_newf("not sent: the address is on the suppression list (%s since %.10s)%s%s",
 			  suppress_why_name(f->e.why), since, f->words[0] ? ": " : "", f->words);
