@@ -11,7 +11,7 @@
 
 #define READER "suppression" /* of the events */
 #define TABLE  "suppression" /* of the state: that there is a list */
-enum { JOB_ROWS = 120, ROWS_A_STEP = 256, PURGED_A_STEP = 100, EVENTS_A_STEP = 4096 };
+enum { JOB_ROWS = 240, ROWS_A_STEP = 256, PURGED_A_STEP = 100, EVENTS_A_STEP = 4096 };
 
 static const us_t APART = 50 * US_PER_MS; /* commits of what the mail itself brings */
 static const us_t UPKEEP_EVERY = US_PER_S;
