@@ -283,7 +283,8 @@ static void keep(struct str s, char *to, size_t cap)
 {
 	size_t n = s.n < cap - 1 ? s.n : cap - 1;
 
-	memcpy(to, s.p, n);
+	if (n)
+		memcpy(to, s.p, n);
 	to[n] = '\0';
 }
 
