@@ -379,4 +379,5 @@ void build(struct reading *r)
 	build_accounting(r);
 	build_webhooks(r);
 	build_alarm(r);
+	build_inbound(r);
 }

@@ -414,4 +414,5 @@ void check(struct reading *r)
 	check_warmups(r);
 	check_accounting(r);
 	check_webhooks(r);
+	check_inbound(r);
 }

@@ -27,6 +27,8 @@ void conf_unref(struct conf *c)
 		c->tls_free(c->tls);
 	if (c->keys)
 		c->keys_free(c->keys);
+	if (c->tokens)
+		c->tokens_free(c->tokens);
 	if (c->http_token)
 		explicit_bzero(c->http_token, strlen(c->http_token));
 	free(c->http_token);

@@ -204,6 +204,18 @@ struct conf_webhook { /* [webhook NAME] */
 	struct origin origin, origin_url, origin_secret;
 };
 
+enum { CONF_INBOUND_BOUNCES = 1, CONF_INBOUND_FEEDBACK = 2 };
+
+struct conf_inbound {	    /* [inbound DOMAIN] */
+	const char *domain; /* normal form */
+	int process;	    /* bits of CONF_INBOUND_… */
+	bool verp, trust_unsigned;
+	const char *verp_key; /* a file; NULL: none */
+	const char **forward; /* forward-unmatched; none: kept in the spool's unmatched/ */
+	int nforward;
+	struct origin origin, origin_verp_key, origin_trust, origin_forward;
+};
+
 struct conf_mta {
 	const char *hostname;
 	const char **postmasters;
@@ -320,6 +332,11 @@ struct conf {
 	 * them. */
 	void *keys;
 	void (*keys_free)(void *keys);
+	struct conf_inbound *inbound; /* by domain */
+	int ninbound;
+	/* The keys of the [inbound] sections (core/feedback/inbound.h); as `keys`. */
+	void *tokens;
+	void (*tokens_free)(void *tokens);
 	char *http_token;	   /* what conf_token_attach made of [mta] http-token; NULL: none */
 	struct conf_private *priv; /* the sections, for settings, diff and dump */
 };
@@ -337,6 +354,9 @@ int conf_source_find(const struct conf *c, struct str name);
 /* The [dkim] section of the domain (normal form) or of its nearest parent that has one; CONF_NONE.
  */
 int conf_dkim_for(const struct conf *c, struct str domain);
+/* The [inbound] section of the domain, in whatever form, or of the address's; CONF_NONE. */
+int conf_inbound_for(const struct conf *c, struct str domain);
+int conf_inbound_of(const struct conf *c, struct str address);
 int conf_user_find(const struct conf *c, struct str name);
 /* The longest CIDR that holds the address; CONF_NONE. */
 int conf_source_for(const struct conf *c, const struct sockaddr *peer);

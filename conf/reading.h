@@ -78,6 +78,9 @@ void build_dkim(struct reading *r);
 void build_warmups(struct reading *r);
 /* value_acct.c */
 void build_accounting(struct reading *r);
+/* inbound.c */
+void build_inbound(struct reading *r);
+void check_inbound(struct reading *r);
 void check_accounting(struct reading *r);
 /* value_webhook.c */
 void build_webhooks(struct reading *r);

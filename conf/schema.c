@@ -45,6 +45,9 @@ const struct section_info section_infos[KIND_COUNT] = {
 			   "then on" },
 	[KIND_ALARM] = { "alarm", NULL, false,
 			 "When what receivers say of mail needs a person, and when a job is held" },
+	[KIND_INBOUND] = { "inbound", "DOMAIN", false,
+			   "A domain whose mail is read here, not relayed: bounces and complaints "
+			   "about mail that was sent. Its MX must lead to a [listener]" },
 	[KIND_CONSOLE] = { "console", NULL, false, "The operators' screen and who may use it" },
 };
 
@@ -555,6 +558,25 @@ const struct directive directives[] = {
 		  "each also with a percentage" },
 	{ KIND_ALARM, "after", TYPE_DURATION, .field = AT(conf_alarm, after), .lo = US_PER_S,
 	  .hi = US_PER_DAY, .def = "60s", .help = "A rate must be over its threshold for so long" },
+
+	{ KIND_INBOUND, "process", TYPE_PROCESS, .field = AT(conf_inbound, process),
+	  .def = "bounces feedback",
+	  .help = "What is read; everything else is forwarded or kept, as mail that matches "
+		  "nothing" },
+	{ KIND_INBOUND, "verp", TYPE_BOOL, .field = AT(conf_inbound, verp), .def = "yes",
+	  .help = "Mail whose sender is in this domain leaves with a signed return path for each "
+		  "recipient, so that a bounce says whom it is about" },
+	{ KIND_INBOUND, "verp-key", TYPE_PATH, .field = AT(conf_inbound, verp_key),
+	  .from = AT(conf_inbound, origin_verp_key),
+	  .help = "File of up to 4 keys, a line each, that others can't read: the first signs "
+		  "return paths and the X-Stoker-Ref field of mail from this domain, all verify" },
+	{ KIND_INBOUND, "trust-unsigned", TYPE_BOOL, .field = AT(conf_inbound, trust_unsigned),
+	  .from = AT(conf_inbound, origin_trust), .def = "no",
+	  .help = "Believe a report that names no more than a Message-ID" },
+	{ KIND_INBOUND, "forward-unmatched", TYPE_ADDRESSES, LIST(conf_inbound, forward, nforward),
+	  .from = AT(conf_inbound, origin_forward), .flags = REPEATS,
+	  .help = "Who gets the mail that is no report, or about no mail of ours; none: it is "
+		  "kept in SPOOL/unmatched, of which the oldest goes beyond 1 GB" },
 
 	{ KIND_CONSOLE, "theme", TYPE_NAME, .field = AT(conf_console, theme), .def = "dark",
 	  .help = "Colours: a file of themes/" },

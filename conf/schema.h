@@ -25,6 +25,7 @@ enum section_kind {
 	KIND_SUPPRESSION,
 	KIND_WEBHOOK,
 	KIND_ALARM,
+	KIND_INBOUND,
 	KIND_CONSOLE,
 	KIND_COUNT
 };
@@ -66,6 +67,7 @@ enum value_type {
 	TYPE_WARMUP_NAME, /* int: index of a warm-up */
 	TYPE_SECRET,	  /* const char *: a text, or @path of a file that others can't read */
 	TYPE_MECHANISMS,  /* int: bits of enum conf_auth */
+	TYPE_PROCESS,	  /* int: bits of CONF_INBOUND_… */
 	TYPE_RECORDS,	  /* int: bits of enum acct_record */
 	TYPE_CAUSES,	  /* int: bits of enum conf_suppress_on */
 	TYPE_SO_MANY_IN,  /* int, us_t: "5 in 14d"; 0: never */

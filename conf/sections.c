@@ -126,13 +126,15 @@ static bool domain_name(struct reading *r, struct str s, const struct origin *at
 	return true;
 }
 
-static bool dkim_name(struct reading *r, struct str s, const struct origin *at, struct header *h)
+/* [dkim] and [inbound] */
+static bool plain_domain(struct reading *r, const char *word, const char *what, struct str s,
+			 const struct origin *at, struct header *h)
 {
 	char z[DOMAIN_SIZE];
 
 	if (!domain_normal(s, z)) {
-		error_at(r, at, "[dkim %.*s]: write the domain that signs, as example.com",
-			 shown(s), s.p);
+		error_at(r, at, "[%s %.*s]: write the domain %s, as example.com", word, shown(s),
+			 s.p, what);
 		return false;
 	}
 	h->name = mem_z(&r->mem, str_of(z));
@@ -182,7 +184,9 @@ static bool header_name(struct reading *r, enum section_kind kind, struct str s,
 	case KIND_DOMAIN:
 		return domain_name(r, s, at, h);
 	case KIND_DKIM:
-		return dkim_name(r, s, at, h);
+		return plain_domain(r, "dkim", "that signs", s, at, h);
+	case KIND_INBOUND:
+		return plain_domain(r, "inbound", "whose mail is read here", s, at, h);
 	case KIND_SMTP_USER:
 		return user_name(r, s, at, h);
 	case KIND_VMTA:

@@ -143,7 +143,7 @@ struct conf_private {
 	struct conf_section *first, *last;
 	int nsections;
 	struct name_index routes, vmtas, pools, providers, sources, users, provider_domains, dkim,
-	    warmups;
+	    warmups, inbound;
 	struct pattern_index *by_route; /* [0]: without via; [1 + route] */
 	int *route_of_vmta, *route_of_pool;
 	const struct conf_section **provider_sections;

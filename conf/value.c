@@ -436,6 +436,7 @@ static const struct {
 	[TYPE_WARMUP_NAME] = { "warm-up", parse_name },
 	[TYPE_SECRET] = { "text or @path", parse_secret },
 	[TYPE_MECHANISMS] = { "plain login", parse_mechanisms },
+	[TYPE_PROCESS] = { "bounces feedback", value_parse_process },
 	[TYPE_RECORDS] = { "records", value_parse_records },
 	[TYPE_CAUSES] = { "hard complaint", value_parse_causes },
 	[TYPE_SO_MANY_IN] = { "number in duration", value_parse_so_many },

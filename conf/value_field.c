@@ -107,6 +107,9 @@ void value_write(const struct directive *d, const struct value *v, struct buf *o
 	case TYPE_WORD:
 		buf_addz(out, word_for(d, v->i));
 		break;
+	case TYPE_PROCESS:
+		value_write_process(v->i, out);
+		break;
 	case TYPE_RECORDS:
 		value_write_records(v->i, out);
 		break;
@@ -166,6 +169,7 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		break;
 	case TYPE_INT:
 	case TYPE_MECHANISMS:
+	case TYPE_PROCESS:
 	case TYPE_RECORDS:
 	case TYPE_CAUSES:
 	case TYPE_PORT:

@@ -20,6 +20,9 @@ const struct err *value_parse_records(struct value_in *in, struct value *out);
 const struct err *value_parse_thresholds(struct value_in *in, struct value *out);
 const struct err *value_parse_hold(struct value_in *in, struct value *out);
 void value_write_records(int64_t bits, struct buf *out);
+/* inbound.c */
+const struct err *value_parse_process(struct value_in *in, struct value *out);
+void value_write_process(int64_t bits, struct buf *out);
 const struct err *value_item_column(struct value_in *in, struct str w, const char **out);
 /* value_suppress.c */
 const struct err *value_parse_causes(struct value_in *in, struct value *out);

@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/classify_command.h"
 #include "core/control/cli.h"
+#include "core/feedback/inbound.h"
 #include "core/manual.h"
 #include "core/mta.h"
 #include "core/net/tls.h"
@@ -69,7 +70,7 @@ static struct conf *read_conf(const char *path, bool quiet, bool keys, int *code
 	struct conf *c = conf_read(path, &o, &problems);
 	if (c && keys &&
 	    (!tls_attach(c, &problems) || !sign_keys_load(c, &problems) ||
-	     !conf_token_attach(c, &problems))) {
+	     !inbound_keys_load(c, &problems) || !conf_token_attach(c, &problems))) {
 		conf_unref(c);
 		c = NULL;
 	}
@@ -336,11 +337,28 @@ static struct conf *shipped_conf(void)
 	return c;
 }
 
+/* Whose rules judge replies: the configuration's if there is one. */
+static struct conf *rules_conf(const struct args *a)
+{
+	bool named = strcmp(a->conf, DEFAULT_CONF) != 0;
+	int code = 0;
+	return named || access(a->conf, R_OK) == 0 ? read_conf(a->conf, !named, false, &code)
+						   : shipped_conf();
+}
+
+static int cmd_read_report(const struct args *a, int n, char **words)
+{
+	struct conf *c = rules_conf(a);
+	if (!c)
+		return EXIT_USAGE;
+	int code = read_report(patterns_find(c->patterns, "default"), n, words);
+	conf_unref(c);
+	return code;
+}
+
 static int cmd_classify(const struct args *a)
 {
 	struct classify_job j = { .receiver = NULL };
-	bool named = strcmp(a->conf, DEFAULT_CONF) != 0;
-	int code = 0;
 	for (char **w = a->words; *w; w++) {
 		if (strcmp(*w, "--receiver") == 0 && w[1]) {
 			j.receiver = *++w;
@@ -354,9 +372,7 @@ static int cmd_classify(const struct args *a)
 			return EXIT_USAGE;
 		}
 	}
-	struct conf *c = named || access(a->conf, R_OK) == 0
-			     ? read_conf(a->conf, false, false, &code)
-			     : shipped_conf();
+	struct conf *c = rules_conf(a);
 	if (!c)
 		return EXIT_USAGE;
 	j.list = patterns_find(c->patterns, "default");
@@ -467,7 +483,7 @@ int main(int argc, char **argv)
 		return locals[i].run(&a);
 	}
 	if (strcmp(words[0], "read-report") == 0)
-		return read_report(n - 1, words + 1);
+		return cmd_read_report(&a, n - 1, words + 1);
 	if (!command_find(str_of(words[0])))
 		return help(1, words);
 	return cli_command(socket_path(&a), n, words);

@@ -266,7 +266,7 @@ static void tls_start(struct mta *m)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	if (!tls_attach(m->conf, &problems) || !sign_keys_load(m->conf, &problems) ||
-	    !conf_token_attach(m->conf, &problems)) {
+	    !inbound_keys_load(m->conf, &problems) || !conf_token_attach(m->conf, &problems)) {
 		conf_problems_print(&problems, &out);
 		fatal("the configuration can't be used:\n%s", buf_z(&out));
 	}
@@ -383,6 +383,7 @@ int mta_run(const struct mta_opts *o, struct conf *conf, int ready_fd)
 	classifier_start(&m);
 	spool_start(&m);
 	mta_suppression_open(&m);
+	inbound_start(&m);
 	spool_state_each(m.spool, "configurations", last_number, &m);
 	conf_set_number(conf, ++m.conf_number, m.started_at);
 	m.source_rates_n = (uint32_t)conf->nsources + 256; /* room for what reloads add */

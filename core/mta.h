@@ -12,6 +12,7 @@
 #include "core/base/jsonw.h"
 #include "core/control/control.h"
 #include "core/feedback/dsn.h"
+#include "core/feedback/inbound.h"
 #include "core/net/listener.h"
 #include "core/net/resolver.h"
 #include "core/report/accounting.h"
@@ -115,8 +116,9 @@ struct mta {
 	int http_fd;			 /* listens on http-mgmt-port; negative: as http_listen */
 	us_t copy_cpu_us;  /* atomic: what the mirror's copies have cost the scheduler's thread */
 	uint32_t stopping; /* atomic */
-	int32_t connections_in; /* atomic; io thread 0 counts */
-	struct probes *probes;	/* control's: core/mta_probe.c */
+	int32_t connections_in;	      /* atomic; io thread 0 counts */
+	struct probes *probes;	      /* control's: core/mta_probe.c */
+	struct inbound_line *inbound; /* core/mta_inbound.c */
 	uint32_t source_rates_n;
 	int64_t *source_next_us; /* atomic, one a [source]: when its next message may start */
 };
@@ -174,7 +176,8 @@ void sched_post_reported(struct member *to,
 			 struct post *p); /* p: struct message (our DSN's reports_*), freed */
 void sched_post_synced(struct member *to, struct post *p); /* a: token */
 void sched_post_load_done(struct member *to, struct post *p);
-void sched_post_hold(struct member *to, struct post *p); /* a: enum sched_hold, b: on */
+void sched_post_hold(struct member *to, struct post *p);  /* a: enum sched_hold, b: on */
+void sched_post_aside(struct member *to, struct post *p); /* a: in, b: loaded, c: removed */
 void sched_post_moved(struct member *to, struct post *p);
 
 void spool_post_state(struct member *to, struct post *p); /* p: struct state_put */
@@ -185,6 +188,7 @@ void spool_post_message(struct member *to,
 			struct post *p); /* p: struct message, from a worker: our own DSN */
 void spool_post_settle(struct member *to,
 		       struct post *p); /* p: struct message: its reports_* end without a report */
+void spool_post_inbound(struct member *to, struct post *p);  /* p: struct inbound_work */
 void spool_post_rejected(struct member *to, struct post *p); /* p: struct buf *, encoded event */
 void spool_post_position(struct member *to, struct post *p); /* a: id, p: rstr, the reader */
 void spool_post_forget(struct member *to, struct post *p);   /* p: rstr, the reader */
@@ -204,8 +208,9 @@ void worker_post_chunk(struct member *to, struct post *p); /* p: struct chunk_re
 void worker_post_large(struct member *to, struct post *p); /* p: struct large_request */
 void worker_post_dsn(struct member *to,
 		     struct post *p); /* p: struct dsn_job, q: file body or NULL */
-void worker_post_show(struct member *to, struct post *p);   /* p: struct show_request */
-void worker_post_reload(struct member *to, struct post *p); /* p: struct reload_request */
+void worker_post_inbound(struct member *to, struct post *p); /* p: struct inbound_work */
+void worker_post_show(struct member *to, struct post *p);    /* p: struct show_request */
+void worker_post_reload(struct member *to, struct post *p);  /* p: struct reload_request */
 void worker_post_forget(
     struct member *to,
     struct post *p); /* p: struct settings_cache, q: conf reference; either may be NULL */
@@ -355,6 +360,24 @@ void feedback_wake(struct feedback *f); /* events were committed */
 us_t feedback_step(struct feedback *f, us_t now);
 /* Saves what it counted; the spool must still be open. */
 void feedback_finish(struct feedback *f);
+
+/* Spool thread: records what a report that is believed says, and what [suppression] makes of it. */
+void mta_spool_reported(struct member *me, const struct event *e);
+
+/* ---- core/mta_inbound.c ---- */
+void inbound_start(struct mta *m);
+/* Spool thread. Is this mail to an [inbound] domain? Then it goes here, not to the scheduler. */
+bool inbound_is(const struct message *m);
+void inbound_enter(struct member *spooler, struct message *m, bool loaded);
+/* Hands to the worker what waits, if commits work. */
+void inbound_step(struct member *spooler);
+/* Any thread: an object of `status`. */
+void inbound_status(struct mta *m, bool configured, struct jsonw *w);
+/* Io threads: the return path and reference of a transaction (core/smtp/client.h, `mark`). */
+bool mta_mark(const struct conf *c, struct transaction *t, struct str vmta, struct str *path,
+	      struct str *header);
+/* core/mta_worker.c: fills in a recipient of a message of our own; false if it is no address. */
+bool mta_own_recipient(struct message *m, struct message_rcpt *r, struct str address);
 
 /* ---- what travels by pointer ---- */
 struct sched_cmd_box { /* a command with its strings in one arena */

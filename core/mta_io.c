@@ -324,6 +324,13 @@ static void env_signature(void *arg, const struct signature *g)
 	}
 }
 
+static bool env_mark(void *arg, struct transaction *txn, struct str vmta, struct str *path,
+		     struct str *header)
+{
+	const struct io_thread *t = arg;
+	return mta_mark(t->conf, txn, vmta, path, header);
+}
+
 /* ---- mailboxes ---- */
 
 static int drain_committed(void *arg, struct mailbox *box, int budget)
@@ -610,9 +617,13 @@ void mta_io_wire(struct member *me)
 				 env_auth,
 				 env_closed,
 				 env_suppressed };
-	struct client_env ce = {
-		t, env_to_sched, env_load_body, env_read_chunk, env_signature, env_suppressed_rcpt
-	};
+	struct client_env ce = { t,
+				 env_to_sched,
+				 env_load_body,
+				 env_read_chunk,
+				 env_signature,
+				 env_suppressed_rcpt,
+				 env_mark };
 	t->server = server_new(me->loop, &se);
 	t->client = client_new(me->loop, (uint32_t)me->nth, &ce, m->classifier);
 	t->suppression = suppression_reader_open(m->suppression);

@@ -381,6 +381,11 @@ void sched_post_hold(struct member *to, struct post *p)
 	sched_hold(state(to)->s, loop_now(to->loop), (enum sched_hold)p->a, p->b != 0);
 }
 
+void sched_post_aside(struct member *to, struct post *p)
+{
+	sched_aside(state(to)->s, loop_now(to->loop), p->a, p->b, p->c);
+}
+
 void sched_post_moved(struct member *to, struct post *p)
 {
 	struct handout_where w;

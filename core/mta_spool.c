@@ -80,6 +80,10 @@ static void committed(void *arg, struct message *m, const struct err *err)
 		about->reports_rcpts = copy;
 		mta_post(t->me, mta->sched, (struct post){ .fn = sched_post_reported, .p = about });
 	}
+	if (inbound_is(m)) {
+		inbound_enter(t->me, m, false);
+		return;
+	}
 	struct new_message f = { m, false };
 	if (!mailbox_push(mta->fresh, &f))
 		fatal("no memory to pass a message to the scheduler");
@@ -328,6 +332,10 @@ static bool commit(struct spool_thread *t, bool sync)
 static void loaded(void *arg, struct message *m)
 {
 	struct spool_thread *t = arg;
+	if (inbound_is(m)) {
+		inbound_enter(t->me, m, true);
+		return;
+	}
 	struct new_message f = { m, true };
 	if (!mailbox_push(t->me->mta->fresh, &f))
 		fatal("no memory to load queued mail");
@@ -412,6 +420,8 @@ static bool before_sleep(void *arg)
 	if ((t->commit_at && now >= t->commit_at) ||
 	    (mta_suppress_wants_commit(t->suppress) && !t->failed_at))
 		commit(t, true);
+	if (!t->failed_at)
+		inbound_step(t->me);
 	if (load_step(t))
 		return true;
 	prepare(t);
@@ -515,6 +525,13 @@ void spool_post_dsn(struct member *to, struct post *p)
 	struct body *body = spool_body(state(to)->s, j->message, &w);
 	mta_post(to, mta_body_worker(to->mta, j->message),
 		 (struct post){ .fn = worker_post_dsn, .p = j, .q = body });
+}
+
+void mta_spool_reported(struct member *me, const struct event *e)
+{
+	if (!spool_event(state(me)->s, e))
+		fatal("no memory to record a report; it is read again at the next start");
+	mta_suppress_event(state(me)->suppress, e);
 }
 
 void spool_post_message(struct member *to, struct post *p)

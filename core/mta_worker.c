@@ -168,7 +168,7 @@ static void read_part(struct body *b, size_t max, struct buf *out)
 	out->n = got > 0 ? (size_t)got : 0;
 }
 
-static bool dsn_recipient(struct message *m, struct message_rcpt *r, struct str address)
+bool mta_own_recipient(struct message *m, struct message_rcpt *r, struct str address)
 {
 	char normal[DOMAIN_SIZE];
 	const char *at = memrchr(address.p, '@', address.n);
@@ -184,8 +184,9 @@ static bool dsn_recipient(struct message *m, struct message_rcpt *r, struct str 
 }
 
 /* Who gets the report: the sender, or the postmasters with send-dsn = postmaster. */
-static void dsn_recipients(struct message *m, const struct dsn_job *j, const struct conf_mta *c)
+static void dsn_recipients(struct message *m, const struct dsn_job *j, const struct conf *conf)
 {
+	const struct conf_mta *c = &conf->mta;
 	bool to_postmaster = j->send_dsn == SEND_DSN_POSTMASTER;
 	int n = to_postmaster ? c->npostmasters : 1;
 	m->rcpts = arena_alloc(&m->arena, (size_t)(n ? n : 1) * sizeof *m->rcpts);
@@ -193,7 +194,9 @@ static void dsn_recipients(struct message *m, const struct dsn_job *j, const str
 		return;
 	for (int i = 0; i < n; i++) {
 		struct str a = to_postmaster ? str_of(c->postmasters[i]) : j->sender;
-		if (dsn_recipient(m, &m->rcpts[m->nrcpts], a))
+		/* Mail to such a domain is read here, and what it would say is known. */
+		if (conf_inbound_of(conf, a) == CONF_NONE &&
+		    mta_own_recipient(m, &m->rcpts[m->nrcpts], a))
 			m->nrcpts++;
 	}
 }
@@ -234,7 +237,7 @@ static struct message *dsn_message(struct worker *w, const struct dsn_job *j, st
 	m->priority = 50;
 	struct conf *c = conf_ref(__atomic_load_n(&mta->conf, __ATOMIC_ACQUIRE));
 	read_part(original, ORIGINAL_MAX, &text);
-	dsn_recipients(m, j, &c->mta);
+	dsn_recipients(m, j, c);
 	bool ok =
 	    dsn_about(m, j) && dsn_build(j, &c->mta, buf_str(&text), m->id, m->received_at, &body);
 	conf_unref(c);
@@ -250,15 +253,17 @@ static struct message *dsn_message(struct worker *w, const struct dsn_job *j, st
 	return NULL;
 }
 
-/* A report that can't be sent (no usable address) ends all the same: its recipients are settled. */
-static void dsn_settle(struct member *to, struct message *m)
+/* A report that can't be sent (no usable address), or that would come back here, ends all the same:
+ * its recipients are settled. */
+static void dsn_settle(struct member *to, struct message *m, bool inbound)
 {
 	if (!m->nreports_rcpts) {
 		message_free(m);
 		return;
 	}
-	log_warn("no report for message %llx: its sender has no usable address",
-		 (unsigned long long)m->reports_on);
+	if (!inbound)
+		log_warn("no report for message %llx: its sender has no usable address",
+			 (unsigned long long)m->reports_on);
 	mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_settle, .p = m });
 }
 
@@ -266,6 +271,9 @@ void worker_post_dsn(struct member *to, struct post *p)
 {
 	struct dsn_job *j = p->p;
 	struct message *m = dsn_message(state(to), j, p->q);
+	struct conf *c = conf_ref(__atomic_load_n(&to->mta->conf, __ATOMIC_ACQUIRE));
+	bool inbound = conf_inbound_of(c, j->sender) != CONF_NONE;
+	conf_unref(c);
 	body_unref(p->q);
 	if (!m)
 		log_error("no memory for a report on message %llx; it is made after the next start",
@@ -273,7 +281,7 @@ void worker_post_dsn(struct member *to, struct post *p)
 	else if (m->nrcpts)
 		mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_message, .p = m });
 	else
-		dsn_settle(to, m);
+		dsn_settle(to, m, inbound);
 	dsn_job_free(j);
 }
 
@@ -539,8 +547,9 @@ void worker_post_reload(struct member *to, struct post *p)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
-	if (r->now && (!tls_attach(r->now, &problems) || !sign_keys_load(r->now, &problems) ||
-		       !conf_token_attach(r->now, &problems))) {
+	if (r->now &&
+	    (!tls_attach(r->now, &problems) || !sign_keys_load(r->now, &problems) ||
+	     !inbound_keys_load(r->now, &problems) || !conf_token_attach(r->now, &problems))) {
 		conf_unref(r->now);
 		r->now = NULL;
 	}

@@ -20,26 +20,38 @@ struct show {
 	bool json;
 	struct token_keys keys; /* n is 0 without --key */
 	struct classifier *classifier;
+	const struct pattern_list *list;
 	struct buf out;
 	struct jsonw w;
 	int files;
 };
 
+/* The path leaves its recipient out, or not. */
+static bool path_matches(const struct show *s, const struct report *r, struct str path)
+{
+	const char *at = path.n ? memrchr(path.p, '@', path.n) : NULL;
+	size_t n = at ? (size_t)(at + 1 - path.p) : 0;
+	struct buf who;
+	struct token t;
+	bool ok = false;
+
+	buf_init(&who);
+	for (int i = -1; n && !ok && i < r->nrcpts; i++)
+		ok = token_verp_verify(&s->keys, path, str_mem(at + 1, path.n - n),
+				       i < 0 ? STR_LIT("") : r->rcpts[i].address, &t, &who);
+	buf_free(&who);
+	return ok;
+}
+
 /* What ties it to one of our messages: a token that the key verifies, else only its say-so. "" if
  * nothing does. */
 static const char *matched(const struct show *s, const struct report *r)
 {
-	const struct str paths[] = { r->to, r->return_path };
 	struct token t;
 
-	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-		const char *at = paths[i].n ? memrchr(paths[i].p, '@', paths[i].n) : NULL;
-		size_t n = at ? (size_t)(at + 1 - paths[i].p) : 0;
-
-		if (n && token_verp_verify(&s->keys, paths[i], str_mem(at + 1, paths[i].n - n), &t))
-			return "verp";
-	}
-	if (token_ref_verify(&s->keys, r->ref, &t))
+	if (path_matches(s, r, r->to) || path_matches(s, r, r->return_path))
+		return "verp";
+	if (token_ref_verify(&s->keys, r->ref, &t, NULL, NULL))
 		return "ref";
 	return r->kind != REPORT_OTHER && (r->ref.n || r->message_id.n) ? "unverified" : "";
 }
@@ -59,7 +71,7 @@ static void text_rcpt(struct show *s, const struct report *r, const struct repor
 {
 	struct report_verdict v;
 
-	report_judge(s->classifier, NULL, r, p, &v);
+	report_judge(s->classifier, s->list, r, p, &v);
 	buf_addz(&s->out, "  recipient      ");
 	clean_add(&s->out, p->address.n ? p->address : STR_LIT("(not named)"), false);
 	if (p->action != ACTION_NONE)
@@ -107,7 +119,7 @@ static void json_rcpt(struct show *s, const struct report *r, const struct repor
 {
 	struct report_verdict v;
 
-	report_judge(s->classifier, NULL, r, p, &v);
+	report_judge(s->classifier, s->list, r, p, &v);
 	jsonw_object(&s->w, NULL);
 	field(s, "recipient", p->address);
 	field(s, "status", str_of(p->status));
@@ -234,9 +246,9 @@ static bool take_options(struct show *s, int n, char **words, int *files)
 	return *files > 0;
 }
 
-int read_report(int n, char **words)
+int read_report(const struct pattern_list *list, int n, char **words)
 {
-	struct show s = { .files = 0 };
+	struct show s = { .list = list };
 	struct errbuf e = { "" };
 	int files = 0, code = EXIT_USAGE;
 

@@ -250,6 +250,23 @@ static void text_dkim(json_t *o, struct buf *out)
 	buf_addc(out, '\n');
 }
 
+/* What came back; nothing without an [inbound] section. */
+static void text_inbound(json_t *o, struct buf *out)
+{
+	json_t *d = json_object_get(o, "inbound"), *v;
+	const char *key, *between = "";
+
+	if (!d)
+		return;
+	buf_addz(out, "inbound     ");
+	json_object_foreach(d, key, v)
+	{
+		buf_addf(out, "%s%lld %s", between, (long long)json_integer_value(v), key);
+		between = ", ";
+	}
+	buf_addc(out, '\n');
+}
+
 static void text_alarms(struct control *c, int columns, struct buf *out)
 {
 	struct query q = { .list = LIST_ALARMS, .filter = STR_LIT("!gone:yes") };
@@ -274,6 +291,7 @@ static void status_text(struct control *c, int columns, struct buf *out)
 	text_totals(o, out);
 	text_room(o, out);
 	text_dkim(o, out);
+	text_inbound(o, out);
 	text_alarms(c, columns, out);
 	json_decref(o);
 }

@@ -70,7 +70,7 @@ static void judge_reply(const struct classifier *c, const struct pattern_list *l
 		code = p->status[0] == '4' ? 450 : 550;
 	snprintf(reply, sizeof reply, "%d %s %.*s", code, p->status, (int)p->diagnostic.n,
 		 p->diagnostic.n ? p->diagnostic.p : "");
-	classify(c, list, STEP_RCPT, str_of(reply), v);
+	classify_from(c, list, STEP_RCPT, p->remote_mta, str_of(reply), v);
 }
 
 /* "5.0.0" and Exchange Online's 5.4.1, "no such recipient", which RFC 3463 means otherwise. */

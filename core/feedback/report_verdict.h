@@ -11,8 +11,8 @@ struct report_verdict {
 	bool hard;		      /* the address is dead: trying it again harms */
 	bool suppress; /* hard, or a complaint; what is no bounce or complaint never */
 };
-/* list: the rules of the receiver that said it; NULL: codes, and the words of servers whose codes
- * say nothing. */
+/* list: the configured rules (those for one receiver go by the MTA that said it); NULL: codes, and
+ * the words of servers whose codes say nothing. */
 void report_judge(const struct classifier *c, const struct pattern_list *list,
 		  const struct report *r, const struct report_rcpt *p, struct report_verdict *out);
 

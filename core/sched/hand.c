@@ -85,9 +85,18 @@ static uint32_t gather(const struct sub *u, struct rcpt **v, uint32_t most)
 	return n;
 }
 
-static uint32_t most_rcpts(const struct path *p, const struct limits *all)
+/* Mail whose sender is in an [inbound] domain has a return path and a reference of its own for each
+ * recipient. */
+static bool goes_alone(const struct sched *s, const struct msg *m)
 {
-	int64_t most = p->set->max_rcpt_per_message;
+	return s->conf && s->conf->ninbound &&
+	       conf_inbound_of(s->conf, name_str(m->sender)) != CONF_NONE;
+}
+
+static uint32_t most_rcpts(const struct sched *s, const struct msg *m, const struct path *p,
+			   const struct limits *all)
+{
+	int64_t most = goes_alone(s, m) ? 1 : p->set->max_rcpt_per_message;
 
 	for (uint8_t i = 0; i < all->nrate; i++) {
 		int64_t half = all->rate[i]->bucket.step_ns
@@ -253,7 +262,7 @@ void hand_out(struct sched *s, struct queue *q, struct choice *c)
 	uint32_t n;
 
 	all_limits(s, c, q, m->job, &all);
-	n = gather(c->sub, v, most_rcpts(c->path, &all.l));
+	n = gather(c->sub, v, most_rcpts(s, m, c->path, &all.l));
 	c->sub->since_s = (uint32_t)(s->now / US_PER_S);
 	t = txn_make(s, m, q, v, n);
 	if (t && !session)

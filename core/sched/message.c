@@ -268,6 +268,18 @@ bool sched_message(struct sched *s, us_t now, const struct sched_message *in)
 	return true;
 }
 
+void sched_aside(struct sched *s, us_t now, uint64_t in, uint64_t loaded, uint64_t removed)
+{
+	s->now = now;
+	s->totals.accepted += in;
+	s->totals.queued += in;
+	s->totals.loading -= loaded < s->totals.loading ? loaded : s->totals.loading;
+	s->totals.removed += removed;
+	s->totals.queued -= removed;
+	if (in)
+		tally_count(s, &s->in, &(struct counts){ .delivered = (uint32_t)in });
+}
+
 /* Frees a message of which nothing is left to do. */
 void msg_settle(struct sched *s, struct msg *m)
 {

@@ -59,6 +59,9 @@ struct sched_message { /* copied; `body` reference is taken over */
 };
 /* False without memory: the caller keeps it and tries again later. */
 bool sched_message(struct sched *s, us_t now, const struct sched_message *m);
+/* Recipients of mail that never comes here, in the totals all the same: accepted, loaded at start
+ * (already counted as queued), and removed. */
+void sched_aside(struct sched *s, us_t now, uint64_t in, uint64_t loaded, uint64_t removed);
 /* The spool moved a message (compaction). */
 void sched_moved(struct sched *s, uint64_t message, const struct handout_where *where);
 

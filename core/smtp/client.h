@@ -28,6 +28,11 @@ struct client_env {
 	 */
 	bool (*suppressed)(void *arg, struct str sender, struct str recipient,
 			   struct suppression_found *out);
+	/* Before MAIL: the return path in place of the sender, and header lines that go in front of
+	 * the message, unsigned; "": none. In the transaction's arena. False without memory. NULL:
+	 * nothing is ever marked. */
+	bool (*mark)(void *arg, struct transaction *t, struct str vmta, struct str *path,
+		     struct str *header);
 };
 struct client;
 struct client *client_new(struct loop *l, uint32_t io_index, const struct client_env *env,

@@ -207,24 +207,32 @@ static void unref_signature(void *g)
 	signature_unref(g);
 }
 
-/* In front of the message, once; no line of it begins with a dot. */
+/* No line of it begins with a dot. */
 static bool send_signature(struct session *s, struct slot *k)
 {
 	struct str header = client_sign_header(k);
 
-	if (!header.n || k->signature_sent)
+	if (!header.n)
 		return true;
-	k->signature_sent = true;
 	s->queued += header.n;
 	s->c->stats.bytes_out += header.n;
 	return io_write_ref(s->io, header, unref_signature, signature_ref(k->signature));
+}
+
+/* In front of the message, once. */
+static bool send_head(struct session *s, struct slot *k)
+{
+	if (k->head_sent)
+		return true;
+	k->head_sent = true;
+	return (!k->ref.n || client_send(s, k->ref)) && send_signature(s, k);
 }
 
 void client_body_send(struct session *s, struct slot *k)
 {
 	struct body *b = k->t->body;
 
-	if (!k->empty && !send_signature(s, k)) {
+	if (!k->empty && !send_head(s, k)) {
 		client_fail(s, true, "out of memory");
 		return;
 	}

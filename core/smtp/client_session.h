@@ -121,7 +121,10 @@ struct slot {
 	/* DKIM */
 	struct sign_job *job;	     /* it is being signed */
 	struct signature *signature; /* what came of it */
-	bool signature_sent;
+	bool head_sent;		     /* what goes in front of the message */
+	/* what client_env.mark said */
+	bool marked;
+	struct str path, ref;
 };
 
 struct session {

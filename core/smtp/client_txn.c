@@ -198,7 +198,21 @@ void client_txn_hold(struct session *s, struct slot *k, struct transaction *t)
 
 static uint64_t bytes_to_send(const struct slot *k)
 {
-	return ((const struct body *)k->t->body)->size + client_sign_header(k).n;
+	return ((const struct body *)k->t->body)->size + client_sign_header(k).n + k->ref.n;
+}
+
+/* The return path and reference of this transaction are known, once it is known who sends it.
+ * False: the session is gone. */
+static bool marked(struct session *s, struct slot *k)
+{
+	const struct client_env *env = &s->c->env;
+
+	if (k->marked || !env->mark)
+		return true;
+	k->marked = env->mark(env->arg, k->t, rstr_str(s->vmta), &k->path, &k->ref);
+	if (!k->marked)
+		client_fail(s, true, "out of memory");
+	return k->marked;
 }
 
 /* NULL, or why this receiver can't have the message; the verdict is permanent. */
@@ -310,7 +324,7 @@ static void put_mail(struct session *s, struct slot *k, struct buf *out)
 	const struct body *b = t->body;
 
 	buf_adds(out, STR_LIT("MAIL FROM:<"));
-	buf_adds(out, t->sender);
+	buf_adds(out, k->path.n ? k->path : t->sender);
 	buf_addc(out, '>');
 	if (s->size)
 		buf_addf(out, " SIZE=%llu", (unsigned long long)bytes_to_send(k));
@@ -439,6 +453,8 @@ static bool advance_held(struct session *s, struct slot *k)
 		return false;
 	if (!client_body_ready(s, k))
 		return k->phase == PHASE_OVER;
+	if (!marked(s, k))
+		return false;
 	if (refused_here(s, k))
 		return true;
 	n = permitted_or_ask(s, k);
@@ -518,6 +534,8 @@ void client_txn_ahead(struct session *s)
 		return;
 	if (!k->t->body || !body_in_memory(k->t->body) || !client_body_ready(s, k) || backlog(s) ||
 	    early(s, k) || permitted(s, k) < k->left)
+		return;
+	if (!marked(s, k))
 		return;
 	why = refusal(s, k, &v);
 	rstr_unref(why);

@@ -82,7 +82,7 @@ int feed_find(const struct session *s, struct str name)
 {
 	const struct conf_source *src = s->source < 0 ? NULL : &s->conf->sources[s->source];
 
-	if (!src || name.n < 5 || (name.p[0] | 0x20) != 'x')
+	if (!src || s->inbound || name.n < 5 || (name.p[0] | 0x20) != 'x')
 		return -1;
 	for (size_t i = 0; i < sizeof feeds / sizeof *feeds; i++) {
 		if (!str_ieqz(name, feeds[i].name))

@@ -6,7 +6,9 @@
 #include "core/base/clean.h"
 #include "core/smtp/server_session.h"
 
-enum { RCPTS_FIRST = 4, MAX_RCPT_DEFAULT = 1000, SUPPRESSED_WORDS = 160 };
+enum { RCPTS_FIRST = 4, MAX_RCPT_DEFAULT = 1000, MAX_RCPT_INBOUND = 10, SUPPRESSED_WORDS = 160 };
+
+static const char no_auth[] = "530 5.7.0 Authentication required";
 
 /* ---- parameters ---- */
 
@@ -246,14 +248,19 @@ static const char *held_back(const struct session *s)
 	return NULL;
 }
 
+static bool needs_auth(const struct session *s)
+{
+	return s->source >= 0 && s->conf->sources[s->source].require_auth && !s->user_name[0];
+}
+
 static const char *judge_mail(struct session *s, const struct command_args *a)
 {
 	const char *no = held_back(s);
 
 	if (no)
 		return no;
-	if (s->source >= 0 && s->conf->sources[s->source].require_auth && !s->user_name[0])
-		return "530 5.7.0 Authentication required";
+	if (needs_auth(s) && !s->conf->ninbound)
+		return no_auth; /* else RCPT says whether it needs any */
 	if (a->size > s->size_limit) {
 		snprintf(s->srv->text, sizeof s->srv->text,
 			 "552 5.3.4 Message too big: the limit is %" PRId64 " bytes",
@@ -407,12 +414,34 @@ static bool add_postmasters(struct session *s, const struct command_args *a)
 	return ok;
 }
 
-static const char *judge_rcpt(struct session *s, const struct command_args *a, bool postmaster)
+/* Its mail is read here, whoever sends it. */
+static bool is_inbound(const struct session *s, const struct address *to)
+{
+	return s->conf->ninbound && conf_inbound_for(s->conf, str_of(to->normal)) != CONF_NONE;
+}
+
+static uint32_t most_rcpts(const struct session *s, bool inbound)
 {
 	int max = s->source < 0 ? 0 : s->conf->sources[s->source].max_rcpt_per_message;
 
-	if (s->m->nrcpts >= (uint32_t)(max > 0 ? max : MAX_RCPT_DEFAULT))
+	if (inbound)
+		return MAX_RCPT_INBOUND;
+	return (uint32_t)(max > 0 ? max : MAX_RCPT_DEFAULT);
+}
+
+static const char *judge_rcpt(struct session *s, const struct command_args *a, bool postmaster,
+			      bool inbound)
+{
+	if (s->m->nrcpts >= most_rcpts(s, inbound))
 		return "452 4.5.3 Too many recipients for one message, send the rest in another";
+	if (s->m->nrcpts && inbound != s->inbound)
+		return "452 4.5.3 This recipient goes in a transaction without the others";
+	if (!inbound && needs_auth(s))
+		return no_auth;
+	if (inbound)
+		return a->address.utf8 && !s->utf8
+			   ? "553 5.6.7 This recipient address needs SMTPUTF8"
+			   : NULL;
 	if (postmaster && s->conf->mta.npostmasters && s->m->route.n)
 		return NULL;
 	if (!a->address.domain.n)
@@ -447,14 +476,27 @@ static const char *judge_suppressed(struct session *s, const struct address *to)
 	return s->srv->text;
 }
 
+/* The message goes to whoever reads it here, not into a queue. */
+static bool set_inbound(struct session *s)
+{
+	struct message *m = s->m;
+
+	m->route = arena_str(&m->arena, STR_LIT(MESSAGE_INBOUND));
+	m->job = arena_str(&m->arena, STR_LIT("stoker/inbound"));
+	m->user = arena_str(&m->arena, STR_LIT("stoker"));
+	s->inbound = m->route.p && m->job.p && m->user.p;
+	return s->inbound;
+}
+
 void do_rcpt(struct session *s, struct command_args *a)
 {
 	bool postmaster = is_our_postmaster(s, &a->address);
 	bool expand = postmaster && s->conf->mta.npostmasters && s->m->route.n;
-	const char *no = judge_rcpt(s, a, postmaster);
+	bool inbound = !expand && is_inbound(s, &a->address);
+	const char *no = judge_rcpt(s, a, postmaster, inbound);
 	uint32_t before = s->m->nrcpts;
 
-	if (!no && !expand)
+	if (!no && !expand && !inbound)
 		no = judge_suppressed(s, &a->address);
 	if (no) {
 		s->srv->stats.refused++;
@@ -469,7 +511,8 @@ void do_rcpt(struct session *s, struct command_args *a)
 		say(s, "250 2.1.5 Recipient ok");
 		return;
 	}
-	if (!(expand ? add_postmasters(s, a) : add_rcpt(s, &a->address, a))) {
+	if (!(expand ? add_postmasters(s, a) : add_rcpt(s, &a->address, a)) ||
+	    (inbound && !s->inbound && !set_inbound(s))) {
 		s->m->nrcpts = before;
 		say(s, "451 4.3.0 Out of memory, try again later");
 		return;

@@ -156,6 +156,7 @@ struct session {
 	struct message *m;
 	uint32_t rcpts_cap;
 	bool utf8;	      /* SMTPUTF8 was declared */
+	bool inbound;	      /* its recipients are in [inbound] domains */
 	bool credit;	      /* a spool credit is held */
 	bool postmaster;      /* our postmasters are among the recipients already */
 	size_t declared_size; /* SIZE=; 0: not declared */

@@ -11,6 +11,10 @@
 enum { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
 enum dsn_ret { RET_NONE, RET_FULL, RET_HDRS };
 
+/* The route of mail to an [inbound] domain: no name of a virtual MTA or pool can be so. It is read
+ * here (core/mta_inbound.c) and never reaches the scheduler. */
+#define MESSAGE_INBOUND "{inbound}"
+
 #define REPORTS_DELAY 0x80000000u /* beside the recipient's number in reports_rcpts */
 
 /* What the spool remembers of a recipient: every legal state. */

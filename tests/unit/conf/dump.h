@@ -115,6 +115,15 @@ static inline void dump_ways(struct buf *b, const struct conf *c)
 	buf_addf(b, "suppression %d %d %d %d %lld %lld\n", c->suppression.on,
 		 (int)c->suppression.check, (int)c->suppression.scope, c->suppression.soft_limit,
 		 (long long)c->suppression.soft_within, (long long)c->suppression.expire_after);
+	for (int i = 0; i < c->ninbound; i++) {
+		const struct conf_inbound *x = &c->inbound[i];
+
+		buf_addf(b, "inbound %s %d %d %d %s", x->domain, x->process, x->verp,
+			 x->trust_unsigned, x->verp_key ? x->verp_key : "-");
+		for (int k = 0; k < x->nforward; k++)
+			buf_addf(b, " %s", x->forward[k]);
+		buf_addc(b, '\n');
+	}
 	for (int i = 0; i < c->naccounting; i++) {
 		const struct conf_accounting *a = &c->accounting[i];
 

@@ -450,6 +450,34 @@ static void keys_and_dkim_sign_belong_together(void **state)
 
 #define USER "[smtp-user u]\npassword = $6$saltsalt$BBBBBBBBBBBBBBBBBBBBBBBBBB\n"
 
+static void inbound_that_matches_nothing_or_believes_all_is_named(void **state)
+{
+	static const struct check_case errors[] = {
+		{ TWO "[inbound b.example]\n",
+		  "a.ini:14: error: [inbound b.example] has no verp-key, which signs its return "
+		  "paths" },
+		{ TWO "[inbound b.example]\nverp-key = k\nforward-unmatched = me@B.example\n",
+		  "a.ini:16: error: forward-unmatched: the mail of me@b.example is read here too" },
+		{ TWO "[inbound b..example]\n",
+		  "a.ini:14: error: [inbound b..example]: write the domain whose mail is read "
+		  "here" },
+		{ TWO "[inbound b.example]\nprocess = bounce\nverp-key = k\n",
+		  "a.ini:15: error: process: \"bounce\": write some of bounces, feedback" },
+	};
+	static const struct check_case warnings[] = {
+		{ TWO "[inbound b.example]\nverp-key = k\n", NULL },
+		{ TWO "[inbound b.example]\nverp = no\n",
+		  "a.ini:14: warning: [inbound b.example]: no section has a verp-key" },
+		{ TWO "[inbound b.example]\nverp = no\n[inbound c.example]\nverp-key = k\n", NULL },
+		{ TWO "[inbound b.example]\nverp-key = k\ntrust-unsigned = yes\n",
+		  "a.ini:16: warning: [inbound b.example] trust-unsigned: whoever" },
+	};
+
+	(void)state;
+	RUN(errors, true);
+	RUN(warnings, false);
+}
+
 static void logins_that_cannot_be_or_are_unsafe_are_named(void **state)
 {
 	static const struct check_case bad[] = {
@@ -502,6 +530,7 @@ int main(void)
 		T(contradictions_between_lines_are_named),
 		T(tls_that_cannot_be_is_named),
 		T(keys_and_dkim_sign_belong_together),
+		T(inbound_that_matches_nothing_or_believes_all_is_named),
 		T(logins_that_cannot_be_or_are_unsafe_are_named),
 		T(a_missing_include_is_not_followed_by_errors_about_what_it_may_define),
 		T(a_pattern_of_a_shipped_provider_is_said),

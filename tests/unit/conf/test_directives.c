@@ -57,6 +57,7 @@ static const char *const headers[KIND_COUNT] = {
 	[KIND_WEBHOOK] = "[webhook h]",
 	[KIND_ALARM] = "[alarm]",
 	[KIND_CONSOLE] = "[console]",
+	[KIND_INBOUND] = "[inbound b.example]",
 	[KIND_CATEGORIES] = "[bounce-category-patterns]",
 	[KIND_PATTERN_LIST] = "[pattern-list l]",
 };
@@ -217,6 +218,11 @@ static const struct sample {
 	{ KIND_PICKUP, "delete-after-read", "no", "0" },
 	{ KIND_PICKUP, "bad-directory", "/elsewhere", NULL },
 	{ KIND_PICKUP, "priority", "9", "101" },
+	{ KIND_INBOUND, "process", "feedback", "bounces, all" },
+	{ KIND_INBOUND, "verp", "no", "0" },
+	{ KIND_INBOUND, "verp-key", "/k1", NULL },
+	{ KIND_INBOUND, "trust-unsigned", "yes", "maybe" },
+	{ KIND_INBOUND, "forward-unmatched", "a@example.com", "a@b.example" },
 	{ KIND_CONSOLE, "theme", "light", "../x" },
 	{ KIND_CONSOLE, "label", "\"PROD ; one\"", "0123456789012345678901234567890123456789x" },
 	{ KIND_CONSOLE, "label-color", "red", "rde" },
@@ -255,6 +261,9 @@ static void ground_with(enum section_kind kind, const char *line, char out[4096]
 		snprintf(needs, sizeof needs, "\nfile = /a.csv");
 	if (kind == KIND_WEBHOOK && strncmp(line, "url = ", 6) != 0)
 		snprintf(needs, sizeof needs, "\nurl = http://127.0.0.1/");
+
+	if (kind == KIND_INBOUND && strncmp(line, "verp-key", 8) != 0)
+		snprintf(needs, sizeof needs, "\nverp-key = /k");
 
 	for (int i = 0; i < 4 && kind == KIND_DKIM; i++)
 		if (strncmp(line, key[i], strlen(key[i])) != 0)
@@ -310,7 +319,7 @@ static void every_directive_changes_the_snapshot(void **state)
 		if (d->type == TYPE_URL)
 			snprintf(line, sizeof line, "%s = http://127.0.0.1/", d->name);
 		if (!strcmp(d->name, "members") || strstr(d->name, "selector") ||
-		    strstr(d->name, "key-file") ||
+		    strstr(d->name, "key-file") || !strcmp(d->name, "verp-key") ||
 		    (d->kind == KIND_MTA && d->type == TYPE_ROUTE_NAME))
 			snprintf(line, sizeof line, "%s = v", d->name); /* needed */
 		if (d->kind == KIND_SMTP_USER && d->type == TYPE_SECRET)

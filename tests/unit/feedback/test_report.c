@@ -441,14 +441,14 @@ static void keys_of(const char *text, struct token_keys *k)
 	assert_null(err);
 }
 
-static const struct str inbound = { "bounces.example", 15 };
+static const struct str inbound = { "bounces.example", 15 }, nobody = { "", 0 };
 
 static void tokens_verify_and_forgeries_do_not(void **state)
 {
 	struct token_keys k, other, both;
 	const struct token t = { 0x4f2a91, 3 };
 	struct token got;
-	struct buf v, ref, bad;
+	struct buf v, ref, bad, who;
 
 	(void)state;
 	keys_of("0123456789abcdef\n", &k);
@@ -457,52 +457,137 @@ static void tokens_verify_and_forgeries_do_not(void **state)
 	buf_init(&v);
 	buf_init(&ref);
 	buf_init(&bad);
+	buf_init(&who);
 	assert_true(token_verp(&k, t, STR_LIT("Bob@there.example"), inbound, &v));
-	assert_true(token_ref(&k, t, &ref));
+	assert_true(token_ref(&k, t, NULL, &ref));
 	assert_non_null(memmem(v.p, v.n, "=Bob=there.example@bounces.example", 34));
-	assert_true(token_verp_verify(&k, buf_str(&v), inbound, &got));
+	assert_true(token_verp_verify(&k, buf_str(&v), inbound, nobody, &got, &who));
 	assert_true(got.message == t.message && got.index == t.index);
-	assert_true(token_verp_verify(&both, buf_str(&v), inbound, &got)); /* the old key */
-	assert_false(token_verp_verify(&other, buf_str(&v), inbound, &got));
-	assert_true(token_ref_verify(&k, buf_str(&ref), &got) && got.index == 3);
-	assert_false(token_ref_verify(&other, buf_str(&ref), &got));
+	assert_string_equal(buf_z(&who), "Bob@there.example");
+	assert_true(
+	    token_verp_verify(&both, buf_str(&v), inbound, nobody, &got, &who)); /* the old key */
+	assert_false(token_verp_verify(&other, buf_str(&v), inbound, nobody, &got, &who));
+	assert_true(token_ref_verify(&k, buf_str(&ref), &got, NULL, NULL) && got.index == 3);
+	assert_false(token_ref_verify(&other, buf_str(&ref), &got, NULL, NULL));
 	for (size_t i = 0; i < v.n + ref.n; i++) { /* every byte counts */
 		const struct buf *from = i < v.n ? &v : &ref;
 		size_t at = i < v.n ? i : i - v.n;
 		buf_clear(&bad);
 		buf_adds(&bad, buf_str(from));
 		bad.p[at] = bad.p[at] == 'x' ? 'y' : 'x';
-		assert_false(from == &v ? token_verp_verify(&k, buf_str(&bad), inbound, &got)
-					: token_ref_verify(&k, buf_str(&bad), &got));
+		assert_false(from == &v
+				 ? token_verp_verify(&k, buf_str(&bad), inbound, nobody, &got, &who)
+				 : token_ref_verify(&k, buf_str(&bad), &got, NULL, NULL));
 	}
 	for (size_t i = 0; i < v.n; i++) /* folded by a server on its way */
 		if (v.p[i] >= 'a' && v.p[i] <= 'z')
 			v.p[i] = (char)(v.p[i] - 32);
-	assert_true(token_verp_verify(&k, buf_str(&v), inbound, &got));
+	assert_true(token_verp_verify(&k, buf_str(&v), inbound, nobody, &got, &who));
 	/* no token is one for another use */
 	buf_clear(&bad);
 	buf_addf(&bad, "bounce+%s@bounces.example", buf_z(&ref));
-	assert_false(token_verp_verify(&k, buf_str(&bad), inbound, &got));
+	assert_false(token_verp_verify(&k, buf_str(&bad), inbound, nobody, &got, &who));
 	buf_free(&v);
 	buf_free(&ref);
 	buf_free(&bad);
+	buf_free(&who);
 }
 
+/* It names its recipient no more, and is good for nobody else all the same. */
 static void a_return_path_fits_a_local_part(void **state)
 {
+	struct str to = STR_LIT("a-very-long-name+x@there.example");
 	struct token_keys k;
 	const struct token t = { UINT64_MAX, UINT32_MAX };
 	struct token got;
-	struct buf v;
+	struct buf v, who;
 
 	(void)state;
 	keys_of("0123456789abcdef\n", &k);
 	buf_init(&v);
-	assert_true(token_verp(&k, t, STR_LIT("a-very-long-name+x@there.example"), inbound, &v));
+	buf_init(&who);
+	assert_true(token_verp(&k, t, to, inbound, &v));
 	assert_true((const char *)memchr(v.p, '@', v.n) - v.p <= 64);
-	assert_true(token_verp_verify(&k, buf_str(&v), inbound, &got));
+	assert_false(token_verp_verify(&k, buf_str(&v), inbound, nobody, &got, &who));
+	assert_false(token_verp_verify(&k, buf_str(&v), inbound, STR_LIT("victim@there.example"),
+				       &got, &who));
+	assert_int_equal(who.n, 0);
+	assert_true(token_verp_verify(&k, buf_str(&v), inbound, to, &got, &who));
+	assert_true(str_eq(buf_str(&who), to));
 	assert_true(got.message == t.message && got.index == t.index);
 	buf_free(&v);
+	buf_free(&who);
+}
+
+static void what_a_return_path_spells_is_read_back(void **state)
+{
+	static const char *const odd[] = { "a=b@there.example", "a~7e@x.example",
+					   "\"a b\"@x.example", "j\xc3\xb6rg@x.example" };
+	const struct token t = { 7, 0 };
+	struct token_keys k;
+	struct token got;
+	struct buf v, who;
+
+	(void)state;
+	keys_of("0123456789abcdef\n", &k);
+	buf_init(&v);
+	buf_init(&who);
+	for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+		buf_clear(&v);
+		buf_clear(&who);
+		assert_true(token_verp(&k, t, str_of(odd[i]), inbound, &v));
+		assert_true(token_verp_verify(&k, buf_str(&v), inbound, nobody, &got, &who));
+		assert_string_equal(buf_z(&who), odd[i]);
+	}
+	buf_free(&v);
+	buf_free(&who);
+}
+
+static void a_reference_tells_its_owner_what_it_was_about(void **state)
+{
+	const struct token_about in = { STR_LIT("bob@there.example"),
+					STR_LIT("news@bounces.example"),
+					STR_LIT("spring"),
+					STR_LIT("shop"),
+					STR_LIT("vmta1"),
+					STR_LIT("e+2B1") };
+	struct token_keys k, other, both;
+	struct token_about out;
+	struct token got;
+	struct arena mem;
+	struct buf ref;
+
+	(void)state;
+	keys_of("0123456789abcdef\n", &k);
+	keys_of("fedcba9876543210\n", &other);
+	keys_of("fedcba9876543210\n0123456789abcdef\n", &both);
+	buf_init(&ref);
+	arena_init(&mem, 512);
+	assert_true(token_ref(&k, (struct token){ 0x1f, 2 }, &in, &ref));
+	assert_null(memmem(ref.p, ref.n, "bob", 3)); /* nobody else reads it */
+	for (size_t i = 0, line = 0; i < ref.n; i++, line++) {
+		line = ref.p[i] == '\n' ? 0 : line;
+		assert_true(line < 78);
+	}
+	assert_false(token_ref_verify(&other, buf_str(&ref), &got, &mem, &out));
+	assert_true(token_ref_verify(&both, buf_str(&ref), &got, &mem, &out));
+	assert_true(got.message == 0x1f && got.index == 2);
+	assert_true(str_eq(out.recipient, in.recipient) && str_eq(out.sender, in.sender) &&
+		    str_eq(out.job, in.job) && str_eq(out.user, in.user) &&
+		    str_eq(out.virtual_mta, in.virtual_mta) && str_eq(out.envid, in.envid));
+	for (size_t i = 38; i < ref.n;
+	     i++) { /* changed behind the token: the token alone is left */
+		char was = ref.p[i];
+
+		if ((unsigned char)was <= ' ')
+			continue;
+		ref.p[i] = was == 'A' ? 'B' : 'A';
+		assert_true(token_ref_verify(&k, buf_str(&ref), &got, &mem, &out));
+		assert_int_equal(out.recipient.n, 0);
+		ref.p[i] = was;
+	}
+	arena_free(&mem);
+	buf_free(&ref);
 }
 
 static void keys_that_all_can_read_are_refused(void **state)
@@ -568,6 +653,8 @@ int main(void)
 		cmocka_unit_test(nothing_small_grows_large),
 		cmocka_unit_test(tokens_verify_and_forgeries_do_not),
 		cmocka_unit_test(a_return_path_fits_a_local_part),
+		cmocka_unit_test(what_a_return_path_spells_is_read_back),
+		cmocka_unit_test(a_reference_tells_its_owner_what_it_was_about),
 		cmocka_unit_test(keys_that_all_can_read_are_refused),
 	};
 
