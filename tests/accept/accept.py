@@ -101,6 +101,8 @@ LINES = [
     ("suppression", "ten million addresses: look-up under 5 us (median, hits and misses); a hard bounce is refused next, also after kill -9; "
                     "ten million imported and exported without holding a loop", [
         unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces"), e2e("by_hand_and_by_file")]),
+    ("circle", "sent to Postfix, which accepts and bounces later: within a second of its arrival suppressed, rb, webhook, console's row; then refused 550 "
+               "5.1.1, or bounced as configured", [e2e("a_late_bounce_is_known_everywhere_within_a_second")]),
     ("webhook", "the webhook's far end down for an hour of virtual time with a million events: none lost, order kept per recipient, mail "
                 "unaffected; killed with -9 in the middle: repeats at most a second's worth, same ids", [
         unit("report/test_webhook"), e2e("a_far_end_that_fails_or_is_dead_holds_no_mail"), e2e("a_kill_repeats_at_most_a_second"),
