@@ -87,7 +87,7 @@ LINES = [
     ("scale", "100,000 domains and 1,000,000 recipients: memory, frame, restart", [
         e2e("a_million_recipients_in_a_hundred_thousand_domains")]),
     ("why", "each why code from its real cause", [e2e("rate_connections_total_and_flight"), e2e("dns_connect_and_no_source"),
-                                                   e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"), e2e("idle_and_draining"),
+                                                   e2e("paused_resting_and_retry_wait"), e2e("a_full_small_file_system"), e2e("idle_and_draining"), e2e("why.ready"),
                                                    e2e("loading_after_a_kill"),
                                                    e2e("loading_with_tiny_mailboxes_is_quick"),
                                                    e2e("memory_is_full_of_bodies_on_their_way"), e2e("outcomes_can_not_be_recorded"),
