@@ -332,7 +332,7 @@ static bool put_about(struct token_about a, struct buf *out)
 {
 	for (int i = 0; i < ABOUT_FIELDS; i++) {
 		struct str *s = about_field(&a, i);
-		bool fits = s->n <= UINT8_MAX && out->n + s->n + ABOUT_FIELDS <= ABOUT_MAX;
+		bool fits = s->n && s->n <= UINT8_MAX && out->n + s->n + ABOUT_FIELDS <= ABOUT_MAX;
 
 		if (!buf_put_u8(out, (uint8_t)(fits ? s->n : 0)) || (fits && !buf_adds(out, *s)))
 			return false;

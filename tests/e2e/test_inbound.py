@@ -135,7 +135,7 @@ def what_bounces_after_it_was_accepted_is_known_at_once(full):
 def forgeries_and_automatic_mail_change_nothing_and_people_are_forwarded(full):
     with Scene() as s:
         i = Inbound(s)
-        receiver = Receiver(s)
+        receiver = Receiver(s, script=lambda session, verb, arg: "550 5.1.1 no" if verb == "RCPT" and "gone" in arg else None)
         i.stoker.start()
         c = Smtp("127.0.0.1", i.door)
         expect(c.cmd("MAIL FROM:<>").startswith("250"), "a null sender")
@@ -178,7 +178,14 @@ def forgeries_and_automatic_mail_change_nothing_and_people_are_forwarded(full):
         e = wait_for("the trusted event", lambda: next((x for x in i.events("remote-bounced") if x["matched"] == "message-id"), None), 10, 0.05)
         expect(e["recipient"] == "carl@there.example" and "message" not in e, str(e))
         i.count(forwarded=1, kept=3, bounces=2)
+        # What is refused at once is known; a report of our own would come back here.
+        c = Smtp("127.0.0.1", i.stoker.port)
+        c.send(f"news@{DOMAIN}", ["gone@test.example"], b"Subject: x\r\n\r\ny\r\n")
+        c.close()
+        wait_for("the bounce", lambda: i.events("bounced"), 10, 0.05)
         i.stoker.wait_drained()
+        expect(not [x for x in i.events("received") if x.get("job") == "stoker/reports"] and len(receiver.messages) == 1, "a report was made")
+        i.count(received=8)
         return "2 forgeries, an absence, a delay: nothing; a question: kept, then forwarded"
 
 
