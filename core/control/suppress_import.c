@@ -141,6 +141,8 @@ static void take_line(struct import *x, uint64_t number, struct str line)
 
 	if (line.n && line.p[line.n - 1] == '\r')
 		line.n--;
+	if (!x->begun && line.n >= 3 && memcmp(line.p, "\xef\xbb\xbf", 3) == 0)
+		line = str_mem(line.p + 3, line.n - 3); /* what spreadsheets begin a file with */
 	rest = line;
 	buf_clear(&x->scratch);
 	/* slices of it must not move */

@@ -58,7 +58,9 @@ def refused(m, address, **kw):
 def a_hard_bounce_is_refused_next(full):
     """Refused for the same sender's domain, not for another, not for what receivers said of the mail; after kill -9 too; told once."""
     with Scene() as s:
-        m = world(s)
+        box = s.path("box")
+        os.mkdir(box)
+        m = world(s, f"[pickup {box}]\nsettle = 50ms\n")
         send(m, "Gone@test.example", "spam@test.example", "ok@test.example")
         wait_for("the bounces", lambda: len(of_type(m, "bounced")) == 2)
         at = time.monotonic()
@@ -71,6 +73,11 @@ def a_hard_bounce_is_refused_next(full):
         expect(rcpt(m, "gone@test.example", "b@other.example").startswith("250"), "refused for another sender's domain")
         expect(refused(m, "gone@test.example", sender="z@Source.Example"), "taken from the same sender's domain")
         wait_for("the refusal in the log", lambda: of_type(m, "rejected"))
+        with open(f"{box}/.one", "w") as f:  # pickup takes the same door
+            f.write("x-sender: a@source.example\nx-receiver: gone@test.example\nSubject: x\n\ny\n")
+        os.rename(f"{box}/.one", f"{box}/one")
+        why = wait_for("its reason", lambda: os.path.exists(f"{box}/bad/one.why") and open(f"{box}/bad/one.why").read())
+        expect("on the suppression list" in why, why)
         told = of_type(m, "suppressed")
         expect(len(told) == 1 and told[0]["recipient"] == "Gone@test.example" and told[0]["scope"] == "source.example" and
                told[0]["category"] == "bad-mailbox" and told[0]["reply"].startswith("550 5.1.1"), str(told))
@@ -119,7 +126,7 @@ def import_file(path, n, wrong=()):
     """n addresses in no order, some of them of one sender's domain; wrong lines at given places."""
     domains = ["gmail.com", "yahoo.com", "gmx.de", "orange.fr", "example.com", "qq.com"]
     with open(path, "w") as f:
-        f.write("address,sender_domain,reason\n")
+        f.write("\ufeffaddress,sender_domain,reason\n")
         for i in range(n):
             k = i * 0x9E3779B1 % 2**32
             f.write(f'U{k:08x}.smith@{domains[k % 6]},{"news.example" if i % 4 == 0 else ""},"left, {i}"\n')
