@@ -286,7 +286,8 @@ static void head(struct walk *w)
 
 static void tail(struct walk *w)
 {
-	uint64_t total = w->limited ? suppression_reader_entries(w->reader) : w->matches;
+	uint64_t total =
+	    w->limited ? suppression_reader_entries(w->reader, control_now(w->r->c)) : w->matches;
 	uint64_t before = w->shown + (uint64_t)w->r->inv.offset;
 
 	if (w->csv)

@@ -136,6 +136,7 @@ struct suppression_row {
 };
 int suppression_page(struct suppression_reader *r, struct suppression_key *after, struct str prefix,
 		     int max, bool (*fn)(void *arg, const struct suppression_row *row), void *arg);
-uint64_t suppression_reader_entries(struct suppression_reader *r);
+/* How many hold now. */
+uint64_t suppression_reader_entries(struct suppression_reader *r, us_t now);
 
 #endif
