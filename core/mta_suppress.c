@@ -13,6 +13,7 @@
 #define TABLE  "suppression" /* of the state: that there is a list */
 enum { JOB_ROWS = 240, ROWS_A_STEP = 256, PURGED_A_STEP = 100, EVENTS_A_STEP = 4096 };
 
+static const us_t JOB_WITHIN = US_PER_MS; /* and as long again for their commit */
 static const us_t APART = 50 * US_PER_MS; /* commits of what the mail itself brings */
 static const us_t UPKEEP_EVERY = US_PER_S;
 static const us_t RETRY_FAILED = 10 * US_PER_S;
@@ -287,8 +288,11 @@ static bool job_rows(struct suppress_thread *x, us_t now)
 	struct suppress_job *j = x->jobs;
 	struct suppression_key k;
 	struct suppression_entry e;
+	us_t stop = clock_now_us() + JOB_WITHIN;
 	bool del;
-	for (int i = 0; i < JOB_ROWS && suppression_batch_next(&j->left, &del, &k, &e); i++)
+	for (int i = 0; i < JOB_ROWS && (i % 16 || clock_now_us() < stop) &&
+			suppression_batch_next(&j->left, &del, &k, &e);
+	     i++)
 		if (!(del ? removed(x, j, &k) : put(x, j, &k, &e, now))) {
 			job_end(x, EXIT_REFUSED, rstr_newf("no memory for the suppression list"));
 			return false;
