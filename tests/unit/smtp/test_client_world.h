@@ -296,7 +296,7 @@ static inline struct world *world_new(void)
 {
 	static bool once;
 	struct world *w = calloc(1, sizeof *w);
-	struct client_env env = { w, to_sched, load_body, read_chunk, on_signature, NULL };
+	struct client_env env = { w, to_sched, load_body, read_chunk, on_signature, NULL, NULL };
 	struct errbuf e;
 
 	if (!once) {
