@@ -264,8 +264,10 @@ struct conf_hold { /* fractions; 0: never */
 struct conf_alarm { /* [alarm]; rates are fractions, 0: off */
 	double complaint_warn, complaint_red, bounce_rate;
 	struct conf_hold hold;
-	us_t after;
-	struct origin origin_hold;
+	us_t after, repeat;
+	const char **mail_to;
+	int nmail_to;
+	struct origin origin_hold, origin_mail_to;
 };
 
 struct conf_console {

@@ -557,7 +557,15 @@ const struct directive directives[] = {
 	  .help = "Pauses a job at a rate of its own: bounce-rate, complaint-rate (the red one), "
 		  "each also with a percentage" },
 	{ KIND_ALARM, "after", TYPE_DURATION, .field = AT(conf_alarm, after), .lo = US_PER_S,
-	  .hi = US_PER_DAY, .def = "60s", .help = "A rate must be over its threshold for so long" },
+	  .hi = US_PER_DAY, .def = "60s",
+	  .help = "A rate must be over its threshold for so long; other alarms hold so long before "
+		  "they are mailed" },
+	{ KIND_ALARM, "mail-to", TYPE_ADDRESSES, LIST(conf_alarm, mail_to, nmail_to),
+	  .from = AT(conf_alarm, origin_mail_to), .flags = REPEATS,
+	  .help = "Who gets a mail about red and yellow alarms, by default-virtual-mta" },
+	{ KIND_ALARM, "repeat", TYPE_DURATION, .field = AT(conf_alarm, repeat), .lo = US_PER_MIN,
+	  .hi = 30 * US_PER_DAY, .def = "1h",
+	  .help = "An alarm that nobody acknowledged is mailed again" },
 
 	{ KIND_INBOUND, "process", TYPE_PROCESS, .field = AT(conf_inbound, process),
 	  .def = "bounces feedback",

@@ -98,6 +98,9 @@ void build_alarm(struct reading *r)
 	if (s)
 		a->origin_hold = s->origin;
 	build_fields(r, KIND_ALARM, s, a);
+	if (a->nmail_to && r->c->mta.default_route == CONF_NONE)
+		error_at(r, &a->origin_mail_to,
+			 "mail-to: alarms have no route: write default-virtual-mta in [mta]");
 	hold_at_alarm(r, &a->hold.bounces, "bounce-rate", a->bounce_rate);
 	hold_at_alarm(r, &a->hold.complaints, "complaint-rate", a->complaint_red);
 }

@@ -350,6 +350,10 @@ bool mta_suppress_wants_commit(const struct suppress_thread *x);
 /* All events are committed. */
 void mta_suppress_finish(struct suppress_thread *x);
 
+/* ---- core/mta_alarm_mail.c: control thread ---- */
+/* Mail to [alarm] mail-to about n alarms. */
+void mta_alarm_mail(struct member *control, const struct conf *c, int n, struct str text);
+
 /* ---- core/mta_feedback.c: what receivers say of our mail, counted on the report thread ---- */
 struct feedback;
 /* At start; fatal without memory. */

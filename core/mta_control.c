@@ -136,6 +136,12 @@ static void env_attach(void *arg, int fd, struct str user, enum role role, struc
 	mta_post(t->me, t->me->mta->console, (struct post){ .fn = console_post_attach, .p = a });
 }
 
+static void env_mail(void *arg, int n, struct str text)
+{
+	struct control_thread *t = arg;
+	mta_alarm_mail(t->me, t->conf, n, text);
+}
+
 static void env_audit(void *arg, struct str line)
 {
 	struct control_thread *t = arg;
@@ -418,6 +424,7 @@ void mta_control_wire(struct member *me)
 				   .attach = env_attach,
 				   .status = control_status,
 				   .audit = env_audit,
+				   .mail = env_mail,
 				   .suppress = env_suppress,
 				   .suppression = me->mta->suppression };
 	t->c = control_new(me->loop, &env, t->conf);

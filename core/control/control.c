@@ -36,6 +36,7 @@ static void on_upkeep(struct timer *t, void *arg)
 
 	requests_expire(c, control_now(c));
 	alarms_upkeep(c, control_now(c));
+	alarm_mail(c, control_now(c));
 	timer_set(c->loop, t, control_now(c) + upkeep_every);
 }
 
@@ -56,6 +57,7 @@ struct control *control_new(struct loop *l, const struct control_env *env, struc
 	snprintf(c->phase, sizeof c->phase, "starting");
 	idmap_init(&c->requests);
 	idmap_init(&c->notes);
+	strmap_init(&c->told);
 	timer_init(&c->header_timer, on_header, c);
 	timer_init(&c->upkeep_timer, on_upkeep, c);
 	timer_set(l, &c->header_timer, c->started + header_every);
@@ -83,6 +85,7 @@ void control_free(struct control *c)
 	c->http_answer = NULL;
 	requests_free(c);
 	alarms_forget(c);
+	alarm_mail_forget(c);
 	logring_free(c->ring);
 	mirror_free(c->mirror);
 	conf_unref(c->conf);

@@ -45,6 +45,8 @@ struct control_env {
 	 * Any-thread-safe snapshot; asked four times a second. */
 	void (*status)(void *arg, struct buf *json_fields);
 	void (*audit)(void *arg, struct str line); /* to the audit log */
+	/* Tells the addresses of [alarm] mail-to of n alarms; NULL: nobody. */
+	void (*mail)(void *arg, int n, struct str text);
 	/* Rows of suppression_batch_add for the spool thread, which takes over their memory;
 	 * `tell`: what is new is an event, too. answer: control_text "CHANGED ALREADY", when it is
 	 * durable. */

@@ -38,6 +38,8 @@ struct control {
 	/* alarms */
 	struct idmap notes; /* row id -> struct note */
 	uint64_t alarm_number, alarm_row;
+	struct strmap told; /* what was mailed, by code and target */
+	us_t mailed_at;
 	/* the console */
 	void (*answer)(void *arg, struct link_answer *a);
 	void (*echo)(void *arg, struct rstr *text);
@@ -77,6 +79,10 @@ struct alarm_count {
 	const struct row *worst;
 };
 struct alarm_count alarms_count(const struct control *c);
+
+/* ---- alarm_mail.c ---- */
+void alarm_mail(struct control *c, us_t now);
+void alarm_mail_forget(struct control *c);
 
 /* ---- status.c ---- */
 /* COMMANDS.md, "status". False without memory. */

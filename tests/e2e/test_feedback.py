@@ -27,7 +27,7 @@ def world(s, conf=ALARM):
     m = Stoker(s, "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
                "[source test]\nprocess-x-job = yes\n[provider big]\nmx = mx.test.example\n" + conf,
                mta=dns.mta + f"\ndefault-virtual-mta = v1\nhttp-mgmt-port = {s.http}\n")
-    Receiver(s, script=answer)
+    s.receiver = Receiver(s, script=answer)
     m.start()
     return m, said
 
@@ -108,12 +108,16 @@ def numbers_rates_and_a_held_job(full):
 
 @test(flavours=("plain",))
 def without_hold_job_at_nothing_is_held(full):
-    """The default: alarms only, and thresholds that are off raise none."""
+    """The default: alarms only, which mail-to gets by mail, and thresholds that are off raise none."""
     with Scene() as s:
-        m, said = world(s, "[alarm]\nafter = 1s\ncomplaint-rate = off\n")
+        m, said = world(s, "[alarm]\nafter = 1s\ncomplaint-rate = off\nmail-to = ops@a.test.example, duty@b.test.example\n")
         send(m, "news", gone=30, ok=170)
         wait_for("the alarm", lambda: [a for a in m.rows("alarms") if a["target"] == "job:news" and a["code"] == "bounce-rate"])
         expect(not m.rows("overrides"), str(m.rows("overrides")))
+        mail = wait_for("the mail", lambda: [x for x in s.receiver.messages if "@a.test.example" in str(x[3]) and b"bounce-rate" in x[4]])
+        text = mail[0][4].decode()
+        expect(("<>" in mail[0][2] or not mail[0][2]) and "Auto-Submitted: auto-generated" in text and "From: Stoker <postmaster@mta.test.example>" in text and
+               re.search(r"Subject: \d alarms? at mta.test.example", text) and "bounce rate 15.00%: 30 of 200" in text, f"{mail[0][2]!r} {text}")
         m.write_conf(m.conf.replace("after = 1s", "after = 1s\nbounce-rate = off"))
         m.do("reload")
         wait_for("it ends", lambda: all(a.get("gone") for a in m.rows("alarms") if a["code"] == "bounce-rate"))

@@ -256,6 +256,8 @@ static inline void dump(struct buf *b, struct conf *c)
 	buf_addf(b, "alarm %g %g %g %g %g %lld\n", c->alarm.complaint_warn, c->alarm.complaint_red,
 		 c->alarm.bounce_rate, c->alarm.hold.bounces, c->alarm.hold.complaints,
 		 (long long)c->alarm.after);
+	buf_addf(b, "repeat %lld\n", (long long)c->alarm.repeat);
+	dump_list(b, "mail-to", c->alarm.mail_to, c->alarm.nmail_to);
 	dump_settings(b, c, "x.example", CONF_NONE, CONF_NONE, CONF_NONE);
 	for (int p = -1; p < c->npools; p++)
 		for (int v = -1; v < c->nvmtas; v++)

@@ -139,6 +139,8 @@ static const struct sample {
 	{ KIND_ALARM, "bounce-rate", "4%", "4% 8%" },
 	{ KIND_ALARM, "hold-job-at", "bounce-rate 9%, complaint-rate", "9%" },
 	{ KIND_ALARM, "after", "2s", "1ms" },
+	{ KIND_ALARM, "mail-to", "ops@example.com, b@example.com", "ops" },
+	{ KIND_ALARM, "repeat", "2h", "1s" },
 	{ KIND_POOL, "members", "v:3, u", "v:0" },
 	{ KIND_PROVIDER, "mx", "*.example.net", "*" },
 	{ KIND_PROVIDER, "domains", "p.example *.p.example", "*" },
@@ -467,6 +469,7 @@ static void the_defaults_are_those_of_the_manual(void **state)
 	assert_string_equal(w.c->console.time_zone, "local");
 	assert_true(w.c->alarm.complaint_warn == 0.001 && w.c->alarm.complaint_red == 0.003);
 	assert_true(w.c->alarm.bounce_rate == 0.05 && w.c->alarm.after == US_PER_MIN);
+	assert_true(w.c->alarm.repeat == US_PER_HOUR && !w.c->alarm.nmail_to);
 	assert_true(w.c->alarm.hold.bounces == 0 && w.c->alarm.hold.complaints == 0);
 	sc = settings_cache_new(w.c);
 	s = settings_get(sc, STR_LIT("x.example"), CONF_NONE, CONF_NONE, CONF_NONE);
