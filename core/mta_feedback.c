@@ -104,6 +104,10 @@ static void hold_job(struct feedback *f, const struct counters_word *w)
 				     .silent = true };
 	log_warn("job %.*s is held: %s", (int)w->target.n, w->target.p, w->text);
 	buf_free(&why);
+	/* On its way to the disk before anything holds the job: after a crash, what led to this
+	 * hold does not hold it once more. */
+	while (counters_save(f->c, SAVES_A_PASS, save_row, f) == SAVES_A_PASS)
+		;
 	mta_post(f->me, f->me->mta->sched, (struct post){ .fn = sched_post_command, .p = b });
 }
 

@@ -15,7 +15,7 @@ enum {
 	REF_MAC_BYTES = 20,
 	MAC_TEXT_MAX = REF_MAC_BYTES * 8 / 5 + 1,
 	LOCAL_MAX = 64,
-	SIGNED_MAX = 512,
+	SIGNED_MAX = 1100, /* 3 bytes for each of an address of 254, the id and a domain */
 	FILE_MAX = 1024,
 	ID_DIGITS = 16,
 	INDEX_DIGITS = 8,

@@ -53,10 +53,15 @@ static uint64_t size_at(int dir, const char *name)
 {
 	struct stat st;
 
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : (uint64_t)st.st_size;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	uint64_t blocks =
+	    (uint64_t)st.st_blocks * 512; /* many small ones take more than they hold */
+	return blocks > (uint64_t)st.st_size ? blocks : (uint64_t)st.st_size;
 }
 
-/* The oldest go until `room` more bytes fit. */
+/* The oldest go until `room` more bytes fit, and an eighth of all: the folder is not read for each
+ * message once it is full. */
 static void make_room(struct unmatched *u, int dir, uint64_t room)
 {
 	struct dirent **names = NULL;
@@ -64,6 +69,7 @@ static void make_room(struct unmatched *u, int dir, uint64_t room)
 		    ? 0
 		    : scandir(u->dir, &names, is_kept, alphasort);
 	unsigned gone = 0;
+	uint64_t least;
 
 	if (!u->counted && n >= 0) {
 		u->bytes = 0;
@@ -71,10 +77,11 @@ static void make_room(struct unmatched *u, int dir, uint64_t room)
 			u->bytes += size_at(dir, names[i]->d_name);
 		u->counted = true;
 	}
+	least = u->bytes + room > u->max ? u->max / 8 * 7 : UINT64_MAX;
 	for (int i = 0; i < n; i++) {
-		uint64_t size = size_at(dir, names[i]->d_name);
+		uint64_t size = u->bytes + room > least ? size_at(dir, names[i]->d_name) : 0;
 
-		if (u->bytes + room > u->max && !unlinkat(dir, names[i]->d_name, 0)) {
+		if (u->bytes + room > least && !unlinkat(dir, names[i]->d_name, 0)) {
 			u->bytes -= size < u->bytes ? size : u->bytes;
 			gone++;
 		}

@@ -5,7 +5,10 @@
 #include <string.h>
 
 static const long CONNECT_TIMEOUT_MS = 10 * 1000, TIMEOUT_MS = 30 * 1000;
-enum { ANSWER_MOST = 64 * 1024 }; /* of a body that nobody reads */
+enum {
+	ANSWER_MOST = 64 * 1024,   /* of a body that nobody reads */
+	RETRY_AFTER_MAX_S = 86400, /* what is longer would not fit once it is counted finer */
+};
 
 struct poster {
 	struct loop *loop;
@@ -68,6 +71,8 @@ static void finish(struct poster_job *j, CURLcode rc)
 	/* An answer whose body was too long is one all the same. */
 	if (rc == CURLE_OK || (rc == CURLE_WRITE_ERROR && j->got > ANSWER_MOST))
 		a.status = (int)status;
+	if (wait > RETRY_AFTER_MAX_S)
+		wait = RETRY_AFTER_MAX_S;
 	a.retry_after = (us_t)wait * US_PER_S;
 	j->done(j->arg, &a);
 	job_free(j);

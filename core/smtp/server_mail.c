@@ -269,10 +269,11 @@ static const char *judge_mail(struct session *s, const struct command_args *a)
 	}
 	if (a->address.utf8 && !a->utf8)
 		return "553 5.6.7 This sender address needs SMTPUTF8";
-	if (s->relay && choose_route(s) < 0 && !may_name_route(s))
+	if (!s->relay || needs_auth(s)) /* then only for what is read here: no route, no rate */
+		return NULL;
+	if (choose_route(s) < 0 && !may_name_route(s))
 		return server_no_route;
-	if (s->relay &&
-	    !s->srv->env.source_rate(s->srv->env.arg, s->conf, s->source, loop_now(s->srv->loop)))
+	if (!s->srv->env.source_rate(s->srv->env.arg, s->conf, s->source, loop_now(s->srv->loop)))
 		return "451 4.4.5 The max-msg-rate of this source is reached, try again later";
 	return NULL;
 }

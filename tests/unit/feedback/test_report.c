@@ -519,6 +519,32 @@ static void a_return_path_fits_a_local_part(void **state)
 	buf_free(&who);
 }
 
+/* The longest path of RFC 5321, all of it beyond ASCII, at the longest domain. */
+static void every_address_has_a_return_path(void **state)
+{
+	char to[255], domain[254];
+	const struct token t = { UINT64_MAX, UINT32_MAX };
+	struct token_keys k;
+	struct token got;
+	struct buf v, who;
+
+	(void)state;
+	for (size_t i = 0; i < 254; i += 2)
+		memcpy(to + i, "\xc3\xa4", 2);
+	to[64] = '@';
+	to[65] = 'x';
+	memset(domain, 'd', 253);
+	keys_of("0123456789abcdef\n", &k);
+	buf_init(&v);
+	buf_init(&who);
+	assert_true(token_verp(&k, t, str_mem(to, 254), str_mem(domain, 253), &v));
+	assert_true(
+	    token_verp_verify(&k, buf_str(&v), str_mem(domain, 253), str_mem(to, 254), &got, &who));
+	assert_true(str_eq(buf_str(&who), str_mem(to, 254)));
+	buf_free(&v);
+	buf_free(&who);
+}
+
 static void what_a_return_path_spells_is_read_back(void **state)
 {
 	static const char *const odd[] = { "a=b@there.example", "a~7e@x.example",
@@ -653,6 +679,7 @@ int main(void)
 		cmocka_unit_test(nothing_small_grows_large),
 		cmocka_unit_test(tokens_verify_and_forgeries_do_not),
 		cmocka_unit_test(a_return_path_fits_a_local_part),
+		cmocka_unit_test(every_address_has_a_return_path),
 		cmocka_unit_test(what_a_return_path_spells_is_read_back),
 		cmocka_unit_test(a_reference_tells_its_owner_what_it_was_about),
 		cmocka_unit_test(keys_that_all_can_read_are_refused),

@@ -76,22 +76,46 @@ static bool there(uint64_t id)
 	return access(name, F_OK) == 0;
 }
 
+/* Room for eight messages as a disk counts them; a full folder is emptied by an eighth. */
 static void the_oldest_make_room_over_a_restart_too(void **state)
 {
-	struct unmatched *u = unmatched_new(dir, 3500);
+	enum { BYTES = 60 * 1024, ROOM = 8 * 64 * 1024 };
+	struct unmatched *u = unmatched_new(dir, ROOM);
 
 	(void)state;
-	assert_null(keep(u, 9, 1000, xs));
-	assert_null(keep(u, 10, 1000, xs));
-	assert_null(keep(u, 10, 1000, xs)); /* read again after a crash */
-	assert_true(there(9) && there(10));
+	for (uint64_t id = 9; id < 12; id++)
+		assert_null(keep(u, id, BYTES, xs));
+	assert_null(keep(u, 10, BYTES, xs)); /* read again after a crash */
+	assert_true(there(9) && there(10) && there(11));
 	unmatched_free(u);
-	u = unmatched_new(dir, 3500);
-	assert_null(keep(u, 0x100000000, 1000, xs));
-	assert_true(there(9));
-	assert_null(keep(u, 0x100000001, 1000, xs));
-	assert_false(there(9));
-	assert_true(there(10) && there(0x100000000) && there(0x100000001));
+	u = unmatched_new(dir, ROOM);
+	for (uint64_t id = 0x100000000; id < 0x100000005; id++)
+		assert_null(keep(u, id, BYTES, xs));
+	assert_true(there(9) && there(0x100000004));
+	assert_null(keep(u, 0x100000005, BYTES, xs));
+	assert_false(there(9) || there(10)); /* one for it, one more for who comes next */
+	assert_true(there(11) && there(0x100000005));
+	assert_null(keep(u, 0x100000006, BYTES, xs));
+	assert_true(there(11) && there(0x100000006));
+	unmatched_free(u);
+}
+
+/* Many small ones take a block each: that counts, not what they hold. */
+static void small_ones_count_as_the_disk_counts(void **state)
+{
+	struct unmatched *u = unmatched_new(dir, 100 * 1024);
+	struct stat st;
+
+	(void)state;
+	assert_null(keep(u, 1, 10, xs));
+	char name[200];
+	snprintf(name, sizeof name, "%s/%016x.eml", path, 1);
+	assert_int_equal(stat(name, &st), 0);
+	if (st.st_blocks * 512 < 4096)
+		fail_msg("/tmp keeps small files without a block of their own");
+	for (uint64_t id = 2; id <= 60; id++)
+		assert_null(keep(u, id, 10, xs));
+	assert_false(there(1));
 	unmatched_free(u);
 }
 
@@ -109,6 +133,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(the_oldest_make_room_over_a_restart_too, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(small_ones_count_as_the_disk_counts, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_read_leaves_no_file, setup,
 						teardown),
