@@ -216,7 +216,7 @@ bool mta_suppress_wants_commit(const struct suppress_thread *x)
 	return x->jobs && suppression_waiting(x->l) > x->ready;
 }
 
-static void tell(struct suppress_thread *x, struct suppress_job *j, const struct suppression_key *k,
+static void tell(struct suppress_job *j, const struct suppression_key *k,
 		 const struct suppression_entry *e)
 {
 	struct suppression_key address = *k;
@@ -227,7 +227,6 @@ static void tell(struct suppress_thread *x, struct suppress_job *j, const struct
 			    .format = STR_LIT("manual"),
 			    .scope = str_mem(k->bytes + k->base, k->n - k->base) };
 	size_t domain = strlen(k->bytes), local = k->base - domain - 2;
-	(void)x;
 	/* DOMAIN NUL LOCAL NUL: back to an address */
 	memcpy(address.bytes, k->bytes + domain + 1, local);
 	address.bytes[local] = '@';
@@ -249,7 +248,7 @@ static bool put(struct suppress_thread *x, struct suppress_job *j, const struct 
 		return false;
 	j->done++;
 	if (j->tell)
-		tell(x, j, k, e);
+		tell(j, k, e);
 	return true;
 }
 

@@ -13,7 +13,7 @@ struct suppression_reader *suppress_reader(struct request *r)
 	if (!c->suppressed && c->env.suppression)
 		c->suppressed = suppression_reader_open(c->env.suppression);
 	if (!c->suppressed)
-		request_fail(r, EXIT_REFUSED, "the suppression list can't be read now");
+		request_fail(r, EXIT_REFUSED, SUPPRESS_UNREADABLE);
 	return c->suppressed;
 }
 
@@ -108,16 +108,48 @@ void suppress_add(struct request *r)
 
 /* ---- remove ---- */
 
-static void on_removed(struct request *r, int exit, struct rstr *text)
+/* An address is there once for each of many senders' domains: so many are taken off at a time, and
+ * behind their commit the list is looked at again. */
+enum { REMOVED_A_STEP = 500 };
+
+struct removal {
+	struct request *r;
+	struct buf rows;
+	int n;
+	bool failed;
+};
+
+static bool add_removal(void *arg, const struct suppression_row *row)
 {
-	uint64_t done, already;
+	struct removal *x = arg;
+	struct suppression_key k;
+	struct str scope = x->r->inv.via;
+
+	if ((scope.n && !str_eq(row->scope, scope)) || row->e.until <= control_now(x->r->c))
+		return true;
+	x->n++;
+	x->failed = suppression_key_parts(row->local, row->domain, row->scope, &k) ||
+		    !suppression_batch_add(&x->rows, true, &k, NULL);
+	return !x->failed;
+}
+
+/* The entries of a key: with a scope the one that comes first, as all others are longer. */
+static int find_removals(struct removal *x, struct suppression_reader *reader,
+			 const struct suppression_key *k)
+{
+	struct suppression_key after = { .n = 0 };
+	int n, most = x->r->inv.via.n ? 1 : REMOVED_A_STEP;
+
+	do
+		n = suppression_page(reader, &after, str_mem(k->bytes, k->n), most, add_removal, x);
+	while (n == REMOVED_A_STEP && !x->n);
+	return n;
+}
+
+static void tell_removed(struct request *r)
+{
 	struct buf out;
 
-	if (exit != EXIT_DONE || !suppress_counts(text, &done, &already)) {
-		refused(r, exit, text);
-		return;
-	}
-	rstr_unref(text);
 	buf_init(&out);
 	add_whom(r, &out);
 	buf_addz(&out, " is taken off the suppression list");
@@ -128,45 +160,60 @@ static void on_removed(struct request *r, int exit, struct rstr *text)
 	request_finish(r, EXIT_DONE);
 }
 
-struct removal {
-	struct request *r;
-	struct buf rows;
-	bool scoped;
-	int n;
-};
-
-static bool add_removal(void *arg, const struct suppression_row *row)
+static void tell_absent(struct request *r)
 {
-	struct removal *x = arg;
-	struct suppression_key k;
-	struct str scope = x->r->inv.via;
-
-	if ((x->scoped && !str_eq(row->scope, scope)) || row->e.until <= control_now(x->r->c))
-		return true;
-	x->n++;
-	return !suppression_key_parts(row->local, row->domain, row->scope, &k) &&
-	       suppression_batch_add(&x->rows, true, &k, NULL);
-}
-
-void suppress_remove(struct request *r)
-{
-	enum { SCOPES_MOST = 500 };
-	struct removal x = { .r = r, .scoped = r->inv.via.n > 0 };
-	struct suppression_key k, after = { .n = 0 };
-	struct suppression_reader *reader;
 	struct buf whom;
 
-	if (!key_of(r, &k) || !(reader = suppress_reader(r)))
-		return;
-	buf_init(&x.rows);
-	suppression_page(reader, &after, str_mem(k.bytes, k.base), SCOPES_MOST, add_removal, &x);
-	if (x.n) {
-		suppress_send(r, &x.rows, false, on_removed);
-		return;
-	}
-	buf_free(&x.rows);
 	buf_init(&whom);
 	add_whom(r, &whom);
 	request_fail(r, EXIT_REFUSED, "%s is not on the suppression list", buf_z(&whom));
 	buf_free(&whom);
+}
+
+static void remove_step(struct request *r, bool first);
+
+static void on_removed(struct request *r, int exit, struct rstr *text)
+{
+	uint64_t done, already;
+
+	if (exit != EXIT_DONE || !suppress_counts(text, &done, &already)) {
+		refused(r, exit, text);
+		return;
+	}
+	rstr_unref(text);
+	if (done && !r->inv.via.n)
+		remove_step(r, false);
+	else
+		tell_removed(r);
+}
+
+static void remove_step(struct request *r, bool first)
+{
+	struct removal x = { .r = r };
+	struct suppression_reader *reader;
+	struct suppression_key k;
+	int n;
+
+	if (!key_of(r, &k) || !(reader = suppress_reader(r)))
+		return;
+	buf_init(&x.rows);
+	n = find_removals(&x, reader, &k);
+	if (n >= 0 && x.n && !x.failed) {
+		suppress_send(r, &x.rows, false, on_removed);
+		return;
+	}
+	buf_free(&x.rows);
+	if (n < 0)
+		request_fail(r, EXIT_REFUSED, SUPPRESS_UNREADABLE);
+	else if (x.failed)
+		request_fail(r, EXIT_REFUSED, "no memory for this command");
+	else if (first)
+		tell_absent(r);
+	else
+		tell_removed(r);
+}
+
+void suppress_remove(struct request *r)
+{
+	remove_step(r, true);
 }

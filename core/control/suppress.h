@@ -5,6 +5,8 @@
 #include "core/control/request.h"
 #include "core/spool/suppression.h"
 
+#define SUPPRESS_UNREADABLE "the suppression list can't be read now"
+
 /* NULL: the request has failed. */
 struct suppression_reader *suppress_reader(struct request *r);
 /* Rows to the spool thread, which takes over their memory; `tell`: by events, too. */

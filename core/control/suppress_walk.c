@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/base/clean.h"
 #include "core/base/jsonw.h"
 #include "core/control/private.h"
 #include "core/control/sieve.h"
@@ -214,10 +213,9 @@ static void json_row(const struct entry *x, struct buf *out)
 /* x NULL: the headings. */
 static void text_row(struct request *r, const struct entry *x, struct buf *out)
 {
-	struct buf cell, clean;
+	struct buf cell;
 
 	buf_init(&cell);
-	buf_init(&clean);
 	for (int i = 0; i < COLUMNS; i++) {
 		struct value v = { .type = V_NONE };
 
@@ -233,7 +231,6 @@ static void text_row(struct request *r, const struct entry *x, struct buf *out)
 	}
 	buf_addc(out, '\n');
 	buf_free(&cell);
-	buf_free(&clean);
 }
 
 static void show(struct walk *w, const struct entry *x)
@@ -306,6 +303,7 @@ static enum pump_result pump_walk(struct request *r)
 {
 	struct walk *w = r->state;
 	struct buf out;
+	bool end;
 	int n;
 
 	buf_init(&out);
@@ -314,13 +312,16 @@ static enum pump_result pump_walk(struct request *r)
 		head(w);
 	n = suppression_page(w->reader, &w->after, str_mem(w->prefix.bytes, w->prefix.n),
 			     ROWS_A_STEP, visit, w);
-	if (n < ROWS_A_STEP || w->limited)
-		tail(w);
-	request_out(r, buf_str(&out));
+	end = n < ROWS_A_STEP || w->limited;
+	if (n >= 0) { /* else nobody shall take what is there for all of it */
+		if (end)
+			tail(w);
+		request_out(r, buf_str(&out));
+	}
 	buf_free(&out);
 	if (n < 0)
-		request_fail(r, EXIT_REFUSED, "the suppression list can't be read now");
-	else if (n < ROWS_A_STEP || w->limited)
+		request_fail(r, EXIT_REFUSED, SUPPRESS_UNREADABLE);
+	else if (end)
 		request_finish(r, EXIT_DONE);
 	else
 		return PUMP_MORE;

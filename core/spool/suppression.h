@@ -129,7 +129,8 @@ bool suppression_find(struct suppression_reader *r, const struct suppression_key
 		      struct suppression_found *out);
 /* Entries in key order: by the address's domain, local part, scope; from behind `after` (n 0: from
  * the beginning) whose key begins with `prefix`, at most `max`; ended ones too. fn returns false to
- * stop. Returns how many, *after: the last. -1: not readable now. */
+ * stop. Returns how many, *after: the last. -1: not readable, or not to
+ * its end. */
 struct suppression_row {
 	struct str domain, local, scope; /* slices, only while the call lasts, as those of `e` */
 	struct suppression_entry e;

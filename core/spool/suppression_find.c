@@ -159,7 +159,7 @@ int suppression_page(struct suppression_reader *r, struct suppression_key *after
 			break;
 	}
 	end(r);
-	return n;
+	return !rc || rc == MDB_NOTFOUND ? n : -1;
 }
 
 /* Entries whose time is over and that purge has not come to: seldom any. */

@@ -200,6 +200,14 @@ def by_hand_and_by_file(full):
             expect(filecmp.cmp(s.path("again.csv"), s.path("after.csv"), shallow=False), "another export after a kill")
         m.do("suppress", "remove", some)
         expect(not refused(m, some), "removed, and refused")
+        with open(s.path("many.csv"), "w") as f:  # one address for many senders' domains: more than are taken off at a time
+            f.write("address,sender_domain\n" + "".join(f"eve@test.example,s{i}.example\n" for i in range(1100)))
+        m.do("suppress", "import", s.path("many.csv"))
+        m.do("suppress", "remove", "eve@test.example", "for", "s1.example")
+        left = m.json("suppress", "list", "eve@test.example", "--limit", "1")["total"]
+        expect(left == 1099, f"{left} are left of 1,100, less the one of s1.example")
+        m.do("suppress", "remove", "eve@test.example")
+        expect(m.json("suppress", "list", "eve@test.example")["total"] == 0, "some are left")
         with open(f"{m.dir}/audit.log") as f:
             audit = f.read()
         expect("suppress import" in audit and "the old server's list" in audit and "suppress remove" in audit, audit)

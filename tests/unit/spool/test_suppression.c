@@ -2,6 +2,8 @@
  * while it is written; and how long a look-up takes. */
 #include "tests/unit/spool/kit.h"
 
+#include <dlfcn.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -372,6 +374,49 @@ static void pages_come_in_order(void **state)
 	done(&w);
 }
 
+/* In place of the library's: one of its next calls fails, if it is asked to. */
+static int cursor_fails_in;
+
+int mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op)
+{
+	static int (*real)(MDB_cursor *, MDB_val *, MDB_val *, MDB_cursor_op);
+
+	if (!real) {
+		void *found = dlsym(RTLD_NEXT, "mdb_cursor_get");
+
+		memcpy(&real, &found, sizeof real);
+	}
+	if (cursor_fails_in && !--cursor_fails_in)
+		return MDB_CORRUPTED;
+	return real(cursor, key, data, op);
+}
+
+static void an_error_is_no_end(void **state)
+{
+	struct suppression_key after = { .n = 0 };
+	struct world w;
+	struct buf b;
+
+	(void)state;
+	begin(&w, 0);
+	buf_init(&b);
+	put(&w, "a@q.example", "", US_NEVER);
+	put(&w, "b@q.example", "", US_NEVER);
+	put(&w, "c@q.example", "", US_NEVER);
+	commit(&w, false);
+	for (int at = 1; at <= 3; at++) {
+		after.n = 0;
+		cursor_fails_in = at;
+		assert_int_equal(suppression_page(w.r, &after, STR_LIT(""), 9, in_order, &b), -1);
+	}
+	after.n = 0;
+	buf_clear(&b);
+	assert_int_equal(suppression_page(w.r, &after, STR_LIT(""), 9, in_order, &b), 3);
+	assert_string_equal(buf_z(&b), "a@q.example/ b@q.example/ c@q.example/ ");
+	buf_free(&b);
+	done(&w);
+}
+
 /* ---- killed ---- */
 
 static void numbered(uint64_t i, char out[40])
@@ -626,6 +671,7 @@ int main(void)
 		cmocka_unit_test(what_has_ended_goes),
 		cmocka_unit_test(failures_are_counted_once_a_message),
 		cmocka_unit_test(pages_come_in_order),
+		cmocka_unit_test(an_error_is_no_end),
 		cmocka_unit_test(the_list_is_what_was_put_and_removed),
 		cmocka_unit_test(killed_it_has_all_up_to_its_mark),
 		cmocka_unit_test(looked_up_while_it_is_written_and_grows),
