@@ -11,14 +11,23 @@
 #include "core/base/log.h"
 #include "core/feedback/inbound.h"
 #include "core/feedback/mime.h"
+#include "core/feedback/seen.h"
 #include "core/feedback/unmatched.h"
 #include "core/mta.h"
 
-enum { READ_AT_ONCE = 8, LINE_FIRST = 64, FIRST_BLOCK = 64 * 1024 };
+/* The worker looks up logins too: strangers put two messages in front of one at most. */
+enum { READ_AT_ONCE = 2, LINE_FIRST = 64, FIRST_BLOCK = 64 * 1024 };
 
 static const us_t RETRY_AFTER = 10 * US_PER_S; /* no memory, or unmatched/ can't be written */
 
-enum inbound_count { N_RECEIVED, N_FATES, N_FORWARDED = N_FATES + INBOUND_FATES, N_KEPT, N_COUNTS };
+enum inbound_count {
+	N_RECEIVED,
+	N_FATES,
+	N_FORWARDED = N_FATES + INBOUND_FATES,
+	N_KEPT,
+	N_REPEATED,
+	N_COUNTS
+};
 
 struct inbound_line {  /* spool thread, but for what is marked */
 	uint64_t *ids; /* a ring */
@@ -27,7 +36,8 @@ struct inbound_line {  /* spool thread, but for what is marked */
 	us_t retry_at;
 	bool told;		     /* that something could not be read */
 	struct unmatched *unmatched; /* the worker's */
-	uint64_t count[N_COUNTS];    /* atomic */
+	struct seen *seen;
+	uint64_t count[N_COUNTS]; /* atomic */
 };
 
 /* On its way to the worker and back. */
@@ -144,13 +154,19 @@ void inbound_step(struct member *spooler)
 
 /* ---- what came of it: spool thread ---- */
 
-static void record_events(struct member *me, const struct inbound_work *w)
+/* False: it was believed before. */
+static bool record_events(struct member *me, const struct inbound_work *w)
 {
+	bool fresh = true;
 	struct reader r = { (const uint8_t *)w->events.p, w->events.n, false };
 	struct event e = { .id = 0 };
 
 	while (event_decode(&r, &e))
-		mta_spool_reported(me, &e);
+		if (seen_before(me->mta->inbound->seen, &e))
+			fresh = false;
+		else
+			mta_spool_reported(me, &e);
+	return fresh;
 }
 
 /* Mail whose new message was not durable when Stoker stopped has been counted, and its events are
@@ -217,10 +233,8 @@ void spool_post_inbound(struct member *to, struct post *p)
 		return;
 	}
 	mta->inbound->told = false;
-	if (fresh) {
-		record_events(to, w);
-		count(mta, N_FATES + (int)w->fate);
-	}
+	if (fresh)
+		count(mta, record_events(to, w) ? N_FATES + (int)w->fate : N_REPEATED);
 	for (uint32_t i = 0; i < w->m->nrcpts; i++)
 		end_rcpt(to, w, i);
 	if (fresh)
@@ -465,7 +479,8 @@ void inbound_status(struct mta *m, bool configured, struct jsonw *w)
 		      { "unverified", N_FATES + INBOUND_UNVERIFIED },
 		      { "other", N_FATES + INBOUND_OTHER },
 		      { "forwarded", N_FORWARDED },
-		      { "kept", N_KEPT } };
+		      { "kept", N_KEPT },
+		      { "repeated", N_REPEATED } };
 
 	if (!configured && !counted(m, N_RECEIVED))
 		return;
@@ -479,7 +494,10 @@ void inbound_start(struct mta *m)
 {
 	m->inbound = calloc(1, sizeof *m->inbound);
 	if (m->inbound)
-		m->inbound->unmatched = unmatched_new(m->conf->mta.spool, UNMATCHED_BYTES_MAX);
-	if (!m->inbound || !m->inbound->unmatched)
+		*m->inbound = (struct inbound_line){
+			.unmatched = unmatched_new(m->conf->mta.spool, UNMATCHED_BYTES_MAX),
+			.seen = seen_new(),
+		};
+	if (!m->inbound || !m->inbound->unmatched || !m->inbound->seen)
 		fatal("no memory for inbound mail");
 }
