@@ -225,7 +225,7 @@ struct conf_mta {
 	const char *control_socket, *control_group;
 	int threads;
 	int total_max_smtp_out, total_max_smtp_in;
-	struct origin origin_total_max_smtp_out;
+	struct origin origin_postmaster, origin_total_max_smtp_out;
 	int64_t max_message_size, spool_min_free, events_max, memory_limit;
 	int max_hops;
 	int default_route; /* CONF_NONE: none given and not the only one */

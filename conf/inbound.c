@@ -70,14 +70,46 @@ static bool any_key(const struct conf *c)
 	return false;
 }
 
+static const struct conf_entry *entry_in(const struct conf_section *s, const char *name)
+{
+	return s ? section_entry(s, directive_find(s->kind, str_of(name))) : NULL;
+}
+
+/* What is forwarded is mail of our own: only [mta] says its way out. */
+static void check_forward_route(struct reading *r, const struct conf_inbound *x)
+{
+	const struct conf_entry *e = entry_in(section_only(r->c, KIND_MTA), "default-virtual-mta");
+
+	if (!x->nforward || r->c->mta.default_route != CONF_NONE || r->c->nroutes < 2)
+		return;
+	if ((e && !e->clear) || r->incomplete)
+		return; /* reported */
+	error_at(r, &x->origin_forward,
+		 "forward-unmatched: there are several routes: write default-virtual-mta in [mta]");
+}
+
 static void check_forward(struct reading *r, const struct conf_inbound *x)
 {
+	check_forward_route(r, x);
 	for (int i = 0; i < x->nforward; i++)
 		if (conf_inbound_of(r->c, str_of(x->forward[i])) != CONF_NONE)
 			error_at(r, &x->origin_forward,
 				 "forward-unmatched: the mail of %s is read here too, so a person "
 				 "never sees it: write an address of another domain",
 				 x->forward[i]);
+}
+
+static void check_postmasters(struct reading *r)
+{
+	const struct conf_mta *m = &r->c->mta;
+
+	for (int i = 0; i < m->npostmasters; i++)
+		if (conf_inbound_of(r->c, str_of(m->postmasters[i])) != CONF_NONE)
+			error_at(r, &m->origin_postmaster,
+				 "postmaster: the mail of %s is read here (its domain has an "
+				 "[inbound] section), so a person never sees it: write an address "
+				 "of another domain",
+				 m->postmasters[i]);
 }
 
 static void check_one(struct reading *r, const struct conf_inbound *x)
@@ -105,6 +137,7 @@ void check_inbound(struct reading *r)
 {
 	for (int i = 0; i < r->c->ninbound; i++)
 		check_one(r, &r->c->inbound[i]);
+	check_postmasters(r);
 }
 
 int conf_inbound_for(const struct conf *c, struct str domain)

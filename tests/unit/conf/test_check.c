@@ -458,6 +458,16 @@ static void inbound_that_matches_nothing_or_believes_all_is_named(void **state)
 		  "paths" },
 		{ TWO "[inbound b.example]\nverp-key = k\nforward-unmatched = me@B.example\n",
 		  "a.ini:16: error: forward-unmatched: the mail of me@b.example is read here too" },
+		{ TWO "[inbound b.example]\nverp-key = k\n[mta]\npostmaster = pm@b.example\n",
+		  "a.ini:17: error: postmaster: the mail of pm@b.example is read here" },
+		{ "[mta]\nhostname = mx.example.com\n"
+		  "[listener 127.0.0.1:25]\ndefault-virtual-mta = v\n"
+		  "[source 127.0.0.1]\nalways-allow-relaying = yes\n"
+		  "[virtual-mta v]\nsmtp-source-host = 192.0.2.1 a.example.com\n"
+		  "[virtual-mta u]\nsmtp-source-host = 192.0.2.2 b.example.com\n"
+		  "[inbound b.example]\nverp-key = k\nforward-unmatched = me@c.example\n",
+		  "a.ini:13: error: forward-unmatched: there are several routes: write "
+		  "default-virtual-mta in [mta]" },
 		{ TWO "[inbound b..example]\n",
 		  "a.ini:14: error: [inbound b..example]: write the domain whose mail is read "
 		  "here" },
@@ -471,6 +481,8 @@ static void inbound_that_matches_nothing_or_believes_all_is_named(void **state)
 		{ TWO "[inbound b.example]\nverp = no\n[inbound c.example]\nverp-key = k\n", NULL },
 		{ TWO "[inbound b.example]\nverp-key = k\ntrust-unsigned = yes\n",
 		  "a.ini:16: warning: [inbound b.example] trust-unsigned: whoever" },
+		{ TWO "[inbound b.example]\nverp-key = k\nforward-unmatched = me@c.example\n",
+		  NULL },
 	};
 
 	(void)state;
