@@ -45,6 +45,13 @@ __attribute__((weak)) void conf_unref(struct conf *c)
 	if (c)
 		((struct test_conf *)(void *)c)->refs--;
 }
+__attribute__((weak)) int conf_inbound_for(const struct conf *c, struct str domain)
+{
+	(void)c;
+	(void)domain;
+	return CONF_NONE;
+}
+
 __attribute__((weak)) int conf_source_for(const struct conf *c, const struct sockaddr *peer)
 {
 	(void)peer;
