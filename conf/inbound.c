@@ -21,7 +21,7 @@ const struct err *value_parse_process(struct value_in *in, struct value *out)
 		while (i < KINDS && !str_ieqz(word, kinds[i].word))
 			i++;
 		if (i == KINDS) {
-			errbuf_set(&in->e, "\"%.*s\": write some of bounces, feedback",
+			errbuf_set(&in->e, "\"%.*s\": write one or both of bounces, feedback",
 				   word.n < SHOWN ? (int)word.n : SHOWN, word.p);
 			return &err_invalid;
 		}

@@ -27,7 +27,8 @@ const struct err *value_parse_causes(struct value_in *in, struct value *out)
 		for (int i = 0; i < CAUSES; i++)
 			bit |= str_ieqz(word, causes[i].name) ? causes[i].bit : 0;
 		if (!bit) {
-			errbuf_set(&in->e, "\"%.*s\": write some of hard, complaint, or none",
+			errbuf_set(&in->e,
+				   "\"%.*s\": write one or both of hard, complaint; or none alone",
 				   shown(word), word.p);
 			return &err_invalid;
 		}

@@ -19,7 +19,8 @@ void command_usage(const struct command *c, struct buf *out)
 	if (c->flags & (COMMAND_LIST | COMMAND_SHOW))
 		buf_addz(out, " [--json]");
 	if (c->flags & COMMAND_LIST)
-		buf_addz(out, " [--filter EXPR] [--sort FIELD] [--limit N] [--offset N]");
+		buf_addf(out, " [--filter EXPR]%s [--limit N] [--offset N]",
+			 c->flags & COMMAND_ORDERED ? "" : " [--sort FIELD]");
 }
 
 static void help_all(struct buf *out)

@@ -18,6 +18,7 @@ enum command_flags {
 	COMMAND_LIST = 16,	  /* takes --json --filter --sort --limit --offset */
 	COMMAND_SHOW = 32,	  /* takes --json */
 	COMMAND_FOLLOW = 64,	  /* its output goes on (log -f) */
+	COMMAND_ORDERED = 256,	  /* a list in an order of its own: --sort is refused */
 	COMMAND_CLIENT = 128,	  /* the client does part of it (attach) */
 };
 struct command {

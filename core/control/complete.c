@@ -78,7 +78,8 @@ static void complete_options(struct completion *k, const struct command *c)
 		offer(k, STR_LIT("--json"));
 	if (c->flags & COMMAND_LIST) {
 		offer(k, STR_LIT("--filter"));
-		offer(k, STR_LIT("--sort"));
+		if (!(c->flags & COMMAND_ORDERED))
+			offer(k, STR_LIT("--sort"));
 		offer(k, STR_LIT("--limit"));
 		offer(k, STR_LIT("--offset"));
 	}

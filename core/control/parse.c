@@ -435,8 +435,18 @@ static bool args_settings(struct parse *p)
 	return true;
 }
 
-/* ADDRESS [for DOMAIN] [until DATE | for DURATION]; a domain has a dot, or begins with a letter and
- * is no span. */
+/* No domain's last label begins with a digit: "30days" is meant as a time, and "127.0.0.1" is none.
+ */
+static bool begins_with_digit(struct str word)
+{
+	size_t at = word.n;
+
+	while (at && word.p[at - 1] != '.')
+		at--;
+	return at < word.n && word.p[at] >= '0' && word.p[at] <= '9';
+}
+
+/* ADDRESS [for DOMAIN] [until DATE | for DURATION]: what is no span is a domain. */
 static bool suppress_word(struct parse *p, struct str key, struct str word, bool times)
 {
 	char normal[DOMAIN_SIZE];
@@ -446,7 +456,10 @@ static bool suppress_word(struct parse *p, struct str key, struct str word, bool
 	if (times && str_eqz(key, "until")) {
 		if (text_time(word, &p->out->sched.until))
 			return true;
-		return refuse(p, "expected a day as 2027-01-31 after until, not", word);
+		return refuse(p,
+			      "expected a day as 2027-01-31, or a time as 2027-01-31T09:00:00Z, "
+			      "after until, not",
+			      word);
 	}
 	if (!str_eqz(key, "for"))
 		return refuse(p, "one word too many:", key);
@@ -456,7 +469,11 @@ static bool suppress_word(struct parse *p, struct str key, struct str word, bool
 		p->out->sched.until = span >= US_NEVER - p->now ? US_NEVER : p->now + span;
 		return true;
 	}
-	if (!domain_normal(word, normal))
+	if (times && begins_with_digit(word))
+		return refuse(
+		    p, "a time after \"for\" is written as 30m, 12h, 30d, 1d12h or ever, not",
+		    word);
+	if (begins_with_digit(word) || !domain_normal(word, normal))
 		return refuse(p,
 			      times ? "after \"for\" comes a sender's domain or a time, not"
 				    : "after \"for\" comes a sender's domain, not",

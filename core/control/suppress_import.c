@@ -126,7 +126,7 @@ static const char *take_entry(struct import *x, struct str v[COLS], struct suppr
 		return "why is one of hard, complaint, soft, manual";
 	if ((v[COL_AT].n && !text_time(v[COL_AT], &e->at)) ||
 	    (v[COL_UNTIL].n && !text_time(v[COL_UNTIL], &e->until)))
-		return "a time is written as 2027-01-31 or 2027-01-31T09:00:00Z";
+		return "a time is written as 2027-01-31 or 2027-01-31T09:00:00Z, in UTC";
 	if (e->until <= control_now(x->r->c))
 		return "its time is over already";
 	return suppression_key(v[COL_ADDRESS], str_of(scope), k);

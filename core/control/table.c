@@ -118,7 +118,7 @@ static const struct command commands[] = {
 	{ "suppress add", "ADDRESS [for DOMAIN] [until DATE | for DURATION]", "no more mail to an address", suppress_add_help, ROLE_OPERATE, ACT },
 	{ "suppress remove", "ADDRESS [for DOMAIN]", "mail to it again",
 	  "Without `for` it is taken off for every sender's domain that it is there for.\n", ROLE_OPERATE, ACT },
-	{ "suppress list", "[FILTER]", "the suppression list", suppress_list_help, ROLE_READ, COMMAND_LIST },
+	{ "suppress list", "[FILTER]", "the suppression list", suppress_list_help, ROLE_READ, COMMAND_LIST | COMMAND_ORDERED },
 	{ "suppress import", "FILE", "many addresses onto the suppression list", suppress_import_help, ROLE_OPERATE, ACT },
 	{ "suppress export", "", "all of it as CSV", NULL, ROLE_READ, 0 },
 	{ "rotate", "", "new log files", NULL, ROLE_OPERATE, ACT },

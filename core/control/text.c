@@ -176,27 +176,70 @@ void clean_lines(struct str text, struct buf *out)
 	}
 }
 
-bool text_time(struct str s, us_t *at)
+/* Exactly n digits, behind `before` if that is not NUL. */
+static bool take_digits(struct str *s, char before, int n, int *out)
 {
-	int y, mo, d, h = 0, mi = 0, se = 0, ms = 0;
-	int64_t era, yoe, doe, days;
-	char z[CLOCK_RFC3339_SIZE];
+	int skip = before ? 1 : 0, v = 0;
 
-	if (s.n >= sizeof z)
+	if (s->n < (size_t)(n + skip) || (before && s->p[0] != before))
 		return false;
-	memcpy(z, s.p, s.n);
-	z[s.n] = '\0';
-	if (sscanf(z, "%4d-%2d-%2dT%2d:%2d:%2d.%3d", &y, &mo, &d, &h, &mi, &se, &ms) < 3 ||
-	    mo < 1 || mo > 12 || d < 1 || d > 31)
-		return false;
-	/* Days since 1970 by Howard Hinnant's civil calendar algorithm; timegm would do, but is no
-	 * standard C. */
+	for (int i = skip; i < n + skip; i++) {
+		if (s->p[i] < '0' || s->p[i] > '9')
+			return false;
+		v = v * 10 + s->p[i] - '0';
+	}
+	s->p += n + skip;
+	s->n -= (size_t)(n + skip);
+	*out = v;
+	return true;
+}
+
+/* Days since 1970 by Howard Hinnant's civil calendar algorithm; timegm would do, but is no standard
+ * C. */
+static int64_t days_of(int y, int mo, int d)
+{
+	int64_t era, yoe, doe;
+
 	y -= mo <= 2;
-	era = y / 400;
+	era = (y < 0 ? y - 399 : y) / 400;
 	yoe = y - era * 400;
 	doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * (mo + (mo > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-	days = era * 146097 + doe - 719468;
-	*at =
-	    days * US_PER_DAY + h * US_PER_HOUR + mi * US_PER_MIN + se * US_PER_S + ms * US_PER_MS;
+	return era * 146097 + doe - 719468;
+}
+
+static bool take_day(struct str *s, int64_t *days)
+{
+	int y, mo, d;
+
+	if (!take_digits(s, '\0', 4, &y) || !take_digits(s, '-', 2, &mo) ||
+	    !take_digits(s, '-', 2, &d) || mo < 1 || mo > 12 || d < 1 || d > 31)
+		return false;
+	*days = days_of(y, mo, d);
+	/* the 31st of a month without one would be a day of the next */
+	return *days < (mo == 12 ? days_of(y + 1, 1, 1) : days_of(y, mo + 1, 1));
+}
+
+bool text_time(struct str s, us_t *at)
+{
+	int h = 0, mi = 0, se = 0, digit;
+	us_t part = 0, unit = US_PER_S / 10;
+	int64_t days;
+
+	if (!take_day(&s, &days))
+		return false;
+	if (s.n) {
+		if (!take_digits(&s, 'T', 2, &h) || !take_digits(&s, ':', 2, &mi) || h > 23 ||
+		    mi > 59)
+			return false;
+		if (s.n && s.p[0] == ':' && (!take_digits(&s, ':', 2, &se) || se > 59))
+			return false;
+		if (take_digits(&s, '.', 1, &digit))
+			do
+				part += digit * unit;
+			while ((unit /= 10) >= 0 && take_digits(&s, '\0', 1, &digit));
+		if (s.n && (s.n != 1 || s.p[0] != 'Z'))
+			return false;
+	}
+	*at = days * US_PER_DAY + h * US_PER_HOUR + mi * US_PER_MIN + se * US_PER_S + part;
 	return true;
 }

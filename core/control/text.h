@@ -31,7 +31,8 @@ void add_cell(struct str text, int width, bool right, bool clip, bool last, stru
 struct str text_chomp(struct str s);
 /* Lines of a text made elsewhere, each cleaned. */
 void clean_lines(struct str text, struct buf *out);
-/* "2026-11-23T19:03:48.118Z", or its front from the day on. False if it is none. */
+/* "2026-11-23T19:03:48.118Z", or less of it: the day alone, no seconds, no Z; always UTC. False if
+ * it is none, or anything else follows. */
 bool text_time(struct str s, us_t *at);
 /* Any JSON for the eye: "name  value" lines, arrays of objects as tables, members of objects
  * indented. Clean. False if it is no JSON. */

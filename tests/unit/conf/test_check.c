@@ -472,7 +472,10 @@ static void inbound_that_matches_nothing_or_believes_all_is_named(void **state)
 		  "a.ini:14: error: [inbound b..example]: write the domain whose mail is read "
 		  "here" },
 		{ TWO "[inbound b.example]\nprocess = bounce\nverp-key = k\n",
-		  "a.ini:15: error: process: \"bounce\": write some of bounces, feedback" },
+		  "a.ini:15: error: process: \"bounce\": write one or both of bounces, feedback" },
+		{ TWO "[suppression]\non = hard none\n",
+		  "a.ini:15: error: on: \"none\": write one or both of hard, complaint; or none "
+		  "alone" },
 	};
 	static const struct check_case warnings[] = {
 		{ TWO "[inbound b.example]\nverp-key = k\n", NULL },

@@ -63,6 +63,10 @@ static const char *const good[] = {
 	"bounce yahoo.com --yes --expect 412 --shown-at 1700000000000000",
 	"delete id:4f2a77",
 	"pause -- gmail.com",
+	"suppress add u@x.example for news.example for 30d because asked",
+	"suppress add u@x.example for 3com.example until 2028-02-29T23:59:59.123Z",
+	"suppress add u@x.example until 2027-01-31T09:00",
+	"suppress remove u@x.example for intranet",
 };
 
 static void test_good_lines(void **state)
@@ -119,6 +123,23 @@ static const struct {
 	{ "queues gmail.com", "one word too many" },
 	{ "status --to 4", "no option" },
 	{ "reload 41", "one word too many" },
+	{ "suppress add u@x.example for 30days",
+	  "is written as 30m, 12h, 30d, 1d12h or ever, not \"30days\"" },
+	{ "suppress add u@x.example for 2weeks", "not \"2weeks\"" },
+	{ "suppress add u@x.example for 1.5h", "not \"1.5h\"" },
+	{ "suppress remove u@x.example for 30d", "a sender's domain, not \"30d\"" },
+	{ "suppress add u@x.example until 2027-02-29", "a day as 2027-01-31" },
+	{ "suppress add u@x.example until 2027-04-31", "a day as" },
+	{ "suppress add u@x.example until 2027-13-01", "a day as" },
+	{ "suppress add u@x.example until 27-01-31", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T24:00:00Z", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T09:60:00Z", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T09:00:60Z", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T09:00:00+02:00", "a day as" },
+	{ "suppress add u@x.example until \"2027-01-31 noon\"", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T09:00:00Zx", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T", "a day as" },
+	{ "suppress add u@x.example until 2027-01-31T09:00:00.Z", "a day as" },
 };
 
 static void test_bad_lines_say_why(void **state)
@@ -256,6 +277,10 @@ static void test_every_command_has_help(void **state)
 		buf_free(&one);
 	}
 	buf_clear(&all);
+	buf_init(&one);
+	command_usage(command_find(STR_LIT("suppress list")), &one);
+	assert_null(strstr(buf_z(&one), "--sort"));
+	buf_free(&one);
 	assert_false(command_help(STR_LIT("queus"), &all));
 	assert_non_null(strstr(buf_z(&all), "did you mean \"queues\""));
 	buf_free(&all);
