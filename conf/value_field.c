@@ -154,14 +154,43 @@ static void *at(void *base, size_t offset_plus_one)
 	return (char *)base + offset_plus_one - 1;
 }
 
+/* Values of two parts, each with a field. False: of one part. */
+static bool set_pair(const struct directive *d, void *p, void *second, const struct value *v)
+{
+	switch ((int)d->type) {
+	case TYPE_THRESHOLDS:
+		*(double *)p = v->thresholds.a;
+		*(double *)second = v->thresholds.b;
+		return true;
+	case TYPE_ROTATE:
+		*(enum conf_rotate *)p = v->rotate.how;
+		*(int64_t *)second = v->rotate.size;
+		return true;
+	case TYPE_SO_MANY_IN:
+		*(int *)p = (int)v->so_many.n;
+		*(us_t *)second = v->so_many.within;
+		return true;
+	case TYPE_DURATIONS:
+		*(const us_t **)p = v->spans.v;
+		*(int *)second = v->spans.n;
+		return true;
+	case TYPE_ROUTE_HOSTS:
+		*(const struct route_host **)p = v->hosts.v;
+		*(int *)second = v->hosts.n;
+		return true;
+	}
+	return false;
+}
+
 void field_set(const struct directive *d, void *base, const struct value *v)
 {
-	void *p, *second;
+	void *p;
 
 	if (!d->field)
 		return;
 	p = at(base, d->field);
-	second = d->count ? at(base, d->count) : NULL;
+	if (d->count && set_pair(d, p, at(base, d->count), v))
+		return;
 	switch (
 	    (int)d->type) { /* lists of names are collected, names of routes looked up: build.c */
 	case TYPE_BOOL:
@@ -180,10 +209,8 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 	case TYPE_PERCENT:
 		*(double *)p = v->f;
 		break;
-	case TYPE_THRESHOLDS:
+	case TYPE_THRESHOLDS: /* without a field for the second */
 		*(double *)p = v->thresholds.a;
-		if (second)
-			*(double *)second = v->thresholds.b;
 		break;
 	case TYPE_HOLD:
 		*(struct conf_hold *)p = (struct conf_hold){ v->thresholds.a, v->thresholds.b };
@@ -196,22 +223,6 @@ void field_set(const struct directive *d, void *base, const struct value *v)
 		break;
 	case TYPE_RATE:
 		*(struct rate *)p = v->rate;
-		break;
-	case TYPE_ROTATE:
-		*(enum conf_rotate *)p = v->rotate.how;
-		*(int64_t *)second = v->rotate.size;
-		break;
-	case TYPE_SO_MANY_IN:
-		*(int *)p = (int)v->so_many.n;
-		*(us_t *)second = v->so_many.within;
-		break;
-	case TYPE_DURATIONS:
-		*(const us_t **)p = v->spans.v;
-		*(int *)second = v->spans.n;
-		break;
-	case TYPE_ROUTE_HOSTS:
-		*(const struct route_host **)p = v->hosts.v;
-		*(int *)second = v->hosts.n;
 		break;
 	case TYPE_IP:
 		*(struct endpoint *)p = v->ip;

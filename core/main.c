@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "conf/pmta.h"
+#include "core/attach.h"
 #include "core/base/log.h"
 #include "core/classify_command.h"
 #include "core/control/cli.h"
@@ -68,9 +69,7 @@ static struct conf *read_conf(const char *path, bool quiet, bool keys, int *code
 	buf_init(&out);
 	conf_problems_init(&problems);
 	struct conf *c = conf_read(path, &o, &problems);
-	if (c && keys &&
-	    (!tls_attach(c, &problems) || !sign_keys_load(c, &problems) ||
-	     !inbound_keys_load(c, &problems) || !conf_token_attach(c, &problems))) {
+	if (c && keys && !attach_files(c, &problems)) {
 		conf_unref(c);
 		c = NULL;
 	}

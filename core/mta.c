@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/attach.h"
 #include "core/base/hash.h"
 #include "core/base/log.h"
 #include "core/mta.h"
@@ -265,8 +266,7 @@ static void tls_start(struct mta *m)
 
 	buf_init(&out);
 	conf_problems_init(&problems);
-	if (!tls_attach(m->conf, &problems) || !sign_keys_load(m->conf, &problems) ||
-	    !inbound_keys_load(m->conf, &problems) || !conf_token_attach(m->conf, &problems)) {
+	if (!attach_files(m->conf, &problems)) {
 		conf_problems_print(&problems, &out);
 		fatal("the configuration can't be used:\n%s", buf_z(&out));
 	}

@@ -47,13 +47,8 @@ static void save(struct feedback *f, us_t now)
 	if (counters_save(f->c, SAVES_A_PASS, save_row, f) == SAVES_A_PASS)
 		return; /* the rest in the next pass */
 	f->save_at = now + SAVE_EVERY;
-	if (f->saved != f->told) {
-		struct rstr *name = rstr_new(STR_LIT(READER));
-
+	if (f->saved != f->told && mta_reader_save(f->me, READER, f->saved))
 		f->told = f->saved;
-		mta_post(f->me, f->me->mta->spooler,
-			 (struct post){ .fn = spool_post_position, .p = name, .a = f->saved });
-	}
 	f->saved = event_reader_position(f->r);
 }
 

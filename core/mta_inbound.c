@@ -29,12 +29,18 @@ enum inbound_count {
 	N_COUNTS
 };
 
-struct inbound_line {  /* spool thread, but for what is marked */
-	uint64_t *ids; /* a ring */
+struct ring { /* of messages' ids */
+	uint64_t *ids;
 	size_t first, n, cap;
-	unsigned out; /* at the worker */
-	us_t retry_at;
-	bool told;		     /* that something could not be read */
+};
+
+struct inbound_line { /* spool thread, but for what is marked */
+	/* What could not be read or kept waits by itself: it holds up nobody behind it. */
+	struct ring fresh, again;
+	unsigned out;		     /* at the worker */
+	us_t retry_at;		     /* when `again` is tried */
+	bool told;		     /* that something could not be read or kept: an alarm */
+	uint64_t waiting;	     /* atomic */
 	struct unmatched *unmatched; /* the worker's */
 	struct seen *seen;
 	uint64_t count[N_COUNTS]; /* atomic */
@@ -68,28 +74,50 @@ bool inbound_is(const struct message *m)
 	return str_eqz(m->route, MESSAGE_INBOUND);
 }
 
-static bool grow(struct inbound_line *l)
+static bool grow(struct ring *r)
 {
-	size_t cap = l->cap ? l->cap * 2 : LINE_FIRST;
+	size_t cap = r->cap ? r->cap * 2 : LINE_FIRST;
 	uint64_t *ids = malloc(cap * sizeof *ids);
 
 	if (!ids)
 		return false;
-	for (size_t i = 0; i < l->n; i++)
-		ids[i] = l->ids[(l->first + i) % l->cap];
-	free(l->ids);
-	l->ids = ids;
-	l->cap = cap;
-	l->first = 0;
+	for (size_t i = 0; i < r->n; i++)
+		ids[i] = r->ids[(r->first + i) % r->cap];
+	free(r->ids);
+	r->ids = ids;
+	r->cap = cap;
+	r->first = 0;
 	return true;
 }
 
-static void enter(struct inbound_line *l, uint64_t id)
+static void enter(struct ring *r, uint64_t id)
 {
-	if (l->n == l->cap && !grow(l))
+	if (r->n == r->cap && !grow(r))
 		fatal("no memory for inbound mail; everything accepted is on disk and is read at "
 		      "the next start");
-	l->ids[(l->first + l->n++) % l->cap] = id;
+	r->ids[(r->first + r->n++) % r->cap] = id;
+}
+
+static uint64_t take(struct ring *r)
+{
+	uint64_t id = r->ids[r->first];
+
+	r->first = (r->first + 1) % r->cap;
+	r->n--;
+	return id;
+}
+
+static void wait_again(struct member *me, uint64_t id, const char *why)
+{
+	struct inbound_line *l = me->mta->inbound;
+
+	if (!l->told)
+		mta_alarm(me, "inbound", true, 2, "inbound",
+			  "message %llx can't be read or kept now: %s; it waits",
+			  (unsigned long long)id, why);
+	l->told = true;
+	l->retry_at = loop_now(me->loop) + RETRY_AFTER;
+	enter(&l->again, id);
 }
 
 static void tell_sched(struct member *me, uint64_t in, uint64_t loaded, uint64_t removed)
@@ -114,7 +142,7 @@ void inbound_enter(struct member *spooler, struct message *m, bool loaded)
 	tell_sched(spooler, loaded ? 0 : n, loaded ? n : 0, 0);
 	if (!loaded)
 		count(spooler->mta, N_RECEIVED);
-	enter(spooler->mta->inbound, m->id);
+	enter(&spooler->mta->inbound->fresh, m->id);
 	message_free(m);
 }
 
@@ -126,8 +154,7 @@ static void hand_out(struct member *me, uint64_t id)
 
 	if (!m) { /* no memory, or the index is not readable now */
 		free(w);
-		enter(me->mta->inbound, id);
-		me->mta->inbound->retry_at = loop_now(me->loop) + RETRY_AFTER;
+		wait_again(me, id, "no memory, or its place in the spool can't be looked up");
 		return;
 	}
 	w->m = m;
@@ -143,13 +170,11 @@ void inbound_step(struct member *spooler)
 	struct inbound_line *l = spooler->mta->inbound;
 	us_t now = loop_now(spooler->loop);
 
-	while (l->n && l->out < READ_AT_ONCE && now >= l->retry_at) {
-		uint64_t id = l->ids[l->first];
-
-		l->first = (l->first + 1) % l->cap;
-		l->n--;
-		hand_out(spooler, id);
-	}
+	while (l->out < READ_AT_ONCE && l->again.n && now >= l->retry_at)
+		hand_out(spooler, take(&l->again));
+	while (l->out < READ_AT_ONCE && l->fresh.n)
+		hand_out(spooler, take(&l->fresh));
+	__atomic_store_n(&l->waiting, l->fresh.n + l->again.n + l->out, __ATOMIC_RELAXED);
 }
 
 /* ---- what came of it: spool thread ---- */
@@ -208,18 +233,6 @@ static void work_free(struct inbound_work *w)
 	free(w);
 }
 
-static void try_later(struct member *me, const struct inbound_work *w)
-{
-	struct inbound_line *l = me->mta->inbound;
-
-	if (!l->told)
-		log_error("inbound: message %llx can't be read or kept now: %s; it waits",
-			  (unsigned long long)w->m->id, rstr_str(w->words).p);
-	l->told = true;
-	l->retry_at = loop_now(me->loop) + RETRY_AFTER;
-	enter(l, w->m->id);
-}
-
 void spool_post_inbound(struct member *to, struct post *p)
 {
 	struct inbound_work *w = p->p;
@@ -228,11 +241,14 @@ void spool_post_inbound(struct member *to, struct post *p)
 
 	mta->inbound->out--;
 	if (w->failed) {
-		try_later(to, w);
+		wait_again(to, w->m->id, rstr_str(w->words).p);
 		work_free(w);
 		return;
 	}
-	mta->inbound->told = false;
+	if (mta->inbound->told && !mta->inbound->again.n) {
+		mta->inbound->told = false;
+		mta_alarm(to, "inbound", false, 2, "inbound", "%s", "");
+	}
 	if (fresh)
 		count(mta, record_events(to, w) ? N_FATES + (int)w->fate : N_REPEATED);
 	for (uint32_t i = 0; i < w->m->nrcpts; i++)
@@ -487,6 +503,7 @@ void inbound_status(struct mta *m, bool configured, struct jsonw *w)
 	jsonw_object(w, "inbound");
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		jsonw_int(w, names[i].name, (int64_t)counted(m, names[i].what));
+	jsonw_int(w, "waiting", (int64_t)__atomic_load_n(&m->inbound->waiting, __ATOMIC_RELAXED));
 	jsonw_end_object(w);
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/attach.h"
 #include "core/base/hash.h"
 #include "core/base/jsonw.h"
 #include "core/base/log.h"
@@ -547,9 +548,7 @@ void worker_post_reload(struct member *to, struct post *p)
 	buf_init(&out);
 	conf_problems_init(&problems);
 	r->now = conf_read(r->stored_path ? r->stored_path : r->was->path, &o, &problems);
-	if (r->now &&
-	    (!tls_attach(r->now, &problems) || !sign_keys_load(r->now, &problems) ||
-	     !inbound_keys_load(r->now, &problems) || !conf_token_attach(r->now, &problems))) {
+	if (r->now && !attach_files(r->now, &problems)) {
 		conf_unref(r->now);
 		r->now = NULL;
 	}

@@ -132,7 +132,7 @@ static uint64_t alarm_harm(struct str code)
 		"memory",      "backoff",	 "source-down",	   "no-source",	    "dns",
 		"expiry",      "pause-ends",	 "complaint-rate", "bounce-rate",   NULL,
 		"audit-log",   "delivery-log",	 "events-dropped", "events-missed", "webhook",
-		"dkim",	       "clock-jump",	 "loop-stall",	   "unsigned",
+		"inbound",     "dkim",		 "clock-jump",	   "loop-stall",    "unsigned",
 	};
 	const size_t n = sizeof order / sizeof order[0];
 	size_t other = 0;

@@ -215,3 +215,28 @@ def reports_survive_a_kill(full):
         i.stoker.start()
         expect(i.stoker.status()["queued"] == 0, "something waits still")
         return f"{n} reports, killed behind the last 250: each once"
+
+
+@test(flavours=("plain",))
+def what_cannot_be_kept_holds_up_no_report(full):
+    """A question waits, with an alarm, as long as unmatched/ can't be written; bounces behind it are read at once."""
+    with Scene() as s:
+        i = Inbound(s)
+        i.stoker.start()
+        folder = f"{i.stoker.spool}/unmatched"
+        with open(folder, "w"):
+            pass  # a file in its place
+        for _ in range(5):
+            i.say(f"x@{DOMAIN}", PLAIN)
+        alarm = wait_for("the alarm", lambda: [a for a in i.stoker.status()["alarms"] if a["code"] == "inbound"])
+        expect("unmatched can't be written" in alarm[0]["text"], str(alarm))
+        for k in range(5):
+            to = verp(0x500 + k, f"u{k}@there.example")
+            i.say(to, bounce_of(f"u{k}@there.example", to))
+        wait_for("the bounces", lambda: len(i.events("remote-bounced")) == 5, 3)
+        i.count(waiting=5, kept=0)
+        os.unlink(folder)
+        wait_for("all are kept", lambda: len(i.kept()) == 5, 30)
+        wait_for("the alarm's end", lambda: not [a for a in i.stoker.status()["alarms"] if a["code"] == "inbound"])
+        i.count(waiting=0, kept=5)
+        return "5 questions wait with an alarm, 5 bounces behind them are read at once; then all are kept"

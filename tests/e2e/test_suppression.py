@@ -24,9 +24,9 @@ def answer(session, verb, arg):
     return None
 
 
-def world(s, suppression="", defaults=None):
+def world(s, suppression="", defaults=None, env=None):
     dns = Nsd(s, {d: zone({"": "127.0.2.1"}) for d in ("test.example", "source.example", "other.example")})
-    m = Stoker(s, WAYS + suppression, mta=dns.mta, **({"defaults": defaults} if defaults else {}))
+    m = Stoker(s, WAYS + suppression, mta=dns.mta, env=env, **({"defaults": defaults} if defaults else {}))
     m.receiver = Receiver(s, script=answer)
     return m.start()
 
@@ -152,20 +152,24 @@ def by_hand_and_by_file(full):
     """add, remove, list, import and export; wrong lines named; who did it in the audit log; no loop held meanwhile."""
     n = 10_000_000 if full else 10_000
     with Scene() as s:
-        m = world(s, defaults=SLOW_RETRY)
+        stolen = Stolen(s)
+        m = world(s, defaults=SLOW_RETRY, env={"STOKER_TEST_PASSES": "2"})
         send(m, "ok@test.example")
         out = m.do("suppress", "add", "Lisa@test.example", "because", "asked on the phone")
         expect("is on the suppression list now" in out, out)
         expect("already" in m.do("suppress", "add", "lisa@test.example"), "added twice")
         reply = rcpt(m, "lisa@test.example")
         expect(reply.startswith("550 5.1.1") and "(manual since" in reply and "asked on the phone" in reply, reply)
-        m.do("suppress", "add", "max@test.example", "for", "source.example", "for", "2s")
+        m.do("suppress", "add", "max@test.example", "for", "source.example", "for", "30s")
         expect(refused(m, "max@test.example") and not refused(m, "max@test.example", sender="b@other.example"), "the sender's domain")
         rows = m.json("suppress", "list")
         expect(rows["total"] == 2 and rows["rows"][0]["address"] == "lisa@test.example" and rows["rows"][0]["why"] == "manual" and
                rows["rows"][0]["by"] == "root" and rows["rows"][1]["sender_domain"] == "source.example", str(rows))
         expect([r["address"] for r in m.rows("suppress", "list", "sender_domain:source")] == ["max@test.example"], "the filter")
-        wait_for("its end", lambda: not refused(m, "max@test.example"))
+        m.do("suppress", "remove", "max@test.example", "for", "source.example")
+        expect(not refused(m, "max@test.example"), "removed, and refused")
+        m.do("suppress", "add", "ida@test.example", "for", "source.example", "for", "1s")
+        wait_for("its end", lambda: not refused(m, "ida@test.example"))
         wait_for("its end in the list", lambda: m.json("suppress", "list")["total"] == 1)
         for words, error in ((("add", "nobody"), "no @"), (("remove", "max@test.example"), "is not on"), (("add", "a@b.example", "until", "soon"), "a day as"),
                              (("import", s.path("missing")), "can't be opened"), (("list", "--sort", "why"), "can't be sorted")):
@@ -179,7 +183,6 @@ def by_hand_and_by_file(full):
         took = time.monotonic() - at
         expect(rc == 1 and f"{n:,} addresses are on the list now, 0 were there already, 2 lines are wrong" in out, f"{rc} {out} {err}")
         expect("line 8: there is no @ in it: nobody" in err and err.count("\n") == 2, err)
-        loops = {l["name"]: l["cpu_ms"] for l in m.status()["loops"]}
         k = 3 * 0x9E3779B1 % 2**32
         some = f"u{k:08x}.smith@" + ["gmail.com", "yahoo.com", "gmx.de", "orange.fr", "example.com", "qq.com"][k % 6]
         expect(refused(m, some), "an imported address is taken")
@@ -211,9 +214,14 @@ def by_hand_and_by_file(full):
         with open(f"{m.dir}/audit.log") as f:
             audit = f.read()
         expect("suppress import" in audit and "the old server's list" in audit and "suppress remove" in audit, audit)
-        expect(full or max(loops["spool"], loops["control"]) < 50, str(loops))
-        return (f"{n:,} imported in {took:.0f} s and exported; longest pass of spool {loops['spool']} ms, of control {loops['control']} ms, "
-                f"of io {loops['io0']} ms")
+        passes = longest_passes(m, stolen)
+        worst = max(passes, key=passes.get, default=None)
+        longest, counted = passes.get(worst, (0, 0))
+        found = (f"{n:,} imported in {took:.0f} s and exported; longest pass {longest:.1f} ms ({worst}; {counted:.1f} with what the machine "
+                 "took)")
+        # The quick run shares its machine with other work and only looks for blunders.
+        expect(longest <= (5 if full else 20), found)
+        return found
 
 
 @test()
