@@ -102,7 +102,9 @@ LINES = [
                     "ten million imported and exported without holding a loop", [
         unit("spool/test_suppression"), e2e("a_hard_bounce_is_refused_next"), e2e("at_sending_it_bounces"), e2e("by_hand_and_by_file")]),
     ("inbound", "forged reports without a valid token: counted, nothing suppressed; late bounces and complaints become events, each once, also over kill "
-                "-9", [e2e("forgeries_and_automatic_mail_change_nothing"), e2e("what_bounces_after_it_was_accepted"), e2e("reports_survive_a_kill")]),
+                "-9", [e2e("forgeries_and_automatic_mail_change_nothing_and_people_are_forwarded"),
+                        e2e("what_bounces_after_it_was_accepted_is_known_at_once"), e2e("reports_survive_a_kill"),
+                        e2e("what_cannot_be_kept_holds_up_no_report")]),
     ("feedback", "bounce and complaint rates true to the receiver's own log, over a restart; [alarm] thresholds; a job is held at one", [
         e2e("numbers_rates_and_a_held_job"), e2e("without_hold_job_at_nothing_is_held")]),
     ("circle", "sent to Postfix, which accepts and bounces later: within a second of its arrival suppressed, rb, webhook, console's row; then refused 550 "
