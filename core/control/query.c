@@ -33,7 +33,7 @@ struct asking {
 	struct page *page;
 };
 
-enum { HITS_A_STEP = 16384, TEXTS_A_STEP = 2048, ROWS_A_STEP = 512 };
+enum { HITS_A_STEP = 16384, TEXTS_A_STEP = 2048, ROWS_A_STEP = 256 };
 
 static void enter(struct asking *k, enum asking_phase phase)
 {

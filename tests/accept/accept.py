@@ -121,7 +121,7 @@ LINES = [
      [e2e("varied_messages_verify_with_dkimpy_and_mail_dkim"), e2e("large_mail_is_signed_and_keys_follow_the_from_domain"),
       e2e("what_cannot_be_signed_waits_or_goes_unsigned_with_an_alarm"), e2e("published_records_are_compared_with_the_keys"), e2e("a_message_says_who_will_sign_it"),
       unit("sign/test_record"),
-      unit("sign/test_sign", STOKER_SIGN_RATE="4000", STOKER_SIGN_DUAL="100000")]),
+      unit("sign/test_sign", STOKER_SIGN_RATE="20000", STOKER_SIGN_DUAL="100000")]),
     ("directives", "a table of every directive with its test, none empty; all mutations caught", [every_directive]),
     ("import", "the text this project started from: pasted, imported, checked, run under exactly its limits", [
         e2e("the_text_this_project_started_from"), unit("conf/test_pmta"), unit("conf/test_pmta", "asan"),
