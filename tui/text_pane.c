@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tui/log_entry.h"
 
@@ -54,7 +55,8 @@ static void origin_text(const json_t *o, char *out, size_t cap)
 static void limit_text(const json_t *o, char out[TEXT_PANE_LINE])
 {
 	const json_t *limit = json_object_get(o, "limit");
-	char value[40], origin[200];
+	const char *at = strrchr(text(o, "lane"), '@');
+	char value[40], counts[40], origin[200];
 	bool full;
 
 	if (json_is_integer(limit)) {
@@ -68,8 +70,12 @@ static void limit_text(const json_t *o, char out[TEXT_PANE_LINE])
 		full = json_is_false(json_object_get(o, "room"));
 	}
 	origin_text(o, origin, sizeof origin);
-	snprintf(out, TEXT_PANE_LINE, "%-20s %-14s %-16s %-4s  %s", text(o, "directive"),
-		 text(o, "counts"), value, full ? "full" : "", origin);
+	if (at)
+		snprintf(counts, sizeof counts, "lane %s", at + 1);
+	else
+		snprintf(counts, sizeof counts, "%s", text(o, "counts"));
+	snprintf(out, TEXT_PANE_LINE, "%-20s %-14s %-16s %-4s  %s", text(o, "directive"), counts,
+		 value, full ? "full" : "", origin);
 }
 
 static void add_limit(struct text_pane *p, const json_t *o)

@@ -44,7 +44,8 @@ static void put_origin(struct jsonw *w, const struct counter *c)
 	rstr_unref(text);
 }
 
-static void put_counter(struct jsonw *w, const struct counter *c, us_t now)
+/* `lane`: whose own count it is, where several lanes are told of; may be NULL. */
+static void put_counter(struct jsonw *w, const struct counter *c, const struct rstr *lane, us_t now)
 {
 	char rate[FMT_SIZE];
 
@@ -63,17 +64,62 @@ static void put_counter(struct jsonw *w, const struct counter *c, us_t now)
 		jsonw_bool(w, "room", counter_room(c, now) > 0);
 	}
 	put_origin(w, c);
+	put_rstr(w, "lane", lane);
 	jsonw_end_object(w);
 }
 
 static void put_limits(struct jsonw *w, const struct limits *l, us_t now)
 {
 	for (uint8_t i = 0; i < l->nconn; i++)
-		put_counter(w, l->conn[i], now);
+		put_counter(w, l->conn[i], NULL, now);
 	for (uint8_t i = 0; i < l->nrate; i++)
-		put_counter(w, l->rate[i], now);
+		put_counter(w, l->rate[i], NULL, now);
 	for (uint8_t i = 0; i < l->nconnect; i++)
-		put_counter(w, l->connect[i], now);
+		put_counter(w, l->connect[i], NULL, now);
+}
+
+static bool holds(const struct limits *l, const struct counter *c)
+{
+	for (uint8_t i = 0; i < l->nconn; i++)
+		if (l->conn[i] == c)
+			return true;
+	for (uint8_t i = 0; i < l->nrate; i++)
+		if (l->rate[i] == c)
+			return true;
+	for (uint8_t i = 0; i < l->nconnect; i++)
+		if (l->connect[i] == c)
+			return true;
+	return false;
+}
+
+/* A counter of path `at`: nothing if an earlier path told of it, without a lane if others share it.
+ */
+static void put_counter_of(struct jsonw *w, const struct flow *f, uint8_t at,
+			   const struct counter *c, us_t now)
+{
+	bool shared = false;
+
+	for (uint8_t i = 0; i < at; i++)
+		if (holds(&f->paths[i].limits, c))
+			return;
+	for (uint8_t i = at + 1; i < f->npaths && !shared; i++)
+		shared = holds(&f->paths[i].limits, c);
+	put_counter(w, c, shared ? NULL : f->paths[at].lane->name, now);
+}
+
+/* Those of all the lanes that a flow may take, each once. */
+static void put_flow_limits(struct jsonw *w, const struct flow *f, us_t now)
+{
+	for (uint8_t at = 0; at < f->npaths; at++) {
+		const struct limits *l = &f->paths[at].limits;
+
+		for (uint8_t i = 0; i < l->nconn; i++)
+			put_counter_of(w, f, at, l->conn[i], now);
+		for (uint8_t i = 0; i < l->nrate; i++)
+			put_counter_of(w, f, at, l->rate[i], now);
+		for (uint8_t i = 0; i < l->nconnect; i++)
+			put_counter_of(w, f, at, l->connect[i], now);
+	}
 }
 
 static void put_tally(struct jsonw *w, const struct tally *y, us_t now)
@@ -146,12 +192,11 @@ static void put_rest(struct jsonw *w, us_t since, us_t until, uint32_t step,
 	put_rstr(w, "rest_reason", reason);
 }
 
-static void put_lane(struct sched *s, struct jsonw *w, struct lane *a)
+static void put_lane_in_full(struct sched *s, struct jsonw *w, struct lane *a)
 {
 	const struct key_rest *held;
 	struct why y = { 0 };
 
-	jsonw_object(w, NULL);
 	put_rstr(w, "name", a->name);
 	put_rstr(w, "virtual_mta", a->source->name);
 	put_rstr(w, "source_ip", a->source->ip_text);
@@ -167,6 +212,12 @@ static void put_lane(struct sched *s, struct jsonw *w, struct lane *a)
 	for (struct link *l = a->paths.next; l != &a->paths; l = l->next)
 		put_limits(w, &LIST_OF(l, struct path, on_lane)->limits, s->now);
 	jsonw_end_array(w);
+}
+
+static void put_lane(struct sched *s, struct jsonw *w, struct lane *a)
+{
+	jsonw_object(w, NULL);
+	put_lane_in_full(s, w, a);
 	jsonw_end_object(w);
 }
 
@@ -237,8 +288,8 @@ static void detail_queue(struct sched *s, struct jsonw *w, struct queue *q)
 	why_queue(s, q, &y);
 	put_why(w, "why", &y);
 	jsonw_array(w, "limits");
-	for (uint8_t i = 0; q->flow && q->flow->paths && i < q->flow->npaths; i++)
-		put_limits(w, &q->flow->paths[i].limits, s->now);
+	if (q->flow && q->flow->paths)
+		put_flow_limits(w, q->flow, s->now);
 	jsonw_end_array(w);
 	if (q->site)
 		put_lanes(s, w, q->site);
@@ -273,10 +324,7 @@ static bool detail_target(struct sched *s, const struct target *t, struct jsonw 
 		a = site && src ? lane_find(s, site, src) : NULL;
 		if (!a)
 			return false;
-		put_rstr(w, "name", a->name);
-		jsonw_array(w, "lanes");
-		put_lane(s, w, a);
-		jsonw_end_array(w);
+		put_lane_in_full(s, w, a);
 		return true;
 	}
 	case TARGET_DOMAIN:

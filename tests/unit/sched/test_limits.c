@@ -191,6 +191,48 @@ static void a_pools_rate_counts_what_comes_by_it_at_each_address(void **state)
 	sim_free(m);
 }
 
+static int times(const char *text, const char *word)
+{
+	int n = 0;
+
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* What an operator reads of `queue T`: what all lanes share once, and of the others whose it is. */
+static void a_queues_limits_are_told_once_each_with_their_lane(void **state)
+{
+	struct sim *m =
+	    sim_new(SIM_CONF "[provider big]\nmx = mx.*\nprovider-max-msg-rate = 100/s\n"
+			     "[domain *]\nmax-msg-rate = 25/s\n",
+		    9);
+	struct target t;
+	struct errbuf e;
+	struct buf b;
+	const char *end;
+
+	(void)state;
+	sim_send_many(m, 500, "gmail.test", "a", "pool-a");
+	sim_run(m, US_PER_S);
+	buf_init(&b);
+	target_parse(STR_LIT("gmail.test"), &t, &e);
+	assert_null(sched_detail(m->s, m->now, &t, &b, &e));
+	end = strstr(buf_z(&b), "\"lanes\"");
+	assert_non_null(end);
+	b.p[end - b.p] = '\0';
+	assert_int_equal(times(b.p, "\"100/s\""), 1);
+	assert_int_equal(times(b.p, "\"25/s\""), 4);
+	for (int i = 1; i <= 4; i++) {
+		char lane[32];
+
+		snprintf(lane, sizeof lane, "\"lane\":\"big@vmta%d\"", i);
+		assert_true(times(b.p, lane) >= 1);
+	}
+	buf_free(&b);
+	sim_free(m);
+}
+
 static void an_addresss_rate_holds_over_all_receivers(void **state)
 {
 	struct sim *m = sim_new(
@@ -345,6 +387,7 @@ int main(void)
 		cmocka_unit_test(four_lanes_share_a_providers_rate),
 		cmocka_unit_test(two_domains_of_one_lane_keep_their_own_limits),
 		cmocka_unit_test(a_pools_rate_counts_what_comes_by_it_at_each_address),
+		cmocka_unit_test(a_queues_limits_are_told_once_each_with_their_lane),
 		cmocka_unit_test(an_addresss_rate_holds_over_all_receivers),
 		cmocka_unit_test(many_recipients_of_a_message_keep_the_rate),
 		cmocka_unit_test(connections_never_pass_their_limit),
