@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How well `stoker classify` judges replies. classify.py FILE [--show]: FILE has tab-separated columns, named in its first line:
 receiver, code, enhanced, text (with the code; lines joined by a literal \\n), category, category_alt (others that are right, by |),
-hard_soft, backoff (yes: slower or backoff). Prints each figure; with --show, or run by hand, also the lines that were misjudged.
+hard_soft, backoff (yes: slower or backoff; both may name two that are right). Prints each figure; with --show, or run by hand, also the lines misjudged.
 --half 0|1 takes every second line."""
 import csv
 import json
@@ -47,7 +47,7 @@ def measure(path, half=None):
     for r in rows:
         f = got[r["receiver"], r["text"]]
         ok = {"category": f.get("category") in [r["category"], *(r["category_alt"] or "").split("|")],
-              "hard or soft": f["hard"] == (r["hard_soft"] == "hard"),
+              "hard or soft": ("hard" if f["hard"] else "soft") in r["hard_soft"].split("|"),
               "lane": ("yes" if f["lane"] != "none" else "no") in r["backoff"].split("|")}
         for k, v in ok.items():
             right[k] += v
