@@ -98,7 +98,7 @@ tsan:
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT  := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
 DEPS := gcc make pkg-config libev-dev libncurses-dev libinih-dev libunbound-dev liblmdb-dev libpcre2-dev libjansson-dev \
-        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev libmicrohttpd-dev libcurl4-openssl-dev
+        libidn2-dev libopendkim-dev libssl-dev libcrypt-dev libmicrohttpd-dev libcurl4-openssl-dev ca-certificates
 TEST_DEPS := libcmocka-dev clang-format python3 python3-pyte python3-pexpect postfix swaks nsd tmux openssh-server \
         openssh-client postgrey procps iproute2 util-linux mount git \
         libnet-ssleay-perl openssl python3-cryptography python3-dkim python3-nacl libmail-dkim-perl python3-prometheus-client chromium systemd groff-base passwd

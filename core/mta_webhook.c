@@ -157,7 +157,7 @@ struct hooks *hooks_wire(struct member *me, const struct conf *c)
 	struct hooks *h = calloc(1, sizeof *h);
 	struct conf *mine = (struct conf *)(uintptr_t)c;
 
-	if (!h || !(h->poster = poster_new(me->loop)))
+	if (!h || !(h->poster = poster_new(me->loop, &poster_limits)))
 		fatal("no memory for webhooks");
 	h->me = me;
 	spool_readers_forget(me->mta->spool, PREFIX, wanted, mine);

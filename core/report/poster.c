@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const long CONNECT_TIMEOUT_MS = 10 * 1000, TIMEOUT_MS = 30 * 1000;
+const struct poster_limits poster_limits = { 10 * US_PER_S, 30 * US_PER_S };
+
 enum {
 	ANSWER_MOST = 64 * 1024,   /* of a body that nobody reads */
 	RETRY_AFTER_MAX_S = 86400, /* what is longer would not fit once it is counted finer */
@@ -12,6 +13,7 @@ enum {
 
 struct poster {
 	struct loop *loop;
+	struct poster_limits limits;
 	CURLM *multi;
 	struct timer timer;
 };
@@ -43,21 +45,61 @@ static void job_free(struct poster_job *j)
 	free(j);
 }
 
+static bool reached(struct poster_job *j, CURLINFO what)
+{
+	curl_off_t us = 0;
+
+	return !curl_easy_getinfo(j->easy, what, &us) && us;
+}
+
+/* Where it hung. curl counts TLS as part of connecting. */
+static void late(struct poster_job *j)
+{
+	const struct poster_limits *l = &j->p->limits;
+	const char *url = "", *what = NULL;
+
+	curl_easy_getinfo(j->easy, CURLINFO_EFFECTIVE_URL, &url);
+	if (!reached(j, CURLINFO_NAMELOOKUP_TIME_T))
+		what = "the DNS does not answer for its name";
+	else if (!reached(j, CURLINFO_PRETRANSFER_TIME_T))
+		what = strncasecmp(url, "https:", 6) == 0
+			   ? "it can't be connected to, or TLS is not agreed on,"
+			   : "it can't be connected to";
+	if (what)
+		snprintf(j->why, sizeof j->why, "%s within %g s", what,
+			 (double)l->connect / US_PER_S);
+	else
+		snprintf(j->why, sizeof j->why,
+			 "it is connected to, but does not answer within %g s",
+			 (double)l->answer / US_PER_S);
+}
+
 /* The same words for the same trouble: curl's hold milliseconds, and an alarm that says something
  * new at each try is no alarm. */
 static const char *words(struct poster_job *j, CURLcode rc)
 {
+	char said[CURL_ERROR_SIZE];
 	long error = 0;
 
+	snprintf(said, sizeof said, "%s", j->why[0] ? j->why : curl_easy_strerror(rc));
 	if (rc == CURLE_OPERATION_TIMEDOUT)
-		return "it does not answer within 30 s, or can't be reached within 10 s";
-	if (rc == CURLE_COULDNT_CONNECT && !curl_easy_getinfo(j->easy, CURLINFO_OS_ERRNO, &error) &&
-	    error) {
+		late(j);
+	else if (rc == CURLE_COULDNT_CONNECT &&
+		 !curl_easy_getinfo(j->easy, CURLINFO_OS_ERRNO, &error) && error)
 		snprintf(j->why, sizeof j->why, "it can't be connected to: %s",
 			 strerror((int)error));
-		return j->why;
-	}
-	return j->why[0] ? j->why : curl_easy_strerror(rc);
+	else if (rc == CURLE_COULDNT_RESOLVE_HOST)
+		snprintf(j->why, sizeof j->why, "its name can't be looked up: %.200s", said);
+	else if (rc == CURLE_SSL_CACERT_BADFILE)
+		snprintf(
+		    j->why, sizeof j->why,
+		    "there is no bundle of authorities to verify its certificate with: install "
+		    "the package ca-certificates (or set SSL_CERT_FILE)");
+	else if (rc == CURLE_PEER_FAILED_VERIFICATION)
+		snprintf(j->why, sizeof j->why, "its certificate can't be verified: %.200s", said);
+	else
+		snprintf(j->why, sizeof j->why, "%s", said);
+	return j->why;
 }
 
 static void finish(struct poster_job *j, CURLcode rc)
@@ -154,7 +196,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 	return 0;
 }
 
-struct poster *poster_new(struct loop *l)
+struct poster *poster_new(struct loop *l, const struct poster_limits *limits)
 {
 	struct poster *p = calloc(1, sizeof *p);
 
@@ -163,6 +205,7 @@ struct poster *poster_new(struct loop *l)
 		return NULL;
 	}
 	p->loop = l;
+	p->limits = *limits;
 	timer_init(&p->timer, on_timer, p);
 	p->multi = curl_multi_init();
 	if (!p->multi || curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, want_socket) ||
@@ -208,6 +251,7 @@ static bool add_header(struct poster_job *j, const char *text)
 static bool set_up(struct poster_job *j, const char *url, struct str body)
 {
 	const char *own = getenv("SSL_CERT_FILE"); /* as for mail: core/net/tls.c */
+	const struct poster_limits *l = &j->p->limits;
 	CURL *c = j->easy;
 
 	return !curl_easy_setopt(c, CURLOPT_PRIVATE, j) && !curl_easy_setopt(c, CURLOPT_URL, url) &&
@@ -222,8 +266,8 @@ static bool set_up(struct poster_job *j, const char *url, struct str body)
 	       !curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) &&
 	       !curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) &&
 	       !(own && curl_easy_setopt(c, CURLOPT_CAINFO, own)) &&
-	       !curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) &&
-	       !curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, TIMEOUT_MS) &&
+	       !curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(l->connect / US_PER_MS)) &&
+	       !curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(l->answer / US_PER_MS)) &&
 	       !curl_easy_setopt(c, CURLOPT_USERAGENT, "Stoker") &&
 	       !curl_easy_setopt(c, CURLOPT_HTTPHEADER, j->headers) &&
 	       !curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n) &&

@@ -15,6 +15,7 @@ enum {
 	HTTP_OK = 200,
 	HTTP_REDIRECT = 300,
 	HTTP_ERROR = 400,
+	HTTP_TOO_LARGE = 413,
 };
 static const us_t BACKOFF_LEAST = US_PER_S, BACKOFF_MOST = 5 * US_PER_MIN;
 static const us_t RETRY_AFTER_MOST = US_PER_HOUR; /* no word of a peer's stops us for long */
@@ -36,6 +37,7 @@ struct webhook {
 	struct webhook_request request;
 	struct buf body; /* "[{…},\n{…}", with its end once it is sent */
 	int n;		 /* events in it */
+	int most;	 /* it is closed at: batch, or what the far end takes */
 	uint64_t first, last;
 	us_t filled_at;	  /* its first event was read; 0: not yet looked at the clock */
 	uint64_t through; /* what was read when it was closed */
@@ -64,6 +66,7 @@ static void take_conf(struct webhook *w, struct conf *c, int i)
 	w->conf = conf_ref(c);
 	w->set = &c->webhooks[i];
 	w->wanted = wanted_types(w->set);
+	w->most = w->set->batch;
 	conf_unref(old);
 }
 
@@ -156,7 +159,7 @@ static void one(void *arg, const struct event *e)
 
 static bool full(const struct webhook *w)
 {
-	return w->n >= w->set->batch || w->body.n >= BODY_MOST;
+	return w->n >= w->most || w->body.n >= BODY_MOST;
 }
 
 /* Without memory for the batch it is read again, after a pause. */
@@ -289,15 +292,40 @@ us_t webhook_step(struct webhook *w, us_t now)
 	return now;
 }
 
+static const struct {
+	int from, to;
+	const char *hint;
+} hints[] = {
+	{ HTTP_REDIRECT, HTTP_ERROR - 1, ", and redirects are not followed: is its url right?" },
+	{ 401, 401, ": it wants a login, which webhooks don't have" },
+	{ 403, 403, ": it refuses us; do url and secret agree with what it expects?" },
+	{ 404, 405, ": nothing takes events there; is its url right?" },
+	{ 410, 410, ": nothing takes events there any more" },
+	{ HTTP_TOO_LARGE, HTTP_TOO_LARGE, ": even one event alone is too large for it" },
+	{ 429, 429, ": events come too fast for it" },
+	{ 500, 599, ": it is in trouble itself" },
+};
+
 static void say_why(struct webhook *w, const struct webhook_answer *a)
 {
+	const char *hint = "";
+
+	for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+		if (a->status >= hints[i].from && a->status <= hints[i].to)
+			hint = hints[i].hint;
 	if (!a->status)
 		snprintf(w->why, sizeof w->why, "%s", a->why);
-	else if (a->status >= HTTP_REDIRECT && a->status < HTTP_ERROR)
-		snprintf(w->why, sizeof w->why, "it answers %d, and redirects are not followed",
-			 a->status);
 	else
-		snprintf(w->why, sizeof w->why, "it answers %d", a->status);
+		snprintf(w->why, sizeof w->why, "it answers %d%s", a->status, hint);
+}
+
+/* Too large for it today is too large for it tomorrow: the same events once more, by halves, until
+ * the configuration changes. */
+static void smaller(struct webhook *w)
+{
+	w->most = (w->n + 1) / 2;
+	event_reader_seek(w->reader, w->done);
+	begin_anew(w);
 }
 
 void webhook_answered(struct webhook *w, us_t now, const struct webhook_answer *a)
@@ -305,6 +333,10 @@ void webhook_answered(struct webhook *w, us_t now, const struct webhook_answer *
 	OBJ_CHECK(w, WEBHOOK_MAGIC);
 	if (w->state != RUNNING)
 		return;
+	if (a->status == HTTP_TOO_LARGE && w->n > 1) {
+		smaller(w);
+		return;
+	}
 	if (a->status < HTTP_OK || a->status >= HTTP_REDIRECT) {
 		say_why(w, a);
 		failed(w, now, a->retry_after);

@@ -181,6 +181,54 @@ def a_far_end_that_fails_or_is_dead_holds_no_mail(full):
         return "dead, 503, 500 and 302: 21 events, each once and in order; mail was not held"
 
 
+def dead_dns(s):
+    """The machine's name servers are there, and say nothing. Only in a network of our own."""
+    with open("/etc/resolv.conf") as f:
+        servers = [w[1] for w in map(str.split, f) if len(w) > 1 and w[0] == "nameserver"] or ["127.0.0.1"]
+    for a in servers:
+        v6 = ":" in a
+        if not a.startswith("127."):
+            subprocess.run(["ip", "addr", "add", a + ("/128" if v6 else "/32"), "dev", "lo"], check=True)
+            s.enders.append(lambda a=a, v6=v6: subprocess.run(["ip", "addr", "del", a + ("/128" if v6 else "/32"), "dev", "lo"], check=True))
+        k = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+        k.bind((a, 53))
+        s.enders.append(k.close)
+        yield k
+
+
+@test()
+def far_ends_that_hang_hold_no_mail_no_other_webhook_and_no_stop(full):
+    with Scene() as s:
+        asked = list(dead_dns(s)) if os.environ.get("STOKER_TEST_NETNS") else []
+        silent, holds, good = socket.create_server(("127.0.0.1", free_port())), Hook(s), Hook(s).start()
+
+        def hold(request):
+            time.sleep(600)
+
+        holds.status = hold
+        holds.start()
+        ports = {"silent": silent.getsockname()[1], "holds": holds.port, "good": good.port}
+        sections = "".join(section(port, name, "max-delay = 20ms") for name, port in ports.items())
+        m = world(s, sections + section(80, "nameless", "max-delay = 20ms", host="hook.test.invalid"))
+        feed(m, [f"{'bounce' if i % 2 else 'ok'}{i}@test.example" for i in range(40)])
+        wait_for("the mail", lambda: len(m.receiver.messages) == 20 and m.status()["bounced"] == 20)
+        wait_for("the one that works", lambda: len(good.events("bounced")) == 20)
+        in_order(good.events())
+        connection, _ = silent.accept()
+        wait_for("the request that nobody answers", lambda: b"X-Stoker-Batch" in connection.recv(4096, socket.MSG_PEEK))
+        wait_for("the one that holds its answer is asked", lambda: holds.now == 1)
+        if asked:
+            expect(b"hook" in asked[0].recv(512), "the name is not looked up")
+        if full:
+            wait_for("the dead DNS is told", lambda: "DNS does not answer" in str(m.status()["alarms"]), 20)
+            wait_for("the silence is told", lambda: "is connected to, but does not answer" in str(m.status()["alarms"]), 40)
+        began = time.monotonic()
+        m.stop()
+        took = time.monotonic() - began
+        expect(took < 2 * SLOW, f"{took:.1f} s to stop")
+        return f"one that is silent, one that holds its answer, one without DNS: 20 events to the fourth, 40 mails, stopped in {took:.2f} s"
+
+
 @test()
 def a_kill_repeats_at_most_a_second(full):
     n = 3000 if full else 300

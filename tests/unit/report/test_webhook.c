@@ -271,6 +271,45 @@ static void retry_after_is_honoured_within_reason(void **state)
 	assert_true(step(t) == t + US_PER_HOUR);
 }
 
+/* A batch that is never taken must not stand in the way for good. */
+static void a_body_that_is_too_large_is_halved_until_it_is_taken(void **state)
+{
+	us_t t = sc.k.now;
+
+	(void)state;
+	events(&sc.k, EVENT_BOUNCED, 7);
+	step(t);
+	assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), "1-7");
+	answer(&sc.f, sc.w, t, 413, 0);
+	step(t);
+	assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), "1-4");
+	answer(&sc.f, sc.w, t, 413, 0);
+	step(t);
+	answer(&sc.f, sc.w, t, 413, 0); /* 1-2 */
+	assert_null(webhook_trouble(sc.w));
+	step(t);
+	assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), "1-1");
+	answer(&sc.f, sc.w, t, 413, 0);
+	assert_non_null(strstr(webhook_trouble(sc.w), "one event alone"));
+	assert_true(step(t) == t + US_PER_S);
+	t += US_PER_S;
+	for (int i = 1; i <= 7; i++) {
+		char batch[16];
+
+		step(t);
+		snprintf(batch, sizeof batch, "%d-%d", i, i);
+		assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), batch);
+		answer(&sc.f, sc.w, t, 200, 0);
+		assert_null(webhook_trouble(sc.w));
+	}
+	assert_int_equal(webhook_position(sc.w), 7);
+	webhook_conf(sc.w, conf, 0); /* an operator who changed the far end reloads */
+	events(&sc.k, EVENT_BOUNCED, 5);
+	step(t + US_PER_MIN);
+	assert_string_equal(header(&sc.f, "X-Stoker-Batch: "), "8-12");
+	answer(&sc.f, sc.w, t, 200, 0);
+}
+
 static void a_reload_goes_on_behind_the_last_answer(void **state)
 {
 	us_t t = sc.k.now;
@@ -609,6 +648,7 @@ int main(void)
 		IN_SCENE(the_body_is_the_log_s_json_and_signed_with_its_time),
 		IN_SCENE(a_failure_is_repeated_whole_with_growing_pauses),
 		IN_SCENE(retry_after_is_honoured_within_reason),
+		IN_SCENE(a_body_that_is_too_large_is_halved_until_it_is_taken),
 		IN_SCENE(a_reload_goes_on_behind_the_last_answer),
 		IN_SCENE(behind_events_max_the_oldest_go_counted_and_the_batch_that_runs_stays),
 		cmocka_unit_test(each_type_of_event_can_be_asked_for),
