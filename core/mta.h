@@ -368,6 +368,17 @@ void feedback_finish(struct feedback *f);
 /* Spool thread: records what a report that is believed says, and what [suppression] makes of it. */
 void mta_spool_reported(struct member *me, const struct event *e);
 
+/* ---- core/mta_own.c: messages of our own that were refused. Spool thread ---- */
+struct own_mail;
+struct own_mail *mta_own_new(void);				       /* fatal without memory */
+void mta_own_refused(struct own_mail *o, us_t now, struct message *m); /* takes it over */
+void mta_own_taken(struct own_mail *o); /* one was not refused: the next pause is short again */
+/* Gives those whose time has come to `put`, which owns them. */
+void mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct message *m),
+		  void *arg);
+void mta_own_drop(
+    struct own_mail *o); /* at the end; reports and forwards are made at the next start */
+
 /* ---- core/mta_inbound.c ---- */
 void inbound_start(struct mta *m);
 /* Spool thread. Is this mail to an [inbound] domain? Then it goes here, not to the scheduler. */

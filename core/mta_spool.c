@@ -37,8 +37,7 @@ struct spool_thread {
 	uint64_t last_event;
 	struct spool_stats told; /* what alarms were last raised for */
 	unsigned holds;
-	struct message **late; /* our own reports that wait for room in the scheduler's mailbox */
-	size_t nlate, caplate;
+	struct own_mail *own; /* refused, to be tried again */
 	struct suppress_thread *suppress;
 	struct conf_history *history;
 };
@@ -57,6 +56,14 @@ static void answer(struct spool_thread *t, const struct waiting *w, const struct
 		fatal("no memory to answer an SMTP session");
 }
 
+static void refused(struct spool_thread *t, const struct waiting *w, struct message *m)
+{
+	if (w->io)
+		message_free(m);
+	else
+		mta_own_refused(t->own, loop_now(t->me->loop), m);
+}
+
 static void committed(void *arg, struct message *m, const struct err *err)
 {
 	struct spool_thread *t = arg;
@@ -64,9 +71,11 @@ static void committed(void *arg, struct message *m, const struct err *err)
 	struct waiting *w = &t->batch[t->answered++];
 	answer(t, w, err);
 	if (err) {
-		message_free(m);
+		refused(t, w, m);
 		return;
 	}
+	if (!w->io)
+		mta_own_taken(t->own);
 	if (m->nreports_rcpts) { /* our own report: the recipients it is about are settled now */
 		struct message *about = message_new();
 		if (!about)
@@ -134,7 +143,12 @@ static void batch_put(struct spool_thread *t, struct message *m, struct member *
 		return;
 	struct waiting w = { io, session };
 	answer(t, &w, &err_no_memory);
-	message_free(m);
+	refused(t, &w, m);
+}
+
+static void put_own(void *arg, struct message *m)
+{
+	batch_put(arg, m, NULL, 0);
 }
 
 /* The scheduler's credit: a message is taken only when its place in the scheduler's mailbox is
@@ -420,8 +434,11 @@ static bool before_sleep(void *arg)
 	if ((t->commit_at && now >= t->commit_at) ||
 	    (mta_suppress_wants_commit(t->suppress) && !t->failed_at))
 		commit(t, true);
-	if (!t->failed_at)
+	if (!t->failed_at) {
 		inbound_step(t->me);
+		mta_own_step(t->own, now, put_own, t);
+		flush(t);
+	}
 	if (load_step(t))
 		return true;
 	prepare(t);
@@ -536,7 +553,7 @@ void mta_spool_reported(struct member *me, const struct event *e)
 
 void spool_post_message(struct member *to, struct post *p)
 {
-	batch_put(state(to), p->p, NULL, 0);
+	put_own(state(to), p->p);
 }
 
 void spool_post_settle(struct member *to, struct post *p)
@@ -676,6 +693,7 @@ void mta_spool_wire(struct member *me)
 	t->s = m->spool;
 	t->loading = true;
 	t->commit_at = clock_now_us();
+	t->own = mta_own_new();
 	t->suppress = mta_suppress_wire(me);
 	t->history = mta_history_wire(me);
 	loop_add_inbox(me->loop, m->outcomes, 0, OUTCOME_BUDGET, drain_outcomes, t);
@@ -699,6 +717,7 @@ void mta_spool_finish(struct member *me)
 	struct errbuf e = { "" };
 	flush(t);
 	commit(t, true);
+	mta_own_drop(t->own);
 	mta_suppress_finish(t->suppress);
 	while (mta_history_step(t->history))
 		;

@@ -240,3 +240,26 @@ def what_cannot_be_kept_holds_up_no_report(full):
         wait_for("the alarm's end", lambda: not [a for a in i.stoker.status()["alarms"] if a["code"] == "inbound"])
         i.count(waiting=0, kept=5)
         return "5 questions wait with an alarm, 5 bounces behind them are read at once; then all are kept"
+
+
+@test(flavours=("plain",))
+def a_forward_that_the_spool_refuses_is_made_again(full):
+    """The mail itself still fits below the limit of a file's size (its segment is at its beginning), the index does not."""
+    with Scene() as s:
+        i = Inbound(s)
+        i.stoker.write_conf(i.conf + "forward-unmatched = human@test.example\n")
+        receiver = Receiver(s)
+        i.stoker.start()
+
+        def limit(n):
+            subprocess.run(["prlimit", "--pid", str(i.stoker.process.pid), f"--fsize={n}:unlimited"], check=True)
+        limit(16384)
+        i.say(f"x@{DOMAIN}", PLAIN)
+        wait_for("the refusal", lambda: [a for a in i.stoker.status()["alarms"] if a["code"] == "spool-poisoned"], 10)
+        expect(not receiver.messages, "it was forwarded")
+        limit("unlimited")
+        wait_for("the forwarded mail", lambda: receiver.messages, 30)
+        i.stoker.wait_drained()
+        i.count(forwarded=1, waiting=0)
+        expect(len(receiver.messages) == 1, f"{len(receiver.messages)} copies")
+        return "the commit of a forward failed: it was made again, once, as soon as the disk took it"
