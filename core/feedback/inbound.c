@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "conf/settings.h"
+#include "core/base/domain.h"
 #include "core/feedback/report.h"
 #include "core/feedback/report_verdict.h"
 
@@ -98,6 +100,7 @@ struct match {
 
 struct judging {
 	const struct conf *c;
+	struct settings_cache *settings; /* NULL: not asked yet */
 	const struct inbound_mail *mail;
 	const struct classifier *classifier;
 	struct arena *mem;
@@ -203,6 +206,41 @@ static void fill_unsigned(const struct judging *j, struct event *e)
 	e->envid = j->r.envid;
 }
 
+struct receiver { /* as the scheduler would have seen it */
+	char domain[DOMAIN_SIZE];
+	int provider;
+};
+
+/* By the recipient's domain, else by the host that refused it. */
+static struct receiver receiver_of(const struct judging *j, struct str recipient, struct str mx)
+{
+	struct receiver r = { .domain = "", .provider = CONF_NONE };
+	const char *at = recipient.n ? memrchr(recipient.p, '@', recipient.n) : NULL;
+	struct str domain = nothing;
+
+	if (at)
+		domain = str_mem(at + 1, recipient.n - (size_t)(at + 1 - recipient.p));
+	if (!domain.n || !domain_normal(domain, r.domain))
+		r.domain[0] = '\0';
+	else
+		r.provider = conf_provider_for(j->c, str_of(r.domain), &mx, mx.n ? 1 : 0);
+	return r;
+}
+
+/* The list that judges that receiver's replies; a reply that comes late means the same. */
+static const struct pattern_list *list_of(struct judging *j, const struct receiver *r)
+{
+	int vmta = conf_vmta_find(j->c, j->m.about.virtual_mta);
+	const struct settings *s = NULL;
+
+	if (r->domain[0] && !j->settings)
+		j->settings = settings_cache_new((struct conf *)(uintptr_t)j->c);
+	if (r->domain[0] && j->settings)
+		s = settings_get(j->settings, str_of(r->domain), r->provider, CONF_NONE, vmta);
+	j->failed |= r->domain[0] && !s;
+	return patterns_find(j->c->patterns, s ? s->smtp_pattern_list : "default");
+}
+
 static void add_event(struct judging *j, const char *how, struct str recipient,
 		      const struct report_rcpt *said)
 {
@@ -210,14 +248,18 @@ static void add_event(struct judging *j, const char *how, struct str recipient,
 	const struct report_rcpt none = { .address = recipient };
 	struct report_rcpt p = said ? *said : none;
 	struct event *e = &j->events[j->n];
+	struct receiver at = receiver_of(j, recipient, p.remote_mta);
 	struct report_verdict v;
 
 	p.address = recipient;
-	report_judge(j->classifier, patterns_find(j->c->patterns, "default"), r, &p, &v);
+	report_judge(j->classifier, list_of(j, &at), r, &p, &v);
 	*e = (struct event){ .at = j->mail->at,
 			     .type =
 				 r->kind == REPORT_BOUNCE ? EVENT_REMOTE_BOUNCED : EVENT_COMPLAINT,
 			     .recipient = recipient,
+			     .site = at.provider == CONF_NONE
+					 ? nothing
+					 : str_of(j->c->providers[at.provider].name),
 			     .mx = p.remote_mta,
 			     .mx_ip = j->mail->client,
 			     .reporting_mta = r->reporting_mta,
@@ -318,5 +360,6 @@ bool inbound_judge(const struct conf *c, const struct classifier *classifier,
 	out->events = j->events;
 	out->n = j->n;
 	out->words = word(j, out->fate);
+	settings_cache_free(j->settings);
 	return !j->failed && out->words.p;
 }

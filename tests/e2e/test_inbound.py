@@ -263,3 +263,25 @@ def a_forward_that_the_spool_refuses_is_made_again(full):
         i.count(forwarded=1, waiting=0)
         expect(len(receiver.messages) == 1, f"{len(receiver.messages)} copies")
         return "the commit of a forward failed: it was made again, once, as soon as the disk took it"
+
+
+@test()
+def a_late_bounce_means_what_the_same_reply_would_and_knows_its_provider(full):
+    """One provider by its domain, one by the host that refused; the first one's pattern list says that its 550 only means later."""
+    with Scene() as s:
+        i = Inbound(s, "[provider early]\ndomains = early.example\nsmtp-pattern-list = lenient\n[provider byhost]\nmx = *.far.example\n"
+                    "[pattern-list lenient]\nreply = /user unknown/ retry-in=15m\n")
+        i.stoker.start()
+        for n, rcpt in enumerate(["a@early.example", "b@late.example", "c@other.example"]):
+            to = verp(0x90 + n, rcpt)
+            host = "Remote-MTA: dns; MX1.far.example\r\n" if "late" in rcpt else ""
+            i.say(to, bounce_of(rcpt, to).replace("Diagnostic-Code", host + "Diagnostic-Code"))
+        wait_for("the bounces", lambda: len(i.events("remote-bounced")) == 3, 10, 0.05)
+        got = {e["recipient"][0]: (e["hard"], e.get("site")) for e in i.events("remote-bounced")}
+        expect(got == {"a": (False, "early"), "b": (True, "byhost"), "c": (True, None)}, str(got))
+        expect(i.rcpt("a@early.example").startswith("250") and i.rcpt("b@late.example").startswith("550"), "the list")
+        to = verp(0x99, "d@early.example")
+        i.say(to, complaint_about(f"Return-Path: <{to}>", to))
+        e = wait_for("the complaint", lambda: (i.events("complaint") or [None])[0], 10, 0.05)
+        expect(e["site"] == "early", str(e))
+        return f"hard and provider of each: {got}"
