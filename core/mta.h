@@ -217,6 +217,7 @@ void worker_post_forget(
 void worker_post_replaced(struct member *to,
 			  struct post *p);		  /* p: conf reference that mta->conf had */
 void worker_post_auth(struct member *to, struct post *p); /* p: struct auth_request */
+void worker_post_log(struct member *to, struct post *p);  /* p: struct link_request */
 void worker_post_segment(struct member *to, struct post *p);
 void worker_post_probe(struct member *to,
 		       struct post *p); /* p: struct probe_request, q: struct dns_answer or NULL */

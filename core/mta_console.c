@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/base/log.h"
+#include "core/control/log_old.h"
 #include "core/mta.h"
 
 struct console_thread {
@@ -17,7 +18,26 @@ static struct console *console(struct member *me)
 static void env_request(void *arg, struct link_request *r)
 {
 	struct console_thread *t = arg;
-	mta_post(t->me, t->me->mta->control, (struct post){ .fn = control_post_request, .p = r });
+	if (r->op == LINK_OLD_LOG)
+		mta_post(t->me, t->me->mta->workers[WORKER_SLOW],
+			 (struct post){ .fn = worker_post_log, .p = r });
+	else
+		mta_post(t->me, t->me->mta->control,
+			 (struct post){ .fn = control_post_request, .p = r });
+}
+
+/* On a worker: files are read. */
+void worker_post_log(struct member *to, struct post *p)
+{
+	struct link_request *r = p->p;
+	struct conf *c = conf_ref(__atomic_load_n(&to->mta->conf, __ATOMIC_ACQUIRE));
+	struct link_answer *a = log_old_read(r, c->mta.log_file, loop_now(to->loop));
+	if (a)
+		mta_post(to, to->mta->console, (struct post){ .fn = console_post_answer, .p = a });
+	else
+		log_warn("no memory to read the log's files");
+	link_request_free(r);
+	conf_unref(c);
 }
 
 static void env_save_prefs(void *arg, struct str user, struct str json)

@@ -1,5 +1,5 @@
-/* The log of deliveries: it follows until one scrolls up; filter, errors, wrap. Lines are control's
- * ring of the last 100,000 events. */
+/* The log of deliveries: it follows until one scrolls up; filter, errors, wrap, times. Lines are
+ * control's ring of the last 100,000 events, and above these the log's files, also rotated ones. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "tui/operator.h"
 
 enum { KEEP = 3000, ASK_N = 200, WRAP_AT = 18 };
-enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_ERROR };
+enum log_tag { TAG_NEWER, TAG_NEWEST, TAG_OLDER, TAG_BELOW, TAG_ERROR, TAG_AT };
 
 struct view_log {
 	struct view view;
@@ -20,7 +20,12 @@ struct view_log {
 	uint64_t cursor; /* event id */
 	int cursor_line, top, visible;
 	uint64_t matched_below, ring_first, ring_last;
-	us_t jump_to; /* :at */
+	us_t jump_to;	   /* :at */
+	uint64_t up;	   /* all above was looked at from the first line up to here; 0: nothing */
+	uint64_t asked_up; /* older lines were asked for before this one, */
+	uint64_t asked_below; /* and later ones after this */
+	bool at_start;	      /* there is nothing above */
+	bool hunting;	      /* goes on by itself until something matches */
 	int want_error;
 	double shown_rate;
 	us_t rate_at;
@@ -42,17 +47,45 @@ static void log_free(struct view *v)
 
 /* ---- asking ---- */
 
-static void ask(struct view_log *l, uint64_t from, bool backwards, bool errors, int n, int tag)
+static void ask_in(struct view_log *l, enum link_op op, uint64_t from, bool backwards, bool errors,
+		   int n, int tag)
 {
-	struct link_request *r = link_request_make(LINK_LOG, str_of(l->filter));
+	struct link_request *r = link_request_make(op, str_of(l->filter));
 
 	if (!r)
 		return;
 	r->from_event = from;
+	r->at = from || op == LINK_LOG ? 0 : l->jump_to;
 	r->backwards = backwards;
 	r->errors_only = errors;
 	r->n = n;
 	view_ask(&l->view, r, tag);
+}
+
+/* The ring holds the newest; what lies further back is in the files. */
+static void ask(struct view_log *l, uint64_t from, bool backwards, bool errors, int n, int tag)
+{
+	bool ring = !from || (l->ring_first &&
+			      (backwards ? from > l->ring_first : from + 1 >= l->ring_first));
+
+	ask_in(l, ring ? LINK_LOG : LINK_OLD_LOG, from, backwards, errors, n, tag);
+}
+
+static uint64_t older_than(const struct view_log *l)
+{
+	return l->up && l->up < l->v[0].id ? l->up : l->v[0].id;
+}
+
+static void ask_older(struct view_log *l)
+{
+	l->asked_up = older_than(l);
+	ask(l, l->asked_up, true, false, ASK_N, TAG_OLDER);
+}
+
+static void ask_below(struct view_log *l, uint64_t from)
+{
+	l->asked_below = l->v[l->n - 1].id;
+	ask(l, from, false, false, ASK_N, TAG_BELOW);
 }
 
 static void log_poll(struct view *v, us_t now)
@@ -64,7 +97,8 @@ static void log_poll(struct view *v, us_t now)
 	if (!l->n)
 		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
 	else
-		ask(l, l->v[l->n - 1].id, false, false, l->follow ? ASK_N : 0, TAG_NEWER);
+		ask_in(l, LINK_LOG, l->v[l->n - 1].id, false, false, l->follow ? ASK_N : 0,
+		       TAG_NEWER);
 }
 
 static bool room(struct view_log *l)
@@ -106,6 +140,14 @@ static void prepend(struct view_log *l, const struct link_answer *a)
 	l->top += n;
 }
 
+/* All lines are others now. */
+static void start_anew(struct view_log *l)
+{
+	l->n = 0;
+	l->up = 0;
+	l->at_start = l->hunting = false;
+}
+
 static int index_of(const struct view_log *l, uint64_t id)
 {
 	for (int i = 0; i < l->n; i++)
@@ -138,11 +180,16 @@ static void measure(struct view_log *l, us_t now)
 /* An error that [ or ] found, with what stands around it. */
 static void found_error(struct view_log *l, const struct link_answer *a)
 {
-	uint64_t id = a->nlines ? a->lines[l->want_error < 0 ? a->nlines - 1 : 0].id : 0;
+	bool back = l->want_error < 0;
+	uint64_t id = a->nlines ? a->lines[back ? a->nlines - 1 : 0].id : 0;
+	uint64_t on = a->op == LINK_OLD_LOG ? a->log_looked : back ? l->ring_first : 0;
 
+	if (!id && on && l->hunting) {
+		ask(l, on, back, true, 1, TAG_ERROR);
+		return;
+	}
 	if (!id) {
-		operator_echo(l->view.op, STYLE_ECHO, "no %s error",
-			      l->want_error < 0 ? "earlier" : "later");
+		operator_echo(l->view.op, STYLE_ECHO, "no %s error", back ? "earlier" : "later");
 		return;
 	}
 	l->follow = false;
@@ -150,9 +197,11 @@ static void found_error(struct view_log *l, const struct link_answer *a)
 		set_cursor(l, index_of(l, id));
 		return;
 	}
-	l->n = 0;
+	start_anew(l);
 	append(l, a);
 	set_cursor(l, index_of(l, id));
+	ask_below(l, id);
+	ask_older(l);
 }
 
 static void begins_here(const struct view_log *l)
@@ -162,29 +211,77 @@ static void begins_here(const struct view_log *l)
 
 	buf_init(&b);
 	tz_text(op->tz, l->v[0].at, console_now(op->console), &b);
-	operator_echo(op, STYLE_ECHO,
-		      "this log begins at %s: older lines are in the rotated files of log-file",
-		      buf_z(&b));
+	operator_echo(op, STYLE_ECHO, "the log begins at %s, with its rotated files", buf_z(&b));
 	buf_free(&b);
 }
 
-/* :at goes further up until it is there or the ring ends. */
-static void go_on_back(struct view_log *l)
+static void found_older(struct view_log *l, const struct link_answer *a)
 {
-	int i = 0;
+	uint64_t keep = l->cursor;
 
-	if (!l->jump_to || !l->n)
+	if (!l->n || older_than(l) != l->asked_up)
+		return; /* asked above other lines than these */
+	prepend(l, a);
+	set_cursor(l, index_of(l, keep));
+	l->up = a->nlines >= ASK_N ? 0 : a->op == LINK_LOG ? l->ring_first : a->log_looked;
+	l->at_start = a->op == LINK_OLD_LOG && a->nlines < ASK_N && !a->log_looked;
+	if (l->at_start && l->hunting && !a->nlines)
+		begins_here(l);
+	else if (l->hunting && !a->nlines)
+		ask_older(l);
+}
+
+static void found_below(struct view_log *l, const struct link_answer *a)
+{
+	if (!l->n || l->follow || l->v[l->n - 1].id != l->asked_below)
 		return;
-	if (l->v[0].at > l->jump_to && l->v[0].id > l->ring_first) {
-		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+	append(l, a);
+	set_cursor(l, index_of(l, l->cursor));
+	if (!a->nlines && a->log_looked && l->hunting)
+		ask_below(l, a->log_looked);
+}
+
+/* The first line of :at's time or later. What stands above comes next, so that one can look up. */
+static void found_time(struct view_log *l, const struct link_answer *a)
+{
+	if (!l->hunting)
+		return;
+	if (!a->nlines && a->log_looked) {
+		ask(l, a->log_looked, false, false, ASK_N, TAG_AT);
 		return;
 	}
-	if (l->v[0].at > l->jump_to)
+	l->hunting = false;
+	if (!a->nlines) {
+		operator_echo(l->view.op, STYLE_ECHO, "the log has nothing that late");
+		return;
+	}
+	start_anew(l);
+	append(l, a);
+	l->top = 0;
+	set_cursor(l, 0);
+	if (l->v[0].id == a->log_first && l->v[0].at > l->jump_to)
 		begins_here(l);
-	while (i < l->n && l->v[i].at < l->jump_to)
-		i++;
-	l->jump_to = 0;
-	set_cursor(l, i);
+	else
+		ask_older(l);
+}
+
+static void found_newer(struct view_log *l, const struct link_answer *a, int tag)
+{
+	if (!l->follow && l->n) { /* but for the empty view, only who follows wants them */
+		if (tag == TAG_NEWER)
+			l->matched_below = a->matched + (uint64_t)a->nlines;
+		return;
+	}
+	if (tag == TAG_NEWEST)
+		start_anew(l);
+	if (tag == TAG_NEWER && a->matched) {
+		/* more came than one can read: on to the newest */
+		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
+		return;
+	}
+	append(l, a);
+	l->matched_below = 0;
+	set_cursor(l, l->n - 1);
 }
 
 static void log_answer(struct view *v, struct link_answer *a, int tag)
@@ -198,36 +295,29 @@ static void log_answer(struct view *v, struct link_answer *a, int tag)
 	}
 	if (!room(l))
 		return;
-	l->answered = true;
-	l->ring_first = a->log_first;
-	l->ring_last = a->log_last;
-	measure(l, console_now(v->op->console));
-	if (tag == TAG_ERROR) {
+	if (a->op == LINK_LOG) {
+		l->answered = true;
+		l->ring_first = a->log_first;
+		l->ring_last = a->log_last;
+		measure(l, console_now(v->op->console));
+	}
+	switch ((enum log_tag)tag) {
+	case TAG_ERROR:
 		found_error(l, a);
-		return;
-	}
-	if (tag == TAG_OLDER) {
-		uint64_t keep = l->cursor;
-		prepend(l, a);
-		set_cursor(l, index_of(l, keep));
-		go_on_back(l);
-		return;
-	}
-	if (tag == TAG_NEWEST)
-		l->n = 0;
-	if (tag == TAG_NEWER)
-		l->matched_below = a->matched;
-	if (tag == TAG_NEWER && l->follow &&
-	    a->matched) { /* more came than one can read: on to the newest */
-		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
-		return;
-	}
-	append(l, a);
-	if (l->follow) {
-		l->matched_below = 0;
-		set_cursor(l, l->n - 1);
-	} else {
-		set_cursor(l, index_of(l, l->cursor));
+		break;
+	case TAG_AT:
+		found_time(l, a);
+		break;
+	case TAG_OLDER:
+		found_older(l, a);
+		break;
+	case TAG_BELOW:
+		found_below(l, a);
+		break;
+	case TAG_NEWER:
+	case TAG_NEWEST:
+		found_newer(l, a, tag);
+		break;
 	}
 }
 
@@ -441,7 +531,9 @@ static void log_move(struct view *v, enum move m, int n, us_t now)
 	      : m == MOVE_HALVES ? n * (page + 1) / 2
 				 : 0;
 	l->field = 0;
+	l->hunting = true;
 	if (m == MOVE_END) {
+		l->hunting = false;
 		l->follow = true;
 		l->matched_below = 0;
 		ask(l, 0, true, false, ASK_N, TAG_NEWEST);
@@ -452,8 +544,12 @@ static void log_move(struct view *v, enum move m, int n, us_t now)
 	if (to > l->cursor_line && l->follow)
 		return; /* below the newest there is nothing */
 	l->follow = false;
-	if (to < 0 && l->n && l->v[0].id > l->ring_first && view_idle(v, now))
-		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+	if (to < 0 && l->n && l->at_start)
+		begins_here(l);
+	else if (to < 0 && l->n && view_idle(v, now))
+		ask_older(l);
+	if (to >= l->n && l->n && view_idle(v, now))
+		ask_below(l, l->v[l->n - 1].id);
 	set_cursor(l, to);
 }
 
@@ -483,7 +579,7 @@ static bool log_set_filter(struct view *v, struct str text)
 
 	snprintf(l->filter, sizeof l->filter, "%.*s", (int)text.n, text.n ? text.p : "");
 	l->of[0] = '\0';
-	l->n = 0;
+	start_anew(l);
 	l->top = 0;
 	l->follow = true;
 	l->answered = false;
@@ -553,6 +649,7 @@ void view_log_errors(struct view *v, int direction)
 	struct view_log *l = log_of(v);
 
 	l->want_error = direction;
+	l->hunting = true;
 	if (l->n)
 		ask(l, l->cursor, direction < 0, true, 1, TAG_ERROR);
 }
@@ -593,20 +690,16 @@ void view_log_field(struct view *v)
 void view_log_at(struct view *v, us_t at)
 {
 	struct view_log *l = log_of(v);
-	int lo = 0;
+	int i = 0;
 
-	/* Event ids rise with time: the ring holds recent hours, here we look in what is loaded and
-	 * then further up. */
-	while (lo < l->n && l->v[lo].at < at)
-		lo++;
 	l->follow = false;
-	if (lo == 0 && l->n && l->v[0].id > l->ring_first) {
-		l->jump_to = at;
-		ask(l, l->v[0].id, true, false, ASK_N, TAG_OLDER);
+	l->jump_to = at;
+	l->hunting = true;
+	if (!l->n || l->v[0].at > at || l->v[l->n - 1].at < at) {
+		ask_in(l, LINK_OLD_LOG, 0, false, false, ASK_N, TAG_AT);
+		return;
 	}
-	set_cursor(l, lo);
-	if (lo == 0 && l->n && !l->jump_to && l->v[0].at > at)
-		begins_here(l);
-	if (!l->n || l->v[lo < l->n ? lo : l->n - 1].at < at)
-		operator_echo(v->op, STYLE_ECHO, "the log has nothing that late");
+	while (l->v[i].at < at)
+		i++;
+	set_cursor(l, i);
 }

@@ -89,6 +89,8 @@ enum link_op {
 	LINK_COMMAND, /* a command line, as the operator */
 	LINK_DETAIL,  /* JSON of a target */
 	LINK_LOG,     /* lines of the log ring */
+	LINK_OLD_LOG, /* lines of the log's files, also rotated ones; never comes here (log_old.h)
+		       */
 	LINK_COMPLETE,
 	LINK_COUNT, /* "N operators are here": n */
 };
@@ -102,7 +104,8 @@ struct link_request {	   /* owned by the receiver; free with link_request_free *
 	struct rstr *sort;
 	struct rstr *user;   /* who, for commands */
 	uint64_t from_event; /* LINK_LOG: lines before (backwards) or after this event id; 0: the
-				newest */
+				newest. LINK_OLD_LOG: the same, but not 0 unless `at` says where */
+	us_t at;	     /* LINK_OLD_LOG: from the first line of that time or later */
 	bool backwards, errors_only;
 	int n;
 };
@@ -120,9 +123,11 @@ struct link_answer {
 	struct rstr *text;	/* result line, JSON, or completions (one a line) */
 	struct log_line *lines; /* LINK_LOG, oldest first, malloc'd */
 	int nlines;
-	uint64_t log_first, log_last; /* what the ring holds */
-	uint64_t matched; /* LINK_LOG: events after from_event that matched but are not among the
-			     lines */
+	uint64_t log_first, log_last; /* what the ring holds; LINK_OLD_LOG: log_first only, where
+					 the oldest file begins (0: there is none) */
+	uint64_t log_looked; /* LINK_OLD_LOG: not all was looked at, but up to this event */
+	uint64_t matched;    /* LINK_LOG: events after from_event that matched but are not among the
+				lines */
 	/* LINK_COMMAND, irreversible: the operator must type this number first; repeat with `--yes
 	 * --expect N --shown-at US` */
 	int64_t confirm; /* -1: nothing to confirm */

@@ -455,6 +455,8 @@ void control_link(struct control *c, struct link_request *l)
 	case LINK_LOG:
 		link_log(c, l);
 		break;
+	case LINK_OLD_LOG: /* a worker's: files are not read here */
+		break;
 	case LINK_COMPLETE:
 		link_complete(c, l);
 		break;

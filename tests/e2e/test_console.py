@@ -605,6 +605,26 @@ def marked_row(screen):
     return None
 
 
+@test()
+def the_log_before_a_restart(full):
+    """:at finds a time in the log's rotated files, though the ring is empty after a restart."""
+    with Scene() as s:
+        m = scene_with_queues(s)
+        first = wait_for("events", m.events)[0]
+        m.do("rotate")
+        wait_for("a rotated file", lambda: glob.glob(m.dir + "/delivery.log.json-2*"))
+        m.stop()
+        m.start()
+        t = Terminal(s, m.socket)
+        t.wait("Queues > all")
+        t.key("3", "Nothing yet")
+        t.send(":tz utc\r")
+        t.send(f":at {first['at'][11:19]}\r")
+        t.wait(f"> {first['at'][11:23]}")
+        t.wait(first["recipient"])
+        return "found in a rotated file"
+
+
 @test(flavours=("plain",))
 def an_operator_at_night(full):
     """tmux and ssh, the stories of CONSOLE.md: find the worst, read why, pause it, undo; a rate and its override; the log; two

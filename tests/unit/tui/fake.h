@@ -16,8 +16,9 @@
 #include "core/spool/event.h"
 #include "tui/operator.h"
 
-enum { FAKE_LOG = 400, FAKE_WAITING = 256, FAKE_COMMANDS = 4096 };
-#define FAKE_NOW ((us_t)1795424948 * US_PER_S + 118 * US_PER_MS) /* 2026-11-23 09:09:08.118 UTC */
+enum { FAKE_LOG = 400, FAKE_LOG_LAST = 5000, FAKE_WAITING = 256, FAKE_COMMANDS = 4096 };
+#define FAKE_LOG_EVERY (13 * US_PER_MS)
+#define FAKE_NOW       ((us_t)1795424948 * US_PER_S + 118 * US_PER_MS) /* 2026-11-23 09:09:08.118 UTC */
 
 struct fake {
 	struct loop *loop;
@@ -353,7 +354,7 @@ static const char fake_messages[] =
     "\"next_attempt\":\"2026-11-23T09:15:00.000Z\",\"state\":\"queued\",\"why\":{\"text\":"
     "\"451 4.7.1 try \\u001b[2J\\u202elater\"}}]}";
 
-static inline struct log_line fake_event(struct fake *f, uint64_t id)
+static inline struct log_line fake_event(const struct fake *f, uint64_t id)
 {
 	static const char *const types[] = { "delivered", "deferred",  "delivered",
 					     "bounced",	  "delivered", "received" };
@@ -368,7 +369,7 @@ static inline struct log_line fake_event(struct fake *f, uint64_t id)
 		"250 ok",
 		""
 	};
-	us_t at = f->now - (us_t)(f->log_last - id) * 13 * US_PER_MS;
+	us_t at = FAKE_NOW - ((us_t)FAKE_LOG_LAST - (us_t)id) * FAKE_LOG_EVERY;
 	char json[1024];
 
 	snprintf(json, sizeof json,
@@ -392,16 +393,28 @@ static inline bool fake_log_wanted(const struct link_request *r, const struct lo
 		memmem(line->text->text, line->text->len, filter.p, filter.n));
 }
 
+/* The number of the last event before `at`. */
+static inline uint64_t fake_before(us_t at)
+{
+	us_t n = FAKE_LOG_LAST - (FAKE_NOW - at) / FAKE_LOG_EVERY - 1;
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* The ring holds the last of them, the files all. */
 static inline void fake_log(struct fake *f, const struct link_request *r, struct link_answer *a)
 {
-	bool back = r->backwards || !r->from_event;
-	uint64_t from = r->from_event ? r->from_event : f->log_last + 1;
+	bool old = r->op == LINK_OLD_LOG;
+	bool back = r->backwards || (!r->from_event && !old);
+	uint64_t from = r->from_event ? r->from_event : old ? fake_before(r->at) : f->log_last + 1;
 
 	a->lines = calloc((size_t)r->n + 1, sizeof *a->lines);
-	a->log_first = f->log_last > FAKE_LOG ? f->log_last - FAKE_LOG + 1 : 1;
-	a->log_last = f->log_last;
+	a->log_first = f->log_last > FAKE_LOG && !old ? f->log_last - FAKE_LOG + 1 : 1;
+	a->log_last = old ? 0 : f->log_last;
 	for (uint64_t id = back ? from - 1 : from + 1; id >= a->log_first && id <= f->log_last;
 	     id = back ? id - 1 : id + 1) {
+		if (old && a->nlines == r->n)
+			break;
 		struct log_line line = fake_event(f, id);
 		if (fake_log_wanted(r, &line) && a->nlines < r->n)
 			a->lines[a->nlines++] = line;
@@ -488,7 +501,7 @@ static inline void fake_request(void *arg, struct link_request *r)
 		q.filter = rstr_str(r->text);
 		q.sort = rstr_str(r->sort);
 		a->page = query_run(f->mirror, &q, f->now);
-	} else if (r->op == LINK_LOG) {
+	} else if (r->op == LINK_LOG || r->op == LINK_OLD_LOG) {
 		fake_log(f, r, a);
 	} else if (r->op == LINK_COMMAND) {
 		fake_command(f, r, a);
@@ -548,7 +561,9 @@ static inline void fake_open(struct fake *f, const char *themes)
 {
 	struct console_env env = { .arg = f, .request = fake_request, .themes_dir = themes };
 
-	*f = (struct fake){ .loop = loop_new("console"), .now = FAKE_NOW, .log_last = 5000 };
+	*f = (struct fake){ .loop = loop_new("console"),
+			    .now = FAKE_NOW,
+			    .log_last = FAKE_LOG_LAST };
 	f->mirror = mirror_new();
 	f->console = console_new(f->loop, &env, NULL);
 	f->console->fixed_now = f->now;
