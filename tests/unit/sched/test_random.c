@@ -3,6 +3,11 @@
  * up; and in the end all mail has gone somewhere. */
 #include "sim.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { WORLDS = 8 };
+#else
+enum { WORLDS = 20 };
+#endif
 enum { DOMAINS = 8, MOST_RCPTS = 400000 };
 
 struct world {
@@ -328,7 +333,7 @@ static void run_world(uint64_t seed)
 
 static void whatever_happens_all_mail_comes_to_an_end_once(void **state)
 {
-	uint64_t worlds = getenv("STOKER_FULL") ? 300 : 20, first = 1;
+	uint64_t worlds = getenv("STOKER_FULL") ? 300 : WORLDS, first = 1;
 
 	(void)state;
 	if (getenv("STOKER_SEED")) {

