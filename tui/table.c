@@ -499,6 +499,43 @@ static void draw_trend(struct canvas *c, int y, int x, int w, const struct value
 	canvas_spark(c, y, x, STYLE_TREND, values, w < TREND_STEPS ? w : TREND_STEPS, 0);
 }
 
+/* "paused by op1, 4h00 left" in a narrow column: how long still is what one looks for. " left" goes
+ * first, then the end of the words before it. */
+static void keep_time_left(struct buf *b, int w)
+{
+	static const char end[] = " left", dots[] = "...";
+	const size_t n_end = sizeof end - 1;
+	enum { WORDS_LEAST = 6 };
+	struct str s = buf_str(b);
+	char tail[FMT_SIZE + 2];
+	int width = 0, room;
+	size_t n = 0;
+	const char *comma;
+
+	if (clean_width(s) <= w || s.n < n_end || memcmp(s.p + s.n - n_end, end, n_end) != 0)
+		return;
+	s.n -= n_end;
+	b->n = s.n;
+	comma = memrchr(s.p, ',', s.n);
+	if (clean_width(s) <= w || !comma || s.n - (size_t)(comma - s.p) >= sizeof tail)
+		return;
+	snprintf(tail, sizeof tail, "%.*s", (int)(s.n - (size_t)(comma - s.p)), comma);
+	room = w - (int)strlen(tail) - (int)sizeof dots + 1;
+	if (room < WORDS_LEAST)
+		return;
+	while (s.p + n < comma) {
+		uint32_t rune;
+		size_t k = clean_rune((struct str){ s.p + n, s.n - n }, &rune);
+		width += clean_rune_width(rune) > 0 ? clean_rune_width(rune) : 0;
+		if (width > room)
+			break;
+		n += k;
+	}
+	b->n = n;
+	buf_addz(b, dots);
+	buf_addz(b, tail);
+}
+
 static void draw_row(const struct table *t, struct canvas *c, struct area line, const struct row *r,
 		     const int *widths, us_t now, const struct tz *tz)
 {
@@ -517,6 +554,8 @@ static void draw_row(const struct table *t, struct canvas *c, struct area line, 
 			f->get(r, now, &v);
 		else
 			table_cell(f, r, now, tz, &b);
+		if (strcmp(f->json, "why.text") == 0)
+			keep_time_left(&b, widths[i]);
 		if (v.type == V_TREND)
 			draw_trend(c, line.y, x, widths[i], &v);
 		else if (f->right)

@@ -91,8 +91,8 @@ static void ipv6_is_a_listener_of_its_own(void **state)
 	int six = listener_bind(&both, &e), other;
 
 	(void)state;
-	if (six < 0)
-		skip(); /* a machine without IPv6 */
+	if (six < 0) /* a network namespace has it, whatever the machine's own network has */
+		fail_msg("no IPv6 here: %s", e.text);
 	both = local_of(six);
 	endpoint_set_port(&four, endpoint_port(&both));
 	other = listener_bind(&four, &e);

@@ -251,15 +251,13 @@ static void over_ipv6_it_gives_the_name_for_ipv6(void **state)
 {
 	struct world *w = world_new();
 	struct receiver *r = receiver_of(w, true);
-	struct transaction *t = r ? txn_new(w, "a@x") : NULL;
+	struct transaction *t;
 	uint64_t id;
 
 	(void)state;
-	if (!t) {
-		world_free(w);
-		skip();
-		return;
-	}
+	if (!r)
+		fail_msg("no IPv6 here: nothing can listen on ::1");
+	t = txn_new(w, "a@x");
 	id = t->id;
 	open_session(w, spec_new(w), t);
 	t = wait_done(w, id);

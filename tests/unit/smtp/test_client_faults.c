@@ -552,11 +552,8 @@ static void a_preferred_family_is_tried_first(void **state)
 	uint64_t id;
 
 	(void)state;
-	if (!r6) {
-		world_free(w);
-		skip();
-		return;
-	}
+	if (!r6)
+		fail_msg("no IPv6 here: nothing can listen on ::1");
 	for (int pass = 0; pass < 2; pass++) {
 		p = spec_new(w);
 		p->nhosts = 1; /* one host with both addresses */
