@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static uint64_t key0 = 0x0706050403020100u, key1 = 0x0F0E0D0C0B0A0908u;
 
@@ -105,6 +106,29 @@ static bool may_move(size_t home, size_t at, size_t hole, size_t mask)
 	return ((at - home) & mask) >= ((at - hole) & mask);
 }
 
+/* Big tables are mappings of their own: new ones are zero without being written to (calloc clears
+ * what it takes from an arena: 4 MB at once), each page costs only who puts the first entry there.
+ */
+enum { MAPPED_FROM = 64 * 1024 };
+
+static void *slots_new(size_t bytes)
+{
+	void *p;
+
+	if (bytes < MAPPED_FROM)
+		return calloc(1, bytes);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void slots_free(void *p, size_t bytes)
+{
+	if (bytes < MAPPED_FROM)
+		free(p);
+	else
+		munmap(p, bytes);
+}
+
 /* A full table grows step by step: the bigger one takes what comes, and each put brings STEP slots
  * of the old one over. Those leave the mark below, so that what lies behind them is still found.
  * Two would do to empty the old table before the bigger one is full; each slot may cost a page of
@@ -133,8 +157,9 @@ void idmap_init(struct idmap *m)
 
 void idmap_free(struct idmap *m)
 {
-	free(m->slots);
-	free(m->old);
+	slots_free(m->slots, m->cap * sizeof *m->slots);
+	if (m->old)
+		slots_free(m->old, m->old_cap * sizeof *m->old);
 	idmap_init(m);
 }
 
@@ -170,7 +195,7 @@ static void id_move(struct idmap *m, size_t n)
 		}
 		if (m->old_at < m->old_cap)
 			continue;
-		free(m->old);
+		slots_free(m->old, m->old_cap * sizeof *m->old);
 		m->old = NULL;
 	}
 }
@@ -178,7 +203,7 @@ static void id_move(struct idmap *m, size_t n)
 static bool id_grow(struct idmap *m)
 {
 	size_t cap = m->cap ? m->cap * 2 : FIRST_SLOTS;
-	struct idmap_slot *slots = calloc(cap, sizeof *slots);
+	struct idmap_slot *slots = slots_new(cap * sizeof *slots);
 
 	if (!slots)
 		return false;
@@ -270,8 +295,9 @@ void strmap_init(struct strmap *m)
 
 void strmap_free(struct strmap *m)
 {
-	free(m->slots);
-	free(m->old);
+	slots_free(m->slots, m->cap * sizeof *m->slots);
+	if (m->old)
+		slots_free(m->old, m->old_cap * sizeof *m->old);
 	strmap_init(m);
 }
 
@@ -308,7 +334,7 @@ static void str_move(struct strmap *m, size_t n)
 		}
 		if (m->old_at < m->old_cap)
 			continue;
-		free(m->old);
+		slots_free(m->old, m->old_cap * sizeof *m->old);
 		m->old = NULL;
 	}
 }
@@ -316,7 +342,7 @@ static void str_move(struct strmap *m, size_t n)
 static bool str_grow(struct strmap *m)
 {
 	size_t cap = m->cap ? m->cap * 2 : FIRST_SLOTS;
-	struct strmap_slot *slots = calloc(cap, sizeof *slots);
+	struct strmap_slot *slots = slots_new(cap * sizeof *slots);
 
 	if (!slots)
 		return false;

@@ -54,6 +54,7 @@ static bool add_chunk(struct pool *p)
 	c->older = p->chunks;
 	c->bytes = bytes;
 	p->chunks = c;
+	p->bytes += bytes;
 	p->fresh = c->objects;
 	p->fresh_left = p->chunk_objects;
 	p->allocated += p->chunk_objects;
@@ -114,9 +115,5 @@ void pool_free(struct pool *p)
 
 size_t pool_bytes(const struct pool *p)
 {
-	size_t n = 0;
-
-	for (const struct pool_chunk *c = p->chunks; c; c = c->older)
-		n += c->bytes;
-	return n;
+	return p->bytes;
 }

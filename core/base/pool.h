@@ -13,6 +13,7 @@ struct pool {
 	unsigned char *fresh; /* the newest chunk's next object that nobody has had yet */
 	size_t fresh_left;
 	struct pool_chunk *chunks;
+	size_t bytes;	      /* of all chunks: asked four times a second */
 	uint64_t used;	      /* objects handed out now */
 	uint64_t allocated;   /* objects that exist */
 	size_t chunk_objects; /* objects in the next chunk */

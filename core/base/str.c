@@ -233,15 +233,20 @@ struct rstr *rstr_newf(const char *fmt, ...)
 	return r;
 }
 
+static bool counted(const struct rstr *r)
+{
+	return r && __atomic_load_n(&r->refs, __ATOMIC_RELAXED) != RSTR_FIXED;
+}
+
 struct rstr *rstr_ref(struct rstr *r)
 {
-	if (r)
+	if (counted(r))
 		__atomic_fetch_add(&r->refs, 1, __ATOMIC_RELAXED);
 	return r;
 }
 
 void rstr_unref(struct rstr *r)
 {
-	if (r && __atomic_fetch_sub(&r->refs, 1, __ATOMIC_ACQ_REL) == 1)
+	if (counted(r) && __atomic_fetch_sub(&r->refs, 1, __ATOMIC_ACQ_REL) == 1)
 		free(r);
 }

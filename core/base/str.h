@@ -49,10 +49,16 @@ bool str_glob(struct str pattern, struct str s);
 
 /* Immutable counted string: the way names and replies cross threads. */
 struct rstr {
-	uint32_t refs; /* atomic */
+	uint32_t refs; /* atomic; RSTR_FIXED: never counted, never freed */
 	uint32_t len;
 	char text[]; /* NUL-terminated; may hold any byte but is never re-scanned for NUL */
 };
+/* Words of the program itself, said a million times: `static struct rstr x = RSTR_LIT("ready");` */
+#define RSTR_FIXED UINT32_MAX
+#define RSTR_LIT(s)                                                                                \
+	{                                                                                          \
+		RSTR_FIXED, sizeof(s) - 1, s                                                       \
+	}
 /* New string with one reference; NULL without memory. */
 struct rstr *rstr_new(struct str s);
 struct rstr *rstr_newf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -340,26 +340,27 @@ enum hits_result hits_step(struct hits *h, struct errbuf *e)
 	}
 	while (budget > 0) {
 		const struct mark *mark;
+		const struct row *row;
 		uint64_t key;
 
 		if (!mirror_walk_next(h->mirror, o->kind, &h->walk, &i)) {
 			mirror_walk_end(&h->walk);
 			return HITS_FOUND;
 		}
+		row = rows_at(&rows, i);
 		budget -= MARK_COSTS;
 		if (sift && sift->verdict[i] == VERDICT_UNKNOWN)
 			budget -= FILTER_COSTS;
-		if (sift && !sift_one(sift, rows.v, i, o->now))
+		if (sift && !sift_one(sift, row, i, o->now))
 			continue;
-		if ((q->site && !of_site(&rows.v[i], q->site)) ||
-		    (q->vmta && !of_source(&rows.v[i], vmta))) {
+		if ((q->site && !of_site(row, q->site)) || (q->vmta && !of_source(row, vmta))) {
 			budget -= ROW_COSTS;
 			continue;
 		}
-		mark = &rows.marks[i];
+		mark = rows_mark(&rows, i);
 		key = o->inverted ? ~mark->trouble : mark->trouble;
 		if (o->field) {
-			key = field_key(o->field, &rows.v[i], o->now, o->inverted);
+			key = field_key(o->field, row, o->now, o->inverted);
 			budget -= ROW_COSTS;
 		}
 		h->v[h->n++] = (struct hit){ key, mark->id, mark->queued };

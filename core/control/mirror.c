@@ -5,12 +5,11 @@
 #include "core/base/hash.h"
 #include "core/base/log.h"
 
-enum { MIRROR_MAGIC = 0x6d697272, FIRST_CAP = 64 };
+enum { MIRROR_MAGIC = 0x6d697272 };
 
 struct shelf { /* all rows of one kind; a row that goes is replaced by the last one */
-	struct row *v;
-	struct mark *marks;
-	size_t n, cap;
+	struct shelf_part **parts;
+	size_t n, nparts;
 	struct idmap by_id;    /* id -> index + 1 */
 	struct strmap by_name; /* name -> index + 1; of two rows of one name the newer */
 	struct sifts sifts;
@@ -33,6 +32,16 @@ static void *slot_of(size_t index)
 static size_t index_of(const void *slot)
 {
 	return (size_t)(uintptr_t)slot - 1;
+}
+
+static struct row *row_at(struct shelf *s, size_t i)
+{
+	return &s->parts[i >> PART_BITS]->rows[i & (PART_ROWS - 1)];
+}
+
+static struct mark *mark_at(struct shelf *s, size_t i)
+{
+	return &s->parts[i >> PART_BITS]->marks[i & (PART_ROWS - 1)];
 }
 
 struct mirror *mirror_new(void)
@@ -58,9 +67,10 @@ void mirror_free(struct mirror *m)
 		struct shelf *s = &m->shelf[k];
 
 		for (size_t i = 0; i < s->n; i++)
-			row_release(&s->v[i]);
-		free(s->v);
-		free(s->marks);
+			row_release(row_at(s, i));
+		for (size_t i = 0; i < s->nparts; i++)
+			free(s->parts[i]);
+		free(s->parts);
 		idmap_free(&s->by_id);
 		strmap_free(&s->by_name);
 		sifts_free(&s->sifts);
@@ -183,28 +193,25 @@ uint64_t mirror_trouble(const struct row *r)
 
 static bool shelf_grow(struct shelf *s)
 {
-	size_t cap = s->cap ? s->cap * 2 : FIRST_CAP;
-	struct row *v;
-	struct mark *marks;
+	struct shelf_part **parts, *p;
 
-	if (s->n < s->cap)
+	if (s->n < s->nparts * PART_ROWS)
 		return true;
-	v = realloc(s->v, cap * sizeof *v);
-	if (!v)
+	parts = realloc(s->parts, (s->nparts + 1) * sizeof(struct shelf_part *));
+	if (!parts)
 		return false;
-	s->v = v;
-	marks = realloc(s->marks, cap * sizeof *marks);
-	if (!marks)
+	s->parts = parts;
+	p = malloc(sizeof *p);
+	if (!p)
 		return false;
-	s->marks = marks;
-	s->cap = cap;
+	s->parts[s->nparts++] = p;
 	return true;
 }
 
 /* The name's bytes belong to the row: they leave the map before the row is released. */
 static void unname(struct shelf *s, size_t i)
 {
-	struct str name = rstr_str(s->v[i].name);
+	struct str name = rstr_str(row_at(s, i)->name);
 
 	if (strmap_get(&s->by_name, name) == slot_of(i))
 		strmap_del(&s->by_name, name);
@@ -212,7 +219,7 @@ static void unname(struct shelf *s, size_t i)
 
 static void give_name(struct shelf *s, size_t i)
 {
-	struct str name = rstr_str(s->v[i].name);
+	struct str name = rstr_str(row_at(s, i)->name);
 
 	if (name.n && !strmap_put(&s->by_name, name, slot_of(i)))
 		log_warn("no memory: a row can't be found by its name");
@@ -224,7 +231,7 @@ static void walks_move(struct shelf *s, size_t i, size_t last)
 	for (struct row_walk *w = s->walks; w; w = w->next) {
 		if (last < w->left)
 			w->left = last; /* it was the top one, or will be met at its new place */
-		else if (i < w->left && !idmap_put(&w->met, s->v[last].id, w))
+		else if (i < w->left && !idmap_put(&w->met, row_at(s, last)->id, w))
 			w->failed = true;
 	}
 }
@@ -238,17 +245,17 @@ static void shelf_del(struct shelf *s, uint64_t id)
 		return;
 	i = index_of(slot);
 	unname(s, i);
-	row_release(&s->v[i]);
+	row_release(row_at(s, i));
 	walks_move(s, i, last);
 	s->n--;
 	sifts_remove(&s->sifts, i, last);
 	if (i == last)
 		return;
-	bool named = strmap_get(&s->by_name, rstr_str(s->v[last].name)) == slot_of(last);
+	bool named = strmap_get(&s->by_name, rstr_str(row_at(s, last)->name)) == slot_of(last);
 
-	s->v[i] = s->v[last];
-	s->marks[i] = s->marks[last];
-	idmap_put(&s->by_id, s->v[i].id, slot_of(i)); /* it is there: no memory is needed */
+	*row_at(s, i) = *row_at(s, last);
+	*mark_at(s, i) = *mark_at(s, last);
+	idmap_put(&s->by_id, row_at(s, i)->id, slot_of(i)); /* it is there: no memory is needed */
 	if (named)
 		give_name(s, i);
 }
@@ -265,21 +272,21 @@ static void shelf_put(struct shelf *s, struct row *r)
 			return;
 		}
 		s->n++;
-		s->v[i] = *r;
+		*row_at(s, i) = *r;
 		give_name(s, i);
 		sifts_append(&s->sifts, s->n);
-	} else if (s->v[i].name == r->name) {
-		struct row old = s->v[i];
+	} else if (row_at(s, i)->name == r->name) {
+		struct row old = *row_at(s, i);
 
-		s->v[i] = *r; /* the same bytes: the map's key stays good */
+		*row_at(s, i) = *r; /* the same bytes: the map's key stays good */
 		row_release(&old);
 	} else {
 		unname(s, i);
-		row_release(&s->v[i]);
-		s->v[i] = *r;
+		row_release(row_at(s, i));
+		*row_at(s, i) = *r;
 		give_name(s, i);
 	}
-	s->marks[i] = (struct mark){ mirror_trouble(r), row_queued(r), r->id };
+	*mark_at(s, i) = (struct mark){ mirror_trouble(r), row_queued(r), r->id };
 	if (slot)
 		sifts_dirty(&s->sifts, i);
 }
@@ -317,23 +324,30 @@ size_t mirror_count(const struct mirror *m, enum row_kind k)
 	return m->shelf[k].n;
 }
 
+static const struct row *row_of(const struct mirror *m, enum row_kind k, size_t i)
+{
+	struct rows r = mirror_rows(m, k);
+
+	return rows_at(&r, i);
+}
+
 const struct row *mirror_find(const struct mirror *m, enum row_kind k, uint64_t id)
 {
 	void *slot = idmap_get(&m->shelf[k].by_id, id);
 
-	return slot ? &m->shelf[k].v[index_of(slot)] : NULL;
+	return slot ? row_of(m, k, index_of(slot)) : NULL;
 }
 
 const struct row *mirror_find_name(const struct mirror *m, enum row_kind k, struct str name)
 {
 	void *slot = strmap_get(&m->shelf[k].by_name, name);
 
-	return slot ? &m->shelf[k].v[index_of(slot)] : NULL;
+	return slot ? row_of(m, k, index_of(slot)) : NULL;
 }
 
 const struct row *mirror_next(const struct mirror *m, enum row_kind k, size_t *pos)
 {
-	return *pos < m->shelf[k].n ? &m->shelf[k].v[(*pos)++] : NULL;
+	return *pos < m->shelf[k].n ? row_of(m, k, (*pos)++) : NULL;
 }
 
 struct sifts *mirror_sifts(struct mirror *m, enum row_kind k)
@@ -345,7 +359,7 @@ struct rows mirror_rows(const struct mirror *m, enum row_kind k)
 {
 	const struct shelf *s = &m->shelf[k];
 
-	return (struct rows){ s->v, s->marks, s->n };
+	return (struct rows){ s->parts, s->n };
 }
 
 struct hit *mirror_lend(struct mirror *m, size_t n)
@@ -385,11 +399,9 @@ void mirror_walk_begin(struct mirror *m, enum row_kind k, struct row_walk *w)
 /* From the last to the first: a row moves to a lower place only, so none is missed. */
 bool mirror_walk_next(struct mirror *m, enum row_kind k, struct row_walk *w, size_t *i)
 {
-	const struct shelf *s = &m->shelf[k];
-
 	while (w->left) {
 		*i = --w->left;
-		if (!w->met.used || !idmap_get(&w->met, s->v[*i].id))
+		if (!w->met.used || !idmap_get(&w->met, row_of(m, k, *i)->id))
 			return true;
 	}
 	return false;

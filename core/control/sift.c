@@ -138,10 +138,10 @@ struct sift *sift_for(struct sifts *s, enum list_id l, struct str text, size_t n
 	return f;
 }
 
-bool sift_one(struct sift *f, const struct row *rows, size_t i, us_t now)
+bool sift_one(struct sift *f, const struct row *r, size_t i, us_t now)
 {
 	if (f->verdict[i] == VERDICT_UNKNOWN) {
-		f->verdict[i] = filter_match(f->filter, &rows[i], now) ? VERDICT_YES : VERDICT_NO;
+		f->verdict[i] = filter_match(f->filter, r, now) ? VERDICT_YES : VERDICT_NO;
 		f->unknown--;
 	}
 	return f->verdict[i] == VERDICT_YES;

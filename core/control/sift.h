@@ -30,7 +30,7 @@ void sifts_remove(struct sifts *s, size_t i, size_t n);
 /* The standing filter of that text, made if there is none; NULL with a sentence. */
 struct sift *sift_for(struct sifts *s, enum list_id l, struct str text, size_t nrows, us_t now,
 		      struct errbuf *e);
-/* Does row i match? */
-bool sift_one(struct sift *f, const struct row *rows, size_t i, us_t now);
+/* Does r, row i, match? */
+bool sift_one(struct sift *f, const struct row *r, size_t i, us_t now);
 
 #endif

@@ -114,6 +114,8 @@ void tally_arrived(struct sched *s, struct tally *y, uint32_t n);
 void tally_means(const struct tally *y, us_t now, struct means *out);
 void tally_percents(const struct tally *y, us_t now, struct percents *out);
 void tally_trend(const struct tally *y, us_t now, uint16_t out[TREND_STEPS]);
+/* A row is filled now from what is counted there: until that looks different, it needs no other. */
+void tally_shown(const struct tally *y);
 void traffic_second(struct sched *s, int most);
 size_t traffic_bytes(void);
 

@@ -83,7 +83,7 @@ struct queue *queue_find(struct sched *s, const struct domain *d, const struct r
 	return NULL;
 }
 
-/* A reference on its name, made when it is first needed by mail; NULL without memory. */
+/* A reference on its name, made when it is first needed; NULL without memory. */
 struct rstr *queue_name(struct sched *s, struct queue *q)
 {
 	if (!q->name) {
@@ -101,7 +101,7 @@ static void queue_name_forget(struct sched *s, struct queue *q)
 	q->name = NULL;
 }
 
-/* For rows, of which there may be many that nothing was sent for: not kept. */
+/* Where it may not be kept. */
 struct rstr *queue_name_shown(const struct queue *q)
 {
 	if (q->name)

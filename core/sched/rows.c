@@ -179,6 +179,7 @@ static void fill_traffic(const struct tally *y, us_t now, struct row_traffic *t)
 	t->deferred = y->deferred;
 	t->bounced = y->bounced;
 	t->rate = tally_rate(y, now);
+	tally_shown(y);
 }
 
 static uint32_t count_links(const struct link *head)
@@ -301,7 +302,7 @@ static void fill_queue(struct sched *s, struct queue *q, struct row *r)
 	struct row_queue *x = &r->queue;
 	const struct rcpt *first = due_first(q->waiting);
 
-	r->name = queue_name_shown(q);
+	r->name = queue_name(s, q); /* the mirror keeps it as long: one for both */
 	why_queue(s, q, &r->why);
 	r->state = state_of_why(&r->why, q->queued);
 	x->queued = q->queued;

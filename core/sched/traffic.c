@@ -4,11 +4,18 @@
 
 enum { SECONDS = 11, STEP_S = 10, STEPS = 30, RATE_S = 10, LAST = 50, PERCENT_LEAST = 10 };
 
+/* What is seen of a window; the trend is that of the time step. */
+struct look {
+	uint32_t rate, attempts; /* of RATE_S, of all steps */
+	uint32_t step;
+};
+
 struct traffic {
 	struct link active;	  /* in sched.active */
 	struct tally *tally;	  /* whose */
 	uint32_t second, visited; /* newest second counted; last one looked at */
 	uint32_t since;		  /* the second in which it began */
+	struct look shown;	  /* in its row, as that was filled last */
 	uint32_t by_second[SECONDS];
 	struct {
 		uint32_t attempts, delivered, deferred, arrived;
@@ -129,18 +136,24 @@ void tally_count(struct sched *s, struct tally *y, const struct counts *c)
 	t->step[t->second / STEP_S % STEPS].deferred += c->deferred;
 }
 
+static uint32_t rate_sum(const struct traffic *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i <= RATE_S; i++)
+		n += t->by_second[(t->second + SECONDS - i) % SECONDS];
+	return n;
+}
+
 /* Over the last ten whole seconds. */
 float tally_rate(const struct tally *y, us_t now)
 {
 	struct traffic *t = y ? y->window : NULL;
-	uint64_t n = 0;
 
 	if (!t)
 		return 0;
 	advance(t, now);
-	for (uint32_t i = 1; i <= RATE_S; i++)
-		n += t->by_second[(t->second + SECONDS - i) % SECONDS];
-	return (float)n / RATE_S;
+	return (float)rate_sum(t) / RATE_S;
 }
 
 /* Where nothing moves there is no window, and no ETA that would need the inflow: none is made for
@@ -236,6 +249,46 @@ static bool passed(const struct traffic *t)
 	return true;
 }
 
+static struct look look_at(const struct traffic *t)
+{
+	struct look x = { .rate = rate_sum(t), .step = t->second / STEP_S };
+
+	for (int i = 0; i < STEPS; i++)
+		x.attempts += t->step[i].attempts;
+	return x;
+}
+
+void tally_shown(const struct tally *y)
+{
+	if (y && y->window)
+		y->window->shown = look_at(y->window);
+}
+
+/* Was anything in the trend then, or is now? */
+static bool trend_moves(const struct traffic *t)
+{
+	uint32_t now = t->second / STEP_S, steps = now - t->shown.step;
+
+	if (!steps)
+		return false;
+	for (uint32_t i = 0; i < TREND_STEPS + steps && i < STEPS; i++)
+		if (t->step[(now + STEPS - i) % STEPS].attempts)
+			return true;
+	return false;
+}
+
+/* Of 100,000 queues that got one message each most are empty soon, and their rows change now and
+ * then only. What waits or moves is told anew for its other columns, too. */
+static bool looks_other(const struct traffic *t)
+{
+	const struct row_head *row = t->tally->row;
+	struct look x = look_at(t);
+
+	if (row->kind != ROW_QUEUE || HEAP_OF(row, const struct queue, row)->queued)
+		return true;
+	return x.rate != t->shown.rate || x.attempts != t->shown.attempts || trend_moves(t);
+}
+
 /* Once a second, a share of all windows: rates of what stopped go down on the screen, and empty
  * windows go away. */
 void traffic_second(struct sched *s, int most)
@@ -251,7 +304,7 @@ void traffic_second(struct sched *s, int most)
 		list_del(l);
 		list_add(&s->active, l);
 		advance(t, s->now);
-		if (t->tally->row)
+		if (t->tally->row && looks_other(t))
 			row_dirty(s, t->tally->row);
 		if (passed(t))
 			window_free(s, t);

@@ -103,8 +103,9 @@ static void memory_for_each_recipient_stays_small(void **state)
 	       (double)(after - before) / (double)t.queued, longest * 1e3);
 	assert_int_equal(t.queued, domains * 10);
 	assert_true(rows >= (uint64_t)domains);
+	/* With each queue's name, some 4 bytes: the mirror had one of its own. */
 	if (!SLOW_BUILD)
-		assert_true((double)t.memory_bytes / (double)t.queued < 330);
+		assert_true((double)t.memory_bytes / (double)t.queued < 335);
 	sim_free(m);
 }
 
