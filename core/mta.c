@@ -195,6 +195,7 @@ static void threads_stop(struct mta *m)
 	mta_console_finish(m->console);
 	mta_http_finish(m->http);
 	mta_control_finish(m->control);
+	inbound_finish(m);
 	suppression_close(m->suppression);
 	spool_close(m->spool);
 }

@@ -119,6 +119,10 @@ struct mta {
 	int32_t connections_in;	      /* atomic; io thread 0 counts */
 	struct probes *probes;	      /* control's: core/mta_probe.c */
 	struct inbound_line *inbound; /* core/mta_inbound.c */
+	struct hook_counts {	      /* atomic: of all [webhook] sections, by the report thread */
+		uint64_t requests, failed, events;
+		uint64_t behind; /* of the one that is most */
+	} hook_counts;
 	uint32_t source_rates_n;
 	int64_t *source_next_us; /* atomic, one a [source]: when its next message may start */
 };
@@ -315,6 +319,9 @@ us_t hooks_step(struct hooks *h, us_t now);
  * start. */
 void hooks_finish(struct hooks *h);
 
+/* Any thread: an object of `status`. */
+void hooks_status(struct mta *m, bool configured, struct jsonw *w);
+
 /* ---- core/mta_accounting.c: the readers of the [accounting] sections, on the report thread ----
  */
 struct books;
@@ -382,6 +389,7 @@ void mta_own_drop(
 
 /* ---- core/mta_inbound.c ---- */
 void inbound_start(struct mta *m);
+void inbound_finish(struct mta *m); /* all threads have ended */
 /* Spool thread. Is this mail to an [inbound] domain? Then it goes here, not to the scheduler. */
 bool inbound_is(const struct message *m);
 void inbound_enter(struct member *spooler, struct message *m, bool loaded);

@@ -218,6 +218,7 @@ void control_status(void *arg, struct buf *out)
 	jsonw_end_object(&w);
 	mta_probes_status(t->me, &w);
 	inbound_status(m, t->conf->ninbound > 0, &w);
+	hooks_status(m, t->conf->nwebhooks > 0, &w);
 	jsonw_object(&w, "memory");
 	jsonw_int(&w, "anon", (int64_t)t->anon_bytes);
 	jsonw_int(&w, "mapped", (int64_t)t->mapped_bytes);

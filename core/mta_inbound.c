@@ -507,6 +507,16 @@ void inbound_status(struct mta *m, bool configured, struct jsonw *w)
 	jsonw_end_object(w);
 }
 
+void inbound_finish(struct mta *m)
+{
+	unmatched_free(m->inbound->unmatched);
+	seen_free(m->inbound->seen);
+	free(m->inbound->fresh.ids);
+	free(m->inbound->again.ids);
+	free(m->inbound);
+	m->inbound = NULL;
+}
+
 void inbound_start(struct mta *m)
 {
 	m->inbound = calloc(1, sizeof *m->inbound);

@@ -44,15 +44,25 @@ static int section_of(const struct conf *c, const char *reader)
 	return CONF_NONE;
 }
 
+static void add(uint64_t *atomic, uint64_t n)
+{
+	__atomic_fetch_add(atomic, n, __ATOMIC_RELAXED);
+}
+
 /* ---- requests ---- */
 
 static void answered(void *arg, const struct poster_answer *a)
 {
 	struct hook *k = arg;
+	struct hook_counts *n = &k->all->me->mta->hook_counts;
+	uint64_t sent = webhook_sent(k->w), position = webhook_position(k->w);
 
 	k->job = NULL; /* freed behind us */
 	webhook_answered(k->w, loop_now(k->all->me->loop),
 			 &(struct webhook_answer){ a->status, a->retry_after, a->why });
+	add(&n->requests, 1);
+	add(&n->failed, webhook_position(k->w) == position);
+	add(&n->events, webhook_sent(k->w) - sent);
 }
 
 static bool post(void *arg, struct webhook *w, const struct webhook_request *r)
@@ -208,6 +218,7 @@ void hooks_wake(struct hooks *h)
 us_t hooks_step(struct hooks *h, us_t now)
 {
 	us_t next = US_NEVER;
+	uint64_t behind = 0;
 
 	for (struct hook *k = h->first; k; k = k->next) {
 		us_t due = webhook_step(k->w, now);
@@ -215,7 +226,9 @@ us_t hooks_step(struct hooks *h, us_t now)
 		tell(h, k);
 		mta_reader_missed(h->me, "webhook", k->name, webhook_missed(k->w), &k->missed);
 		next = due < next ? due : next;
+		behind = webhook_behind(k->w) > behind ? webhook_behind(k->w) : behind;
 	}
+	__atomic_store_n(&h->me->mta->hook_counts.behind, behind, __ATOMIC_RELAXED);
 	if (now < h->position_at)
 		return next < h->position_at || !h->first ? next : h->position_at;
 	h->position_at = now + POSITION_EVERY;
@@ -235,4 +248,18 @@ void hooks_finish(struct hooks *h)
 	}
 	poster_free(h->poster);
 	free(h);
+}
+
+void hooks_status(struct mta *m, bool configured, struct jsonw *w)
+{
+	const struct hook_counts *n = &m->hook_counts;
+
+	if (!configured)
+		return;
+	jsonw_object(w, "webhooks");
+	jsonw_int(w, "requests", (int64_t)__atomic_load_n(&n->requests, __ATOMIC_RELAXED));
+	jsonw_int(w, "failed", (int64_t)__atomic_load_n(&n->failed, __ATOMIC_RELAXED));
+	jsonw_int(w, "events", (int64_t)__atomic_load_n(&n->events, __ATOMIC_RELAXED));
+	jsonw_int(w, "behind", (int64_t)__atomic_load_n(&n->behind, __ATOMIC_RELAXED));
+	jsonw_end_object(w);
 }

@@ -19,8 +19,9 @@ void command_usage(const struct command *c, struct buf *out)
 	if (c->flags & (COMMAND_LIST | COMMAND_SHOW))
 		buf_addz(out, " [--json]");
 	if (c->flags & COMMAND_LIST)
-		buf_addf(out, " [--filter EXPR]%s [--limit N] [--offset N]",
-			 c->flags & COMMAND_ORDERED ? "" : " [--sort FIELD]");
+		buf_addf(out, " [--filter EXPR]%s [--limit N]%s",
+			 c->flags & COMMAND_ORDERED ? "" : " [--sort FIELD]",
+			 c->flags & COMMAND_WHOLE ? "" : " [--offset N]");
 }
 
 static void help_all(struct buf *out)

@@ -19,6 +19,7 @@ enum command_flags {
 	COMMAND_SHOW = 32,	  /* takes --json */
 	COMMAND_FOLLOW = 64,	  /* its output goes on (log -f) */
 	COMMAND_ORDERED = 256,	  /* a list in an order of its own: --sort is refused */
+	COMMAND_WHOLE = 512,	  /* a list that begins where it begins: --offset is refused */
 	COMMAND_CLIENT = 128,	  /* the client does part of it (attach) */
 };
 struct command {

@@ -81,7 +81,8 @@ static void complete_options(struct completion *k, const struct command *c)
 		if (!(c->flags & COMMAND_ORDERED))
 			offer(k, STR_LIT("--sort"));
 		offer(k, STR_LIT("--limit"));
-		offer(k, STR_LIT("--offset"));
+		if (!(c->flags & COMMAND_WHOLE))
+			offer(k, STR_LIT("--offset"));
 	}
 	if (c->flags & COMMAND_IRREVERSIBLE)
 		offer(k, STR_LIT("--yes"));

@@ -129,6 +129,41 @@ static const struct {
 	{ "memory", "anon", { "memory_anonymous_bytes", "gauge", "Memory of the process" } },
 	{ "memory", "mapped", { "memory_mapped_bytes", "gauge", "Mapped files in memory" } },
 	{ "memory", "limit", { "memory_limit_bytes", "gauge", "memory-limit" } },
+	{ "inbound",
+	  "received",
+	  { "inbound_messages_total", "counter", "Messages that came to [inbound] domains" } },
+	{ "inbound",
+	  "bounces",
+	  { "inbound_bounces_total", "counter", "Of these: proven bounces of our mail" } },
+	{ "inbound",
+	  "complaints",
+	  { "inbound_complaints_total", "counter", "Of these: proven complaints about our mail" } },
+	{ "inbound",
+	  "ignored",
+	  { "inbound_ignored_total", "counter", "Of these: automatic mail that changes nothing" } },
+	{ "inbound",
+	  "unverified",
+	  { "inbound_unverified_total", "counter", "Of these: reports that nothing proves" } },
+	{ "inbound", "other", { "inbound_other_total", "counter", "Of these: no reports" } },
+	{ "inbound",
+	  "repeated",
+	  { "inbound_repeated_total", "counter", "Of these: reports that had come before" } },
+	{ "inbound",
+	  "forwarded",
+	  { "inbound_forwarded_total", "counter", "Of these: passed on to forward-unmatched" } },
+	{ "inbound", "kept", { "inbound_kept_total", "counter", "Of these: kept in unmatched/" } },
+	{ "inbound", "waiting", { "inbound_waiting", "gauge", "Of these: not yet read" } },
+	{ "webhooks", "requests", { "webhook_requests_total", "counter", "Requests of webhooks" } },
+	{ "webhooks",
+	  "failed",
+	  { "webhook_failed_requests_total", "counter", "Of these: not answered with 2xx" } },
+	{ "webhooks",
+	  "events",
+	  { "webhook_events_total", "counter", "Events that webhooks took" } },
+	{ "webhooks",
+	  "behind",
+	  { "webhook_events_behind", "gauge",
+	    "Events the webhook furthest behind has to look at" } },
 	{ NULL, "operators", { "operators", "gauge", "Consoles that are attached" } },
 	{ NULL, "uptime", { "uptime_seconds", "gauge", "Seconds since the start" } },
 };
@@ -193,6 +228,18 @@ static void facts(struct control *c, struct buf *out)
 	buf_addz(out, "\"} 1\n");
 	loops(json_object_get(o, "loops"), out);
 	json_decref(o);
+}
+
+static void suppression(struct control *c, struct buf *out)
+{
+	static const struct metric entries = { "suppression_entries", "gauge",
+					       "Entries of the suppression list that hold" };
+
+	if (!c->suppressed && c->env.suppression)
+		c->suppressed = suppression_reader_open(c->env.suppression);
+	if (c->suppressed)
+		one(out, &entries,
+		    (double)suppression_reader_entries(c->suppressed, control_now(c)));
 }
 
 /* ---- alarms ---- */
@@ -357,6 +404,7 @@ static enum pump_result pump(struct request *r)
 	buf_init(&out);
 	facts(r->c, &out);
 	totals(r->c, &out);
+	suppression(r->c, &out);
 	alarms(r->c, &out);
 	sources(r->c, &out);
 	feedback(r->c, &out);

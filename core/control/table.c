@@ -16,6 +16,10 @@ static const char list_help[] =
 	"--json writes {\"total\": N, \"rows\": [...]}. --filter EXPR: words are ANDed, !x, a|b, /re/,\n"
 	"field:text, field>n (a field is a JSON name or a column heading). --sort FIELD, -FIELD inverts.\n"
 	"--limit N, --offset N.\n";
+static const char messages_help[] =
+	"T as for pause. --json writes {\"total\": N, \"rows\": [...]}. --filter EXPR: words are ANDed, !x, a|b, /re/,\n"
+	"field:text, field>n (a field is a JSON name or a column heading). In due order: there is no --sort.\n"
+	"--limit N, --offset N.\n";
 static const char pause_help[] =
 	"T is gmail.com, gmail.com/pool-a, @google, google@vmta1, vmta:NAME, pool:NAME, job:NAME,\n"
 	"user:NAME, id:ID or all. Without `for` a pause of domains, queues, providers and lanes lasts 4h; of jobs,\n"
@@ -82,7 +86,7 @@ static const struct command commands[] = {
 	{ "lanes", "", "providers and sites by virtual MTA", list_help, ROLE_READ, COMMAND_LIST },
 	{ "sources", "", "the virtual MTAs", list_help, ROLE_READ, COMMAND_LIST },
 	{ "jobs", "", "campaigns", list_help, ROLE_READ, COMMAND_LIST },
-	{ "messages", "[T]", "recipients of a target, in due order; without T all", list_help, ROLE_READ, COMMAND_LIST },
+	{ "messages", "[T]", "recipients of a target, in due order; without T all", messages_help, ROLE_READ, COMMAND_LIST | COMMAND_ORDERED },
 	{ "feedback", "", "bounces by receiver and category, and complaints, over hour and day", list_help, ROLE_READ, COMMAND_LIST },
 	{ "reputation", "", "bounce and complaint rates of receivers, virtual MTAs and jobs", list_help, ROLE_READ, COMMAND_LIST },
 	{ "overrides", "", "every live change by hand, and acts", list_help, ROLE_READ, COMMAND_LIST },
@@ -97,7 +101,7 @@ static const struct command commands[] = {
 	{ "log", "[-f] [FILTER]", "what happened to mail, newest last; -f follows",
 	  "FILTER as in lists; fields are those of the events' JSON: type, sender, recipient, virtual_mta, mx, reply,\n"
 	  "category, job, user, size, attempt, seconds ... Without -f the last 1,000 (--limit N; 0: all it remembers, 100,000).\n",
-	  ROLE_READ, COMMAND_LIST | COMMAND_FOLLOW },
+	  ROLE_READ, COMMAND_LIST | COMMAND_FOLLOW | COMMAND_ORDERED | COMMAND_WHOLE },
 
 	/* acts */
 	{ "pause", "T", "hold mail back", pause_help, ROLE_OPERATE, OVERRIDE },

@@ -41,7 +41,7 @@ struct webhook {
 	uint64_t first, last;
 	us_t filled_at;	  /* its first event was read; 0: not yet looked at the clock */
 	uint64_t through; /* what was read when it was closed */
-	uint64_t done;
+	uint64_t done, sent;
 	us_t began_at, retry_at;
 	unsigned failures; /* in a row */
 	bool more;	   /* events may wait */
@@ -343,6 +343,7 @@ void webhook_answered(struct webhook *w, us_t now, const struct webhook_answer *
 		return;
 	}
 	w->done = w->through;
+	w->sent += (uint64_t)w->n;
 	w->failures = 0;
 	w->why[0] = '\0';
 	w->retry_at = 0;
@@ -352,6 +353,18 @@ void webhook_answered(struct webhook *w, us_t now, const struct webhook_answer *
 uint64_t webhook_position(const struct webhook *w)
 {
 	return w->done;
+}
+
+uint64_t webhook_sent(const struct webhook *w)
+{
+	return w->sent;
+}
+
+uint64_t webhook_behind(const struct webhook *w)
+{
+	uint64_t last = event_reader_last(w->reader);
+
+	return last > w->done ? last - w->done : 0;
 }
 
 uint64_t webhook_missed(const struct webhook *w)

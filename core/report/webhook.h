@@ -49,6 +49,8 @@ void webhook_answered(struct webhook *w, us_t now, const struct webhook_answer *
 
 /* All events up to this one have arrived or are not for it: the position to save. */
 uint64_t webhook_position(const struct webhook *w);
+uint64_t webhook_sent(const struct webhook *w);	  /* events that were answered with 2xx */
+uint64_t webhook_behind(const struct webhook *w); /* events that it has not sent or passed over */
 uint64_t webhook_missed(const struct webhook *w); /* dropped by the spool before it had them */
 /* Why the last request failed; NULL: it did not. */
 const char *webhook_trouble(const struct webhook *w);

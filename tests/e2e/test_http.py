@@ -91,8 +91,17 @@ def lists_are_those_of_the_command_line(full):
 @test()
 def metrics_pass_a_prometheus_parser(full):
     with Scene() as s:
-        w = Web(s)
+        dead = free_port()
+        w = Web(s, f"[inbound back.test.example]\nverp = no\n[webhook h]\nurl = http://127.0.0.1:{dead}/\nevents = suppressed\nmax-delay = 20ms\n")
         some_mail(w)
+        w.m.do("suppress", "add", "bob@there.example")
+        c = Smtp("127.0.0.1", w.m.port)
+        c.send("", ["x@back.test.example"], b"Subject: hello\r\n\r\nyou\r\n")
+        c.close()
+        def counted():
+            st = w.m.status()
+            return st["inbound"]["kept"] == 1 and st["webhooks"]["failed"] and st["queued"] == 3 and st["removed"] == 1
+        wait_for("all is counted", counted)
         _, headers, text = w.ask("GET", "/metrics")
         expect(headers["Content-Type"].startswith("text/plain; version=0.0.4"), str(headers))
         found = {f.name: f for f in text_string_to_metric_families(text)}
@@ -106,6 +115,10 @@ def metrics_pass_a_prometheus_parser(full):
         for key in (("stoker_source_up", (("virtual_mta", "v1"),)), ("stoker_loop_passes_total", (("loop", "http"),)),
                     ("stoker_spool_free_bytes", ()), ("stoker_alarms", (("severity", "red"),)), ("stoker_sites", ())):
             expect(key in samples, f"{key} is not there:\n{text}")
+        for name, least, most in (("inbound_messages_total", 1, 1), ("inbound_other_total", 1, 1), ("inbound_kept_total", 1, 1),
+                                  ("inbound_waiting", 0, 0), ("suppression_entries", 1, 1), ("webhook_failed_requests_total", 1, 9),
+                                  ("webhook_events_total", 0, 0), ("webhook_events_behind", 1, 99)):
+            expect(least <= samples[f"stoker_{name}", ()] <= most, f"{name}: {samples[f'stoker_{name}', ()]}")
         return f"{len(found)} metrics, {len(samples)} samples"
 
 
