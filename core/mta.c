@@ -230,7 +230,8 @@ static void bind_all(struct mta *m)
 	if (c->nlisteners > LISTENERS_MAX)
 		fatal("more than %d listeners", LISTENERS_MAX);
 	struct errbuf e = { "" };
-	if (!mta_http_bind(NULL, c, &m->http_fd, &e))
+	struct listener_move none = { .ngoing = 0 };
+	if (!mta_http_bind(NULL, c, &none, &m->http_fd, &e))
 		fatal("%s:%d: http-mgmt-port: %s", c->mta.origin_http_port.file,
 		      c->mta.origin_http_port.line, e.text);
 	for (int i = 0; i < c->nlisteners; i++) {

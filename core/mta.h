@@ -13,7 +13,7 @@
 #include "core/control/control.h"
 #include "core/feedback/dsn.h"
 #include "core/feedback/inbound.h"
-#include "core/net/listener.h"
+#include "core/net/listener_move.h"
 #include "core/net/resolver.h"
 #include "core/report/accounting.h"
 #include "core/report/delivery_log.h"
@@ -527,7 +527,10 @@ bool mta_address_here(const struct endpoint *e);
 void mta_sources_check(struct member *from, const struct conf *c);
 /* What a configuration makes of the HTTP port (core/mta_http.c): *fd for http_listen. `was` NULL:
  * at start. False with a sentence if it can't be opened. */
-bool mta_http_bind(const struct conf *was, const struct conf *now, int *fd, struct errbuf *e);
+bool mta_http_bind(const struct conf *was, const struct conf *now, struct listener_move *move,
+		   int *fd, struct errbuf *e);
+/* The address of a configuration's HTTP port; false: it has none. */
+bool mta_http_at(const struct conf *c, struct endpoint *at);
 /* Ends all loops; any thread. */
 void mta_stop(struct mta *m);
 

@@ -29,21 +29,29 @@ void http_post_conf(struct member *to, struct post *p)
 	http_listen(http(to), (int)p->a);
 }
 
-bool mta_http_bind(const struct conf *was, const struct conf *now, int *fd, struct errbuf *e)
+bool mta_http_at(const struct conf *c, struct endpoint *at)
 {
-	struct endpoint at = now->mta.http_address;
-	bool had = was && was->mta.http_port;
+	if (!c || !c->mta.http_port)
+		return false;
+	*at = c->mta.http_address;
+	endpoint_set_port(at, (uint16_t)c->mta.http_port);
+	return true;
+}
+
+bool mta_http_bind(const struct conf *was, const struct conf *now, struct listener_move *move,
+		   int *fd, struct errbuf *e)
+{
+	struct endpoint from, at;
+	bool had = mta_http_at(was, &from);
 
 	*fd = HTTP_KEEP;
-	if (!now->mta.http_port) {
+	if (!mta_http_at(now, &at)) {
 		*fd = had ? HTTP_CLOSE : HTTP_KEEP;
 		return true;
 	}
-	if (had && was->mta.http_port == now->mta.http_port &&
-	    endpoint_same_ip(&was->mta.http_address, &at))
+	if (had && endpoint_port(&from) == endpoint_port(&at) && endpoint_same_ip(&from, &at))
 		return true;
-	endpoint_set_port(&at, (uint16_t)now->mta.http_port);
-	*fd = listener_bind(&at, e);
+	*fd = listener_move_bind(move, &at, e);
 	return *fd >= 0;
 }
 

@@ -1,6 +1,7 @@
 /* Reloads: a worker reads and compares, control puts in force; answered when every loop works by
  * the new snapshot. Control thread. */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -38,15 +39,36 @@ void control_reload(void *arg, uint64_t id, bool dry_run, uint64_t to, struct st
 		 (struct post){ .fn = to ? spool_post_history : worker_post_reload, .p = r });
 }
 
+static bool has_listener(const struct conf *c, const char *name)
+{
+	for (int i = 0; i < c->nlisteners; i++)
+		if (strcmp(c->listeners[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+_Static_assert(LISTENERS_MAX + 1 <= LISTENER_MOVES_MAX, "all listeners and http");
+
+static void list_going(const struct conf *was, const struct conf *now, struct listener_move *move)
+{
+	struct endpoint at, then;
+	for (int i = 0; i < was->nlisteners; i++)
+		if (!has_listener(now, was->listeners[i].name))
+			move->going[move->ngoing++] = was->listeners[i].at;
+	if (mta_http_at(was, &at) &&
+	    (!mta_http_at(now, &then) || endpoint_port(&at) != endpoint_port(&then) ||
+	     !endpoint_same_ip(&at, &then)))
+		move->going[move->ngoing++] = at;
+}
+
 /* Binds what is new among the listeners. False: one can't be bound (text says which), and nothing
  * stays open. */
-static bool bind_new(const struct conf *was, const struct conf *now, int *fds, struct errbuf *e)
+static bool bind_new(const struct conf *was, const struct conf *now, struct listener_move *move,
+		     int *fds, struct errbuf *e)
 {
 	for (int i = 0; i < now->nlisteners; i++) {
-		bool had = false;
-		for (int k = 0; k < was->nlisteners; k++)
-			had |= strcmp(was->listeners[k].name, now->listeners[i].name) == 0;
-		fds[i] = had ? -1 : listener_bind(&now->listeners[i].at, e);
+		bool had = has_listener(was, now->listeners[i].name);
+		fds[i] = had ? -1 : listener_move_bind(move, &now->listeners[i].at, e);
 		if (had || fds[i] >= 0)
 			continue;
 		while (i-- > 0)
@@ -149,17 +171,21 @@ static void reload_apply(struct control_thread *t, struct reload_request *r)
 	struct errbuf e = { "" };
 	int *fds = calloc(LISTENERS_MAX, sizeof *fds);
 	int http_fd = HTTP_KEEP;
+	struct listener_move move = { .ngoing = 0 };
+	list_going(t->conf, r->now, &move);
 	bool bound = fds && r->now->nlisteners <= LISTENERS_MAX &&
-		     mta_http_bind(t->conf, r->now, &http_fd, &e);
-	if (!bound || !bind_new(t->conf, r->now, fds, &e)) {
+		     mta_http_bind(t->conf, r->now, &move, &http_fd, &e);
+	if (!bound || !bind_new(t->conf, r->now, &move, fds, &e)) {
 		if (bound && http_fd >= 0)
 			close(http_fd);
+		listener_move_end(&move, true);
 		free(fds);
 		reload_done(t, r, EXIT_REFUSED,
 			    rstr_newf("%s: nothing was changed\n",
 				      e.text[0] ? e.text : "too many listeners"));
 		return;
 	}
+	listener_move_end(&move, false);
 	conf_apply(t, r->now, fds, http_fd);
 	r->now = NULL; /* kept by mta->conf */
 	audit_reload(t, r);

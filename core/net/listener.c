@@ -10,7 +10,7 @@
 
 #include "core/base/log.h"
 
-enum { LISTENER_MAGIC = 0x4c53544e, BACKLOG = 4096, ACCEPTS_PER_EVENT = 64 };
+enum { LISTENER_MAGIC = 0x4c53544e, ACCEPTS_PER_EVENT = 64 };
 /* Without descriptors: how long until the next try. */
 static const us_t RETRY_AFTER = 100 * US_PER_MS;
 
@@ -52,7 +52,7 @@ int listener_bind(const struct endpoint *at, struct errbuf *e)
 	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
 	    (at->sa.sa_family != AF_INET6 ||
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0) &&
-	    bind(fd, &at->sa, at->len) == 0 && listen(fd, BACKLOG) == 0)
+	    bind(fd, &at->sa, at->len) == 0 && listen(fd, LISTENER_BACKLOG) == 0)
 		return fd;
 	error = errno;
 	if (fd >= 0)
@@ -162,7 +162,7 @@ int listener_bind_unix(const char *path, const char *group, struct errbuf *e)
 	}
 	if (!unix_rights(path, group, e))
 		goto remove;
-	if (listen(fd, BACKLOG) == 0)
+	if (listen(fd, LISTENER_BACKLOG) == 0)
 		return fd;
 	errbuf_set(e, "can't listen on %s: %s", path, strerror(errno));
 remove:
@@ -201,8 +201,10 @@ static bool is_passing(int error)
 
 static void stop_and_retry(struct listener *ls, int error)
 {
-	log_warn("accepting connections stops for %d ms: %s", (int)(RETRY_AFTER / US_PER_MS),
-		 is_exhausted(error) ? io_error_words(error) : strerror(error));
+	if (error != EINVAL) /* a reload has it not listen for a moment (listener_move.h) */
+		log_warn("accepting connections stops for %d ms: %s",
+			 (int)(RETRY_AFTER / US_PER_MS),
+			 is_exhausted(error) ? io_error_words(error) : strerror(error));
 	ev_io_stop(loop_ev(ls->loop), &ls->w);
 	if (!timer_set(ls->loop, &ls->retry, loop_now(ls->loop) + RETRY_AFTER))
 		ev_io_start(loop_ev(ls->loop), &ls->w); /* busy rather than deaf */

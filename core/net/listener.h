@@ -5,6 +5,7 @@
 
 #include "core/net/io.h"
 
+enum { LISTENER_BACKLOG = 4096 };
 /* Bound, listening, non-blocking, close-on-exec descriptor, or -1 with a sentence in `e`. */
 int listener_bind(const struct endpoint *at, struct errbuf *e);
 /* UNIX socket; replaces a dead one, refuses a live one. Mode 0660 with `group`, 0600 without

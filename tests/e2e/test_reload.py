@@ -71,7 +71,21 @@ def listeners_and_sources_come_and_go(full):
         m.write_conf(m.conf.replace(f"\n[listener 127.0.0.1:{port2}]\nsource = test\n", ""))
         m.do("reload")
         wait_for("the listener to be gone", lambda: not connects("127.0.0.1", port2))
-        return "a listener opened and closed by reload"
+        other = m.conf
+        for was, now, outside in (("127.0.0.1", "0.0.0.0", True), ("0.0.0.0", "127.0.0.1", False)):
+            m.write_conf(other + f"\n[listener {was}:{port2}]\nsource = test\n")
+            m.do("reload")
+            old = Smtp("127.0.0.1", port2)
+            m.write_conf(other + f"\n[listener {now}:{port2}]\nsource = test\n")
+            m.do("reload")
+            expect(connects("127.0.9.9", port2) == outside, f"{now} after {was}")
+            expect(Smtp("127.0.0.1", port2).greeting.startswith("220") and old.cmd("NOOP").startswith("250"), f"{now} after {was}")
+        with socket.create_server(("127.0.9.9", port2)):
+            m.write_conf(other + f"\n[listener 0.0.0.0:{port2}]\nsource = test\n")
+            rc, out, err = m.cli("reload")
+            expect(rc == 1 and f"can't listen on 0.0.0.0:{port2}" in out + err and "nothing was changed" in out + err, f"{rc} {out} {err}")
+            expect(Smtp("127.0.0.1", port2).greeting.startswith("220"), "the old one listens no more")
+        return "a listener opened, closed, made wider and narrower on its port by reload"
 
 
 @test(flavours=("plain",))
