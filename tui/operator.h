@@ -62,6 +62,7 @@ struct oper {
 	bool confirms;	 /* the client says when the terminal has taken a frame's bytes */
 	int untaken;	 /* frames on their way there */
 	bool leaving, dead;
+	bool started; /* it has its screen, or lines; keys are read from then on */
 
 	char user[64];
 	enum role role;
