@@ -1,23 +1,30 @@
 /* Feedback: what receivers say of our mail. Panes: bounces by receiver and category, with
  * complaints; rates of receivers, virtual MTAs and jobs. Enter shows the replies behind a number.
- */
+ * Below them, where there is room, the addresses suppressed last, from the log. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/clean.h"
 #include "tui/acts.h"
 #include "tui/operator.h"
+#include "tui/text_pane.h"
 
 enum { PANE_FEEDBACK, PANE_RATES, PANES };
 /* From so many lines on the panes share the screen. */
 enum { SMALL = 14, PANE_LEAST = 4 };
 #define LATE_US (10 * US_PER_S)
+/* The newest suppressions: a title and so many lines, from a height on. A look goes back through
+ * the whole ring where there are few, hence not every second. */
+enum { NEWEST = 3, ROOM_FOR_NEWEST = 20, ASK_NEWEST = PANES };
+#define NEWEST_EVERY_US (5 * US_PER_S)
 
 struct view_feedback {
 	struct view view;
 	struct table tables[PANES];
 	int pane;
 	us_t waiting[PANES];
+	struct text_pane newest;
+	us_t newest_at; /* asked for; 0: not yet */
 };
 static const char *const pane_names[PANES] = { "BOUNCES AND COMPLAINTS", "RATES" };
 static const char *const pane_empty[PANES] = {
@@ -36,7 +43,23 @@ static void feedback_free(struct view *v)
 
 	for (int i = 0; i < PANES; i++)
 		table_free_view(&f->tables[i]);
+	text_pane_free(&f->newest);
 	free(f);
+}
+
+static void ask_newest(struct view_feedback *f, us_t now)
+{
+	struct link_request *r;
+
+	if (f->newest_at && now - f->newest_at < NEWEST_EVERY_US)
+		return;
+	r = link_request_make(LINK_LOG, STR_LIT("type:suppressed"));
+	if (!r)
+		return;
+	r->backwards = true;
+	r->n = NEWEST;
+	f->newest_at = now;
+	view_ask(&f->view, r, ASK_NEWEST);
 }
 
 static void feedback_poll(struct view *v, us_t now)
@@ -53,12 +76,15 @@ static void feedback_poll(struct view *v, us_t now)
 		table_ask(&f->tables[i], r);
 		view_ask(v, r, i);
 	}
+	ask_newest(f, now);
 }
 
 static void feedback_answer(struct view *v, struct link_answer *a, int tag)
 {
 	struct view_feedback *f = feedback_of(v);
 
+	if (tag == ASK_NEWEST)
+		text_pane_events(&f->newest, a, v->op->tz);
 	if (tag >= PANES || !a->page)
 		return;
 	f->waiting[tag] = 0;
@@ -119,6 +145,19 @@ static int height_of_first(const struct view_feedback *f, int all)
 	return first < PANE_LEAST ? PANE_LEAST : first;
 }
 
+/* At the bottom; what is left for the panes. */
+static int draw_newest(const struct view_feedback *f, struct canvas *c, struct area a)
+{
+	int n = f->newest.n < NEWEST ? f->newest.n : NEWEST, y = a.y + a.h - n;
+
+	if (!n || a.h < ROOM_FOR_NEWEST)
+		return a.h;
+	canvas_z(c, y - 1, a.x + 1, a.w - 2, STYLE_PANE, "NEWEST SUPPRESSIONS");
+	for (int i = 0; i < n; i++)
+		canvas_z(c, y + i, a.x + 2, a.w - 3, STYLE_TEXT, f->newest.lines[i]);
+	return a.h - n - 1;
+}
+
 static void feedback_draw(struct view *v, struct canvas *c, struct area a, us_t now)
 {
 	struct view_feedback *f = feedback_of(v);
@@ -131,6 +170,7 @@ static void feedback_draw(struct view *v, struct canvas *c, struct area a, us_t 
 		draw_table(f, f->pane, c, (struct area){ a.y + 1, a.x, a.h - 1, a.w }, now);
 		return;
 	}
+	a.h = draw_newest(f, c, a);
 	first = height_of_first(f, a.h);
 	draw_names(f, c, (struct area){ a.y, a.x, 1, a.w }, 0);
 	draw_table(f, 0, c, (struct area){ a.y + 1, a.x, first - 1, a.w }, now);

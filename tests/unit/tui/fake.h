@@ -401,6 +401,25 @@ static inline uint64_t fake_before(us_t at)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+/* What view 7 asks for: two that were suppressed, minutes ago. */
+static inline void fake_suppressed(const struct link_request *r, struct link_answer *a)
+{
+	static const char *const json[] = {
+		"{\"id\":4000,\"type\":\"suppressed\",\"message\":\"4f2a01\",\"recipient\":"
+		"\"gone@yahoo.com\",\"virtual_mta\":\"vmta1\",\"reply\":\"554 30 Sorry, your "
+		"message "
+		"to gone@yahoo.com cannot be delivered\"}",
+		"{\"id\":4100,\"type\":\"suppressed\",\"recipient\":\"angry\\u202e@aol.com\","
+		"\"reply\":\"complaint\"}",
+	};
+
+	a->lines = calloc((size_t)r->n, sizeof *a->lines);
+	for (int i = 0; i < 2 && i < r->n; i++)
+		a->lines[a->nlines++] =
+		    (struct log_line){ 4000 + (uint64_t)i * 100, FAKE_NOW - (3 - i) * US_PER_MIN,
+				       EVENT_SUPPRESSED, rstr_new(str_of(json[i])) };
+}
+
 /* The ring holds the last of them, the files all. */
 static inline void fake_log(struct fake *f, const struct link_request *r, struct link_answer *a)
 {
@@ -408,6 +427,10 @@ static inline void fake_log(struct fake *f, const struct link_request *r, struct
 	bool back = r->backwards || (!r->from_event && !old);
 	uint64_t from = r->from_event ? r->from_event : old ? fake_before(r->at) : f->log_last + 1;
 
+	if (str_eq(rstr_str(r->text), STR_LIT("type:suppressed"))) {
+		fake_suppressed(r, a);
+		return;
+	}
 	a->lines = calloc((size_t)r->n + 1, sizeof *a->lines);
 	a->log_first = f->log_last > FAKE_LOG && !old ? f->log_last - FAKE_LOG + 1 : 1;
 	a->log_last = old ? 0 : f->log_last;
