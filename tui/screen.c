@@ -142,7 +142,7 @@ static bool take_bytes(struct screen *s, struct buf *out)
 	return !buf_failed(out);
 }
 
-struct screen *screen_new(const char *term, int rows, int cols, enum depth *depth)
+struct screen *screen_new(const char *term, enum depth *depth)
 {
 	struct screen *s = calloc(1, sizeof *s);
 
@@ -175,7 +175,6 @@ struct screen *screen_new(const char *term, int rows, int cols, enum depth *dept
 	s->cols = COLS;
 	s->next = all_screens;
 	all_screens = s;
-	screen_resize(s, rows, cols);
 	return s;
 }
 

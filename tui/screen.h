@@ -8,8 +8,9 @@
 
 struct screen;
 /* TERM by name, else a fallback by name; NULL: this terminal can't place a cursor (then plain lines
- * are the way). The depth is lowered to what the terminal can. */
-struct screen *screen_new(const char *term, int rows, int cols, enum depth *depth);
+ * are the way). The depth is lowered to what the terminal can. As large as its terminfo entry says:
+ * screen_resize is next, and costs as much again. */
+struct screen *screen_new(const char *term, enum depth *depth);
 void screen_free(struct screen *s);
 bool screen_resize(struct screen *s, int rows, int cols);
 /* The next frame draws everything anew. */

@@ -247,7 +247,7 @@ static void an_unknown_terminal_is_taken_for_a_known_one(void **state)
 	for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
 		char hello[128];
 		enum depth depth = DEPTH_256;
-		struct screen *sc = screen_new(terms[i], 24, 80, &depth);
+		struct screen *sc = screen_new(terms[i], &depth);
 		(void)hello;
 		assert_non_null(sc);
 		screen_free(sc);
