@@ -28,6 +28,8 @@ enum pmta_scope {
 	IN_ROLLUP = 512,
 	IN_ACCT = 1024,
 	IN_CATEGORIES = 4096, /* <bounce-category-patterns> */
+	IN_REPORTS = 8192,    /* <bounce-processor>, <feedback-loop-processor> */
+	IN_ADDRESSES = 16384, /* <address-list> */
 	IN_NOTHING = 2048,    /* a section that Stoker has no counterpart of */
 };
 
@@ -164,6 +166,10 @@ void pmta_cold(struct pmta *im);
 /* pmta_bounces.c */
 void pmta_open_categories(struct pmta *im, struct pmta_block *b);
 void pmta_category(struct pmta *im, struct pmta_stmt *s); /* a line of it */
+
+/* pmta_inbound.c: whose mail is reports, from the address lists of the processors. */
+void pmta_open_reports(struct pmta *im, struct pmta_block *b);
+void pmta_open_addresses(struct pmta *im, struct pmta_block *b);
 
 /* pmta_tags.c */
 /* The block's lines go into this section too. */

@@ -79,7 +79,7 @@ const struct pmta_rule pmta_rules[] = {
 	NONE(IN_GLOBAL, "smtp-server-tls-allow-tlsv1.3", ciphers),
 	NONE(IN_GLOBAL, "smtp-server-tls-dh-key-length", ciphers),
 	NONE(IN_GLOBAL, "edns-udp-length", "the resolver chooses"),
-	NONE(IN_GLOBAL, "relay-domain", "who hands in mail decides, not where it goes: [source] always-allow-relaying"),
+	TAKES(IN_GLOBAL, "relay-domain", pt_relay_domain, true),
 	NONE(IN_GLOBAL, "relay-address", "who hands in mail decides, not where it goes: [source] always-allow-relaying"),
 	NONE(IN_GLOBAL | IN_VMTA | IN_POOL, "include-headers-from", "Stoker adds no headers of yours"),
 	NONE(IN_GLOBAL, "invalid-virtual-mta-fallback", "mail for an unknown virtual MTA is refused (550 5.5.0)"),
@@ -191,12 +191,12 @@ const struct pmta_rule pmta_rules[] = {
 
 	/* ---- <smtp-user> ---- */
 	TAKES(IN_USER, "password", pt_password, true),
-	SAME(IN_USER, "source", pv_name, "source"),
+	SAME(IN_USER, "source", pv_source, "source"),
 	ONLY(IN_USER, "authentication-method", "password", "a user has a password"),
 	NONE(IN_USER, "tls-certificate", "a user has a password"),
 
 	/* ---- <smtp-listener> ---- */
-	SAME(IN_LISTENER, "source", pv_name, "source"),
+	SAME(IN_LISTENER, "source", pv_source, "source"),
 	SAME(IN_LISTENER, "default-virtual-mta", pv_route_name, "default-virtual-mta"),
 	LIST(IN_LISTENER, "authenticate", pv_list, "authenticate"),
 	{ IN_LISTENER, "immediate-tls", pv_arg, NULL, "tls", NULL, "implicit", NULL, false },
@@ -368,6 +368,16 @@ const struct pmta_rule pmta_rules[] = {
 	TAKES(IN_ACCT, "record-fields", pt_record_fields, true),
 	NONE(IN_ACCT, "map-header-to-field", "headers are not kept"),
 	NONE(IN_ACCT, "http-webhook-url", "write [webhook NAME]: url, secret, events"),
+
+	/* ---- <bounce-processor>, <feedback-loop-processor> and their <address-list> ---- */
+	TAKES(IN_ADDRESSES, "domain", pt_report_domain, true),
+	NONE(IN_ADDRESSES, "address", "[inbound DOMAIN] reads all mail of its domain: give reports a domain of their own"),
+	NONE(IN_ADDRESSES, "address-file", "[inbound DOMAIN] reads all mail of its domain: give reports a domain of their own"),
+	LIST(IN_REPORTS, "forward-unmatched-to", pv_list, "forward-unmatched"),
+	NONE(IN_REPORTS, "deliver-unmatched-email", "what is no report is forwarded (forward-unmatched) or kept"),
+	ONLY(IN_REPORTS, "deliver-matched-email", "no", "a report is read, and then it has done its work"),
+	NONE(IN_REPORTS, "forward-errors-to", "what can't be read as a report goes by forward-unmatched too"),
+
 	NONE(IN_ACCT, "move-to", "the rotated file stays beside the new one"),
 	NONE(IN_ACCT, "max-size", "rotate says when: daily, hourly or a size"),
 	ONLY(IN_ACCT, "iso-times", "yes", "times are ISO"),
@@ -378,8 +388,6 @@ const struct pmta_rule pmta_rules[] = {
 	NONE(IN_ACCT, "privacy-policy", "addresses are written as they are"),
 };
 const size_t pmta_rules_n = sizeof pmta_rules / sizeof pmta_rules[0];
-
-static const char receipts[] = "Stoker has no counterpart of this section";
 
 static const struct pmta_tag tags[] = {
 	{ "source", IN_SOURCE, IN_GLOBAL, pmta_open_source, NULL },
@@ -396,10 +404,10 @@ static const struct pmta_tag tags[] = {
 	{ "source-group", IN_NOTHING, IN_GLOBAL, NULL, "[listener] max-connections and max-connections-per-ip limit clients" },
 	{ "bounce-category-patterns", IN_CATEGORIES, IN_GLOBAL, pmta_open_categories, NULL },
 	{ "pattern-list", IN_NOTHING, IN_GLOBAL | IN_NOTHING, NULL, "a route is chosen by X-Virtual-MTA, source or listener" },
-	{ "address-list", IN_NOTHING, IN_GLOBAL | IN_NOTHING, NULL, receipts },
-	{ "email-patterns", IN_NOTHING, IN_GLOBAL | IN_NOTHING, NULL, receipts },
-	{ "bounce-processor", IN_NOTHING, IN_GLOBAL, NULL, receipts },
-	{ "feedback-loop-processor", IN_NOTHING, IN_GLOBAL, NULL, receipts },
+	{ "address-list", IN_ADDRESSES, IN_GLOBAL | IN_REPORTS, pmta_open_addresses, NULL },
+	{ "email-patterns", IN_NOTHING, IN_GLOBAL | IN_REPORTS, NULL, "what is a report is told by its form (`stoker read-report`)" },
+	{ "bounce-processor", IN_REPORTS, IN_GLOBAL, pmta_open_reports, NULL },
+	{ "feedback-loop-processor", IN_REPORTS, IN_GLOBAL, pmta_open_reports, NULL },
 	{ "dns", IN_NOTHING, IN_GLOBAL, NULL, "the resolver keeps what it was asked" },
 	{ "domain-key-list", IN_NOTHING, IN_GLOBAL, NULL, "[dkim] decides by the From domain" },
 	{ "rewrite-list", IN_NOTHING, IN_GLOBAL, NULL, "Stoker rewrites no addresses" },

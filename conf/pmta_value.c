@@ -196,6 +196,15 @@ CONV(pv_name)
 	return pmta_name(im, s, v);
 }
 
+/* <source {pmta-auth}> is [source pmta-auth]. */
+CONV(pv_source)
+{
+	(void)r;
+	if (v.n > 2 && v.p[0] == '{' && v.p[v.n - 1] == '}')
+		v = (struct str){ v.p + 1, v.n - 2 };
+	return pmta_name(im, s, v);
+}
+
 CONV(pv_route_name)
 {
 	(void)r;

@@ -23,6 +23,7 @@ CONV(pv_size);	   /* N{b,k,m,g,t} */
 CONV(pv_list);
 CONV(pv_route_name); /* of a virtual MTA or pool */
 CONV(pv_name);
+CONV(pv_source);   /* NAME or {NAME} */
 CONV(pv_hosts);	   /* smtp-hosts */
 CONV(pv_access);   /* http-access */
 CONV(pv_rotation); /* yes: daily */
@@ -48,5 +49,7 @@ TAKE(pt_own_host_name); /* of a virtual MTA */
 TAKE(pt_nothing);	/* read already */
 TAKE(pt_password);	/* of an smtp-user */
 TAKE(pt_record_fields);
+TAKE(pt_report_domain); /* domain of an address list */
+TAKE(pt_relay_domain);
 
 #endif

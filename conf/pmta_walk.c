@@ -262,6 +262,8 @@ static const char *scope_words(const struct pmta_rule *r)
 		{ IN_PICKUP, "in <pickup-directory>" },
 		{ IN_REPLIES, "in <smtp-pattern-list>" },
 		{ IN_ROLLUP, "in <mx-rollup-list>" },
+		{ IN_REPORTS, "in <bounce-processor> or <feedback-loop-processor>" },
+		{ IN_ADDRESSES, "in <address-list>" },
 	};
 
 	for (size_t i = 0; i < sizeof scopes / sizeof scopes[0]; i++)

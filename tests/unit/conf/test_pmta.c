@@ -304,6 +304,39 @@ static void rollups_and_queue_to_are_providers(void **state)
 	says("inside the provider microsoft that comes with Stoker");
 }
 
+static void report_domains_are_inbound_and_single_addresses_are_not(void **state)
+{
+	(void)state;
+	import(HOST "domain-macro own b.example.com,\nf.example.com\nrelay-domain b.example.com\n"
+		    "relay-domain other.example.com\n<bounce-processor>\nforward-unmatched-to "
+		    "p@example.com\ndeliver-matched-email no\n<address-list>\ndomain $own\naddress "
+		    "bounce@example.com\n</address-list>\n</bounce-processor>\n"
+		    "<feedback-loop-processor>\n<address-list>\naddress fbl@example.com\n"
+		    "</address-list>\n</feedback-loop-processor>\n<address-list gone>\ndomain "
+		    "x.example\n</address-list>\n");
+	writes("[inbound b.example.com]\nverp = no\nforward-unmatched = p@example.com\n");
+	writes("[inbound f.example.com]\nverp = no\nforward-unmatched = p@example.com\n");
+	says("taken: relay-domain b.example.com: [inbound] takes its mail from anybody");
+	says("dropped: relay-domain other.example.com: ");
+	says("approximated: <bounce-processor>: [inbound b.example.com]");
+	says("without one no report can be matched");
+	says("dropped: address bounce@example.com: [inbound DOMAIN] reads all mail of its domain");
+	says("dropped: <feedback-loop-processor>: it names no domain");
+	says("dropped: <address-list gone>: ");
+	says("dropped: domain x.example: its section is dropped");
+	writes_not("[inbound x.example]");
+}
+
+static void a_source_in_braces_is_the_same_wherever_it_is_named(void **state)
+{
+	(void)state;
+	import(HOST "<source {pmta-auth}>\nalways-allow-relaying yes\n</source>\n<smtp-user "
+		    "u>\npassword x\nsource {pmta-auth}\n</smtp-user>\n");
+	writes("[source pmta-auth]\nalways-allow-relaying = yes\n");
+	writes("source = pmta-auth\n");
+	says("taken: source {pmta-auth}: [smtp-user u] source = pmta-auth");
+}
+
 static void includes_are_read_where_they_stand(void **state)
 {
 	(void)state;
@@ -493,7 +526,7 @@ static void no_row_of_the_table_is_dead(void **state)
 		{ IN_VMTA, "virtual-mta" }, { IN_POOL, "virtual-mta-pool" },
 		{ IN_USER, "smtp-user" },   { IN_LISTENER, "listener" },
 		{ IN_PICKUP, "pickup" },    { IN_REPLIES, "pattern-list" },
-		{ IN_ACCT, "accounting" },
+		{ IN_ACCT, "accounting" },  { IN_REPORTS, "inbound" },
 	};
 	int dead = 0;
 
@@ -555,6 +588,8 @@ int main(void)
 		T(pattern_lists_keep_their_order_and_lose_what_is_not_there),
 		T(wider_sources_are_written_into_narrower_ones),
 		T(rollups_and_queue_to_are_providers),
+		T(report_domains_are_inbound_and_single_addresses_are_not),
+		T(a_source_in_braces_is_the_same_wherever_it_is_named),
 		T(includes_are_read_where_they_stand),
 		T(every_line_of_real_configurations_is_reported),
 		T(whatever_it_reads_it_writes_what_is_accepted),
