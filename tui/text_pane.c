@@ -74,7 +74,7 @@ static void limit_text(const json_t *o, char out[TEXT_PANE_LINE])
 		snprintf(counts, sizeof counts, "lane %s", at + 1);
 	else
 		snprintf(counts, sizeof counts, "%s", text(o, "counts"));
-	snprintf(out, TEXT_PANE_LINE, "%-20s %-14s %-16s %-4s  %s", text(o, "directive"), counts,
+	snprintf(out, TEXT_PANE_LINE, "%-20s %-19s %-16s %-4s  %s", text(o, "directive"), counts,
 		 value, full ? "full" : "", origin);
 }
 
