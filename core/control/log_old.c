@@ -179,8 +179,9 @@ static bool line_behind(struct search *s, struct file *f, uint64_t at, uint64_t 
 
 	if (at) {
 		p = memchr(s->chunk, '\n', n);
-		if (!p++)
+		if (!p)
 			return false;
+		p++;
 	}
 	end = memchr(p, '\n', n - (size_t)(p - s->chunk));
 	*start = from + (uint64_t)(p - s->chunk);
