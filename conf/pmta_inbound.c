@@ -89,8 +89,10 @@ TAKE(pt_report_domain)
 	while (next_domain(im, s, &list, name, true))
 		if (!s->nbecame++)
 			s->became = mem_fmt(&im->mem, "[inbound %s]", name);
-	pmta_say(im, s, s->nbecame ? PMTA_TAKEN : PMTA_DROPPED,
-		 "all mail of that domain is read here");
+	if (s->nbecame)
+		pmta_say(im, s, PMTA_TAKEN, "all mail of that domain is read here");
+	else
+		pmta_say(im, s, PMTA_DROPPED, "no domain is left");
 }
 
 /* Is this domain's mail read here? */

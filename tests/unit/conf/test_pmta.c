@@ -325,6 +325,10 @@ static void report_domains_are_inbound_and_single_addresses_are_not(void **state
 	says("dropped: <address-list gone>: ");
 	says("dropped: domain x.example: its section is dropped");
 	writes_not("[inbound x.example]");
+	import(HOST "<bounce-processor>\n<address-list>\ndomain *.b.example\n</address-list>\n"
+		    "</bounce-processor>\n");
+	says("dropped: domain *.b.example: \"*.b.example\" is not a domain to Stoker; no domain is "
+	     "left");
 }
 
 static void a_source_in_braces_is_the_same_wherever_it_is_named(void **state)
