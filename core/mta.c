@@ -22,6 +22,7 @@ enum {
 	COMMIT_CAPACITY = 2048,
 	FRESH_CAPACITY = 8192,
 	OUTCOME_CAPACITY = 16384,
+	USED_ROWS = 64,
 	FILES_BESIDE_SOCKETS = 256,
 };
 
@@ -113,6 +114,7 @@ static void boxes_make(struct mta *m)
 	 * ms. */
 	m->outcomes =
 	    box("outcomes", sizeof(struct transaction *), OUTCOME_CAPACITY, m->sched, NULL);
+	m->used_rows = box("used-rows", sizeof(struct row *), USED_ROWS, m->control, NULL);
 	m->commit_credits = forced ? (size_t)atoi(forced) : COMMIT_CAPACITY;
 	mta_posts_make(m);
 }

@@ -85,6 +85,8 @@ struct mta_opts {
 	bool demo;		 /* never changes user, private MX allowed */
 };
 
+enum { ROWS_A_POST = 16 }; /* of the mirror: control stops between posts when its pass gets long */
+
 struct mta {
 	struct mta_opts opts;
 	struct conf *conf; /* atomic: the running one; who reads it later than at start is a worker
@@ -108,7 +110,9 @@ struct mta {
 	struct mailbox *fresh;	  /* spool → scheduler: struct new_message */
 	struct mailbox *outcomes; /* scheduler → spool: struct transaction *; never wakes the spool
 				     thread by itself */
-	size_t commit_credits;	  /* of each io thread */
+	struct mailbox *used_rows; /* control → scheduler: struct row *, arrays of ROWS_A_POST to be
+				      filled again; wakes nobody */
+	size_t commit_credits;	   /* of each io thread */
 	size_t load_slowly; /* for tests: so many messages of the spool are loaded between two looks
 			       at its figures; 0: as fast as it goes */
 
@@ -253,6 +257,8 @@ void report_post_audit(struct member *to, struct post *p); /* p: rstr */
 
 void control_post_row(struct member *to,
 		      struct post *p); /* p: struct row *, malloc'd array; a: n */
+void control_post_rows(struct member *to, struct post *p);   /* p: struct row *, an array of
+								ROWS_A_POST; a: n */
 void control_post_totals(struct member *to, struct post *p); /* p: struct sched_totals * */
 void control_post_reply(struct member *to, struct post *p);  /* p: struct sched_reply * */
 void control_post_text(struct member *to, struct post *p);   /* a: id, b: exit, p: rstr */
@@ -291,11 +297,15 @@ struct conf_stored;
 struct reload_request;
 struct conf_history *mta_history_wire(struct member *me);
 void mta_history_add(struct conf_history *t, struct conf_stored *x); /* takes it over */
-/* Stores a piece of the oldest that waits; true if more is left. */
+/* Stores a piece of the oldest that waits, or reads some for who asks; false: there was nothing. */
 bool mta_history_step(struct conf_history *t);
-/* Fills in the stored texts of configuration r->to and passes r on to the worker that reads them;
- * to control, with a sentence, if there is none. */
+/* Fills in r->packed, configuration r->to, and passes r on to the worker; to control, with a
+ * sentence, if there is none. In steps: it returns at once. */
 void mta_history_fetch(struct conf_history *t, struct reload_request *r);
+/* On the worker: the texts in r->packed. False: damaged, or no memory. */
+bool mta_history_unpack(struct reload_request *r);
+/* At the end: stores the rest. */
+void mta_history_finish(struct conf_history *t);
 
 /* ---- core/mta_reader.c: what the report thread's readers of the events have in common ---- */
 enum { MTA_READER_NAME = 96 };
@@ -489,7 +499,8 @@ struct reload_request {
 			      so */
 	size_t difference; /* bytes of `text` before that line */
 	us_t took;	   /* to read it */
-	struct conf_file *stored; /* going back: texts; freed with the request */
+	struct buf packed; /* going back: as it lies in the history; empty: as on disk */
+	struct conf_file *stored; /* its texts, unpacked by the worker; freed with the request */
 	int nstored;
 	char *stored_path;
 	bool at_start_check; /* only looks whether files differ */

@@ -9,10 +9,12 @@
 
 struct conf_history {
 	struct member *me;
-	struct conf_stored *first; /* those that wait for their place in it */
+	struct conf_stored *first;     /* those that wait for their place in it */
+	struct reload_request *asking; /* those that wait for one of it */
+	uint32_t part, parts;	       /* of what the first of them asks for */
 };
 
-enum { CONF_PIECE = 64 * 1024 };
+enum { CONF_PIECE = 32 * 1024, PIECES_A_PASS = 4 };
 
 static bool conf_row(struct conf_history *t, const char *table, const struct buf *key,
 		     struct str value)
@@ -25,7 +27,8 @@ static bool conf_row(struct conf_history *t, const char *table, const struct buf
 	return false;
 }
 
-bool mta_history_step(struct conf_history *t)
+/* True: one was put there. */
+static bool write_step(struct conf_history *t)
 {
 	struct conf_stored *x = t->first;
 	struct buf key, count;
@@ -51,7 +54,7 @@ bool mta_history_step(struct conf_history *t)
 		buf_free(&x->text);
 		free(x);
 	}
-	return t->first != NULL;
+	return true;
 }
 
 void mta_history_add(struct conf_history *t, struct conf_stored *x)
@@ -62,41 +65,83 @@ void mta_history_add(struct conf_history *t, struct conf_stored *x)
 	*end = x;
 }
 
-struct lookup {
-	struct reload_request *r;
+/* ---- reading: what is being written comes first ---- */
+
+static uint32_t parts_of(struct conf_history *t, uint64_t number)
+{
 	char key[24];
-	uint32_t parts; /* 0: there is none */
-	struct buf text;
-};
-
-static void history_head(void *arg, struct str key, struct str value)
-{
-	struct lookup *h = arg;
-	struct reader in = { (const uint8_t *)value.p, value.n, false };
-	if (str_eqz(key, h->key))
-		h->parts = reader_u32(&in);
+	struct buf b;
+	buf_init(&b);
+	snprintf(key, sizeof key, "%012llu", (unsigned long long)number);
+	bool found = spool_state_get(t->me->mta->spool, "configurations", str_of(key), &b);
+	struct reader in = { (const uint8_t *)b.p, b.n, false };
+	uint32_t parts = found ? reader_u32(&in) : 0;
+	buf_free(&b);
+	return parts;
 }
 
-/* In the order of their keys. */
-static void history_piece(void *arg, struct str key, struct str value)
+static bool read_piece(struct conf_history *t, const struct reload_request *r, struct buf *out)
 {
-	struct lookup *h = arg;
-	size_t n = strlen(h->key);
-	if (h->parts && key.n > n && memcmp(key.p, h->key, n) == 0) {
-		buf_adds(&h->text, value);
-		h->parts--;
+	char key[32];
+	snprintf(key, sizeof key, "%012llu.%06u", (unsigned long long)r->to, t->part);
+	return spool_state_get(t->me->mta->spool, "configuration-pieces", str_of(key), out);
+}
+
+static void fetched(struct conf_history *t, struct reload_request *r)
+{
+	struct member *me = t->me;
+	t->asking = r->next;
+	r->next = NULL;
+	t->part = 0;
+	if (r->packed.n) {
+		mta_post(me, me->mta->workers[WORKER_SLOW],
+			 (struct post){ .fn = worker_post_reload, .p = r });
+		return;
 	}
+	r->text = rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)r->to);
+	mta_post(me, me->mta->control, (struct post){ .fn = control_post_loaded, .p = r });
 }
 
-static void history_read(struct lookup *h)
+/* Some pieces a pass: the whole of a large one takes too long. */
+static bool read_step(struct conf_history *t)
 {
-	struct reload_request *r = h->r;
-	struct reader in = { (const uint8_t *)h->text.p, h->text.n, false };
+	struct reload_request *r = t->asking;
+	if (!r)
+		return false;
+	if (!t->part)
+		t->parts = parts_of(t, r->to);
+	for (int i = 0; i < PIECES_A_PASS && t->part < t->parts; i++, t->part++)
+		if (!read_piece(t, r, &r->packed)) {
+			buf_clear(&r->packed);
+			t->parts = 0;
+		}
+	if (t->part >= t->parts)
+		fetched(t, r);
+	return true;
+}
+
+bool mta_history_step(struct conf_history *t)
+{
+	return write_step(t) || read_step(t);
+}
+
+void mta_history_fetch(struct conf_history *t, struct reload_request *r)
+{
+	struct reload_request **end = &t->asking;
+	while (*end)
+		end = &(*end)->next;
+	r->next = NULL;
+	*end = r;
+}
+
+bool mta_history_unpack(struct reload_request *r)
+{
+	struct reader in = { (const uint8_t *)r->packed.p, r->packed.n, false };
 	reader_u64(&in);
 	struct str path = reader_str(&in);
 	uint32_t n = reader_u32(&in);
-	if (in.bad || n > h->text.n)
-		return;
+	if (in.bad || n > r->packed.n)
+		return false;
 	r->stored = calloc(n ? n : 1, sizeof *r->stored);
 	r->stored_path = str_dup(path);
 	for (uint32_t i = 0; r->stored && i < n && !in.bad; i++) {
@@ -107,30 +152,13 @@ static void history_read(struct lookup *h)
 		r->stored[i].text = (struct str){ str_dup(text), text.n };
 		r->nstored++;
 	}
+	return r->nstored > 0;
 }
 
-void mta_history_fetch(struct conf_history *t, struct reload_request *r)
+void mta_history_finish(struct conf_history *t)
 {
-	struct member *me = t->me;
-	struct lookup h = { .r = r };
-	snprintf(h.key, sizeof h.key, "%012llu", (unsigned long long)h.r->to);
-	while (mta_history_step(t))
+	while (write_step(t))
 		;
-	buf_init(&h.text);
-	spool_state_each(me->mta->spool, "configurations", history_head, &h);
-	if (h.parts)
-		spool_state_each(me->mta->spool, "configuration-pieces", history_piece, &h);
-	if (h.text.n && !h.parts && !buf_failed(&h.text))
-		history_read(&h);
-	buf_free(&h.text);
-	if (h.r->nstored) {
-		mta_post(me, me->mta->workers[WORKER_SLOW],
-			 (struct post){ .fn = worker_post_reload, .p = h.r });
-		return;
-	}
-	h.r->text =
-	    rstr_newf("there is no stored configuration #%llu\n", (unsigned long long)h.r->to);
-	mta_post(me, me->mta->control, (struct post){ .fn = control_post_loaded, .p = h.r });
 }
 
 struct conf_history *mta_history_wire(struct member *me)

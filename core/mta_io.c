@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/mta_doors.h"
 
+static const us_t HOT_WITHIN = US_PER_MS; /* of a pass, for each mailbox */
 enum { HOT_BUDGET = 512, LOGINS_WAITING = 32, REJECTED_PER_S = 200, CLIENT_SLOTS_MAX = 16384 };
 enum { DOOR_NONE = -1 };
 
@@ -337,28 +338,34 @@ static int drain_committed(void *arg, struct mailbox *box, int budget)
 {
 	struct io_thread *t = arg;
 	struct commit_answer a;
+	us_t stop = clock_now_us() + HOT_WITHIN;
 	int n = 0;
-	while (n < budget && mailbox_pop(box, &a)) {
+	bool more = false;
+	while (n < budget && !more && mailbox_pop(box, &a)) {
 		n++;
+		more = clock_now_us() >= stop;
 		t->credits++;
 		submits_answered(&t->submits, loop_now(t->me->loop));
 		server_committed(t->server, a.session, a.err);
 	}
 	if (n)
 		t->credit_news = true;
-	return n;
+	return more ? budget : n;
 }
 
 static int drain_to_io(void *arg, struct mailbox *box, int budget)
 {
 	struct io_thread *t = arg;
 	struct to_io m;
+	us_t stop = clock_now_us() + HOT_WITHIN;
 	int n = 0;
-	while (n < budget && mailbox_pop(box, &m)) {
+	bool more = false;
+	while (n < budget && !more && mailbox_pop(box, &m)) {
 		n++;
 		client_to_io(t->client, &m);
+		more = clock_now_us() >= stop;
 	}
-	return n;
+	return more ? budget : n;
 }
 
 static void apply_holds(struct io_thread *t)

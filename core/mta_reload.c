@@ -150,6 +150,7 @@ static void reload_done(struct control_thread *t, struct reload_request *r, int 
 	}
 	free(r->stored);
 	free(r->stored_path);
+	buf_free(&r->packed);
 	free(r);
 }
 

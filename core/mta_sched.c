@@ -11,15 +11,11 @@
  * entries only. */
 #define BODY_CACHE_MOST ((uint64_t)96 * 1024 * 1024)
 
-enum {
-	HOT_BUDGET = 1024,
-	FRESH_BUDGET = 256,
-	FRESH_RCPTS = 512,
-	ROWS_A_POST = 16,
-	ROW_POSTS_A_PASS = 12
-};
+enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROW_POSTS_A_PASS = 12 };
 
+static const us_t HOT_WITHIN = US_PER_MS;   /* of a pass, for what an io thread says */
 static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
+static const us_t ROWS_WITHIN = US_PER_MS;  /* of a pass, for the mirror: rows may be cold */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
@@ -52,7 +48,7 @@ static void rows_send(struct sched_thread *t)
 	if (!t->nrows)
 		return;
 	mta_post(t->me, t->me->mta->control,
-		 (struct post){ .fn = control_post_row, .p = t->rows, .a = (uint64_t)t->nrows });
+		 (struct post){ .fn = control_post_rows, .p = t->rows, .a = (uint64_t)t->nrows });
 	t->rows = NULL;
 	t->nrows = 0;
 }
@@ -76,21 +72,24 @@ static void totals_send(struct sched_thread *t, us_t now)
  * pages of new memory, as the tables by id and by name move four entries each. */
 static int rows_batch(struct sched_thread *t, us_t now)
 {
-	if (!t->rows && !(t->rows = malloc(ROWS_A_POST * sizeof *t->rows)))
+	if (!t->rows && !mailbox_pop(t->me->mta->used_rows, &t->rows))
+		t->rows = malloc(ROWS_A_POST * sizeof *t->rows);
+	if (!t->rows)
 		return 0;
 	int n = sched_rows(t->s, now, ROWS_A_POST, rows_take, t);
 	rows_send(t);
 	return n;
 }
 
-/* At most ROW_POSTS_A_PASS a pass until none is left, then the totals. */
+/* At most ROW_POSTS_A_PASS a pass, and ROWS_WITHIN, until none is left, then the totals. */
 static bool rows_step(struct sched_thread *t, us_t now)
 {
 	int n = ROWS_A_POST;
 	if (now < t->rows_at && !t->rows_going)
 		return false;
 	us_t cpu = clock_thread_cpu_us();
-	for (int i = 0; i < ROW_POSTS_A_PASS && n == ROWS_A_POST; i++)
+	us_t stop = clock_now_us() + ROWS_WITHIN;
+	for (int i = 0; i < ROW_POSTS_A_PASS && n == ROWS_A_POST && clock_now_us() < stop; i++)
 		n = rows_batch(t, now);
 	t->rows_going = n == ROWS_A_POST;
 	if (!t->rows_going) {
@@ -242,13 +241,16 @@ static int drain_from_io(void *arg, struct mailbox *box, int budget)
 {
 	struct sched_thread *t = arg;
 	struct from_io m;
+	us_t stop = clock_now_us() + HOT_WITHIN;
 	int n = 0;
-	while (n < budget && mailbox_pop(box, &m)) {
+	bool more = false;
+	while (n < budget && !more && mailbox_pop(box, &m)) {
 		n++;
 		sched_from_io(t->s, loop_now(t->me->loop), &m);
+		more = clock_now_us() >= stop;
 	}
 	act_all(t);
-	return n;
+	return more ? budget : n;
 }
 
 /* The scheduler copies what it needs; the message ends here. */

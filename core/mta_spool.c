@@ -10,6 +10,7 @@
 
 enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 64 };
 
+static const us_t OUTCOMES_WITHIN = US_PER_MS; /* of a pass; INT_MAX as the budget: all there are */
 static const us_t COMMIT_EVERY = 20 * US_PER_MS; /* LMDB follows at most this far behind */
 static const us_t STATE_WAIT = US_PER_S;
 static const us_t STATS_EVERY = 250 * US_PER_MS;
@@ -274,9 +275,10 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 {
 	struct spool_thread *t = arg;
 	struct transaction *x;
-	us_t now = loop_now(t->me->loop);
+	us_t now = loop_now(t->me->loop), stop = clock_now_us() + OUTCOMES_WITHIN;
 	int n = 0;
-	while (n < budget && mailbox_pop(box, &x)) {
+	bool more = false;
+	while (n < budget && !more && mailbox_pop(box, &x)) {
 		n++;
 		if (x->unreached)
 			record_unreached(t, x);
@@ -284,10 +286,11 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 			if (x->rcpts[i].decision != DECIDE_NONE)
 				record(t, x, &x->rcpts[i], now);
 		transaction_free(x);
+		more = budget < INT_MAX && clock_now_us() >= stop;
 	}
 	if (n && !t->commit_at)
 		t->commit_at = now + COMMIT_EVERY;
-	return n;
+	return more ? budget : n;
 }
 
 static void hold(struct spool_thread *t, unsigned holds)
@@ -430,8 +433,9 @@ static bool before_sleep(void *arg)
 	struct spool_thread *t = arg;
 	us_t now = loop_now(t->me->loop);
 	flush(t);
-	if ((t->commit_at && now >= t->commit_at) ||
-	    (mta_suppress_wants_commit(t->suppress) && !t->failed_at))
+	bool wrote = (t->commit_at && now >= t->commit_at) ||
+		     (mta_suppress_wants_commit(t->suppress) && !t->failed_at);
+	if (wrote)
 		commit(t, true);
 	if (!t->failed_at) {
 		inbound_step(t->me);
@@ -441,6 +445,8 @@ static bool before_sleep(void *arg)
 	if (load_step(t))
 		return true;
 	prepare(t);
+	if (wrote)
+		return true; /* that was enough for one pass */
 	bool more = mta_history_step(t->history);
 	more |= mta_suppress_step(t->suppress, now);
 	return spool_step(t->s, now) || more;
@@ -620,8 +626,7 @@ void mta_spool_finish(struct member *me)
 	commit(t, true);
 	mta_own_drop(t->own);
 	mta_suppress_finish(t->suppress);
-	while (mta_history_step(t->history))
-		;
+	mta_history_finish(t->history);
 	if (spool_state_commit(t->s, &e))
 		log_error("state: not recorded: %s", e.text);
 }

@@ -539,6 +539,12 @@ void worker_post_reload(struct member *to, struct post *p)
 		mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = r });
 		return;
 	}
+	if (r->packed.n && !mta_history_unpack(r)) {
+		r->text = rstr_newf("the stored configuration #%llu can't be read\n",
+				    (unsigned long long)r->to);
+		mta_post(to, to->mta->control, (struct post){ .fn = control_post_loaded, .p = r });
+		return;
+	}
 	struct conf_problems problems;
 	struct conf_read_opts o = { .shipped_dir = to->mta->opts.shipped_dir,
 				    .stored = r->stored,

@@ -25,6 +25,8 @@ static struct ev_loop *ev_of(const struct io *io)
 	return loop_ev(io->hub->loop);
 }
 
+static const us_t READ_WITHIN = 2 * US_PER_MS; /* of a pass: a thousand peers may speak at once */
+
 /* ---- the hub: what is to be done at the end of a pass ---- */
 
 struct io_hub *io_hub_new(struct loop *l)
@@ -60,6 +62,8 @@ void io_attend(struct io *io, unsigned what)
 		h->attend_last = io;
 		h->attending++;
 	}
+	if (what & ~io->attention & ATTEND_READ)
+		h->readers++;
 	io->attention |= what;
 }
 
@@ -69,6 +73,8 @@ static void unattend(struct io *io)
 
 	if (!io->attention)
 		return;
+	if (io->attention & ATTEND_READ)
+		h->readers--;
 	io->attention = 0;
 	h->attending--;
 	if (io->attend_prev)
@@ -300,6 +306,14 @@ static void begin_handshake(struct io *io)
 					   : &io->r);
 }
 
+/* What the poll has reported reads within a while of it; who is in line, at the end of the pass. */
+static bool too_late(struct io_hub *h)
+{
+	if (!h->read_until)
+		h->read_until = loop_now(h->loop) + READ_WITHIN;
+	return clock_now_us() >= h->read_until;
+}
+
 static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 {
 	struct io *io = w->data;
@@ -313,6 +327,10 @@ static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 	}
 	if (!read_wanted(io)) { /* started again by whoever makes room */
 		ev_io_stop(ev, w);
+		return;
+	}
+	if (io->hub->readers || too_late(io->hub)) { /* poll would report the newest first */
+		io_attend(io, ATTEND_READ);
 		return;
 	}
 	io->busy++;
@@ -454,8 +472,12 @@ static void attend(struct io *io)
 		tell(io, IO_DRAINED);
 	if (what & ATTEND_TLS && !io->dead && !io->closed)
 		begin_handshake(io);
-	if (what & ATTEND_READ && !io->dead && read_wanted(io))
-		read_some(io);
+	if (what & ATTEND_READ && !io->dead && read_wanted(io)) {
+		if (too_late(io->hub))
+			io_attend(io, ATTEND_READ);
+		else
+			read_some(io);
+	}
 	if (what & ATTEND_FLUSH && !io->dead)
 		io_flush(io);
 	leave(io);
@@ -465,9 +487,11 @@ bool io_hub_flush(struct io_hub *h)
 {
 	h->called = false;
 	h->tls_steps = 0;
+	h->read_until = clock_now_us() + READ_WITHIN;
 	for (int round = 0; round < ROUNDS_PER_FLUSH && h->attend_first; round++)
 		for (size_t n = h->attending; n > 0 && h->attend_first; n--)
 			attend(h->attend_first);
+	h->read_until = 0;
 	return h->called || h->attend_first;
 }
 

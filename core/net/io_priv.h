@@ -22,7 +22,7 @@ enum attention {
 	ATTEND_FLUSH = 2,
 	ATTEND_DRAINED = 4,
 	ATTEND_ERROR = 8,
-	ATTEND_READ = 16, /* TLS holds bytes that no poll announces */
+	ATTEND_READ = 16, /* TLS holds bytes that no poll announces, or it was too late for them */
 	ATTEND_TLS = 32,  /* the handshake can begin */
 };
 
@@ -62,10 +62,11 @@ enum { IO_MAGIC = 0x494f494f, SCRATCH_BYTES = 64 * 1024 };
 struct io_hub {
 	struct loop *loop;
 	struct io *attend_first, *attend_last;
-	size_t attending;
+	size_t attending, readers;	       /* readers: of them, those with ATTEND_READ */
 	struct io *lingering, *lingering_last; /* the newest first */
 	size_t nlingering;
 	int tls_steps;	   /* handshake steps of this pass */
+	us_t read_until;   /* of this pass; who comes later reads in the next. 0: nobody came yet */
 	bool called;	   /* a callback ran since io_hub_flush began */
 	struct seg *spare; /* empty segments of SEG_BYTES, for reuse */
 	size_t nspare;

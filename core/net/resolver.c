@@ -14,8 +14,8 @@ enum {
 	RESOLVER_MAGIC = 0x52534c56,
 	/* Given to libunbound at once. Its pipe takes questions with blocking writes: this many
 	 * always fit (64 KB, about 40 bytes each), so that the loop never waits for its thread. And
-	 * so many answers at most come by one ub_process, some us each. */
-	IN_FLIGHT_MAX = 256,
+	 * so many answers at most come by one ub_process, some 10 us each. */
+	IN_FLIGHT_MAX = 192,
 	KEY_SIZE = DOMAIN_SIZE + 8,
 	CLASS_IN = 1,
 	RCODE_NXDOMAIN = 3,

@@ -6,8 +6,8 @@
 
 /* What a tick does at most, in hand-outs or their like: about a millisecond. */
 enum {
-	TICK_BUDGET = 600,
-	WALK_STEP = 256,
+	TICK_BUDGET = 400,
+	WALK_STEP = 96,
 	UPKEEP_STEP = 64,
 	TRAFFIC_A_SECOND = 20000,
 	TRAFFIC_STEP = 500,
@@ -354,6 +354,8 @@ static void close_idle(struct sched *s)
 
 void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on)
 {
+	unsigned before = s->hold;
+
 	s->now = now;
 	if (on)
 		s->hold |= what;
@@ -361,7 +363,8 @@ void sched_hold(struct sched *s, us_t now, enum sched_hold what, bool on)
 		s->hold &= ~(unsigned)what;
 	if (s->hold & HOLD_SHUTDOWN)
 		close_idle(s);
-	rows_all_dirty(s);
+	if (!on || s->hold != before) /* what is only said again changes no row */
+		rows_all_dirty(s);
 }
 
 bool sched_held(const struct sched *s, enum sched_hold what)

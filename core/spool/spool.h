@@ -263,5 +263,8 @@ const struct err *spool_state_commit(struct spool *s,
 /* Before threads start, or on the spool thread: all committed rows of a table in key order. */
 void spool_state_each(struct spool *s, const char *table,
 		      void (*fn)(void *arg, struct str key, struct str value), void *arg);
+/* The same threads: adds the committed value of one row to `out`. False: there is none, or no
+ * memory for it. */
+bool spool_state_get(struct spool *s, const char *table, struct str key, struct buf *out);
 
 #endif

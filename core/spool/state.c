@@ -130,6 +130,25 @@ void spool_state_each(struct spool *s, const char *table,
 	env_lookup_end(&s->state);
 }
 
+bool spool_state_get(struct spool *s, const char *table, struct str key, struct buf *out)
+{
+	MDB_txn *txn = env_lookup_begin(&s->state);
+	struct buf row;
+	MDB_val k, d;
+	bool found;
+
+	OBJ_CHECK(s, SPOOL_MAGIC);
+	if (!txn)
+		return false;
+	buf_init(&row);
+	found = buf_add(&row, table, strlen(table) + 1) && buf_adds(&row, key);
+	k = env_val(row.p, row.n);
+	found = found && !mdb_get(txn, s->state.dbi[0], &k, &d) && buf_adds(out, env_str(&d));
+	buf_free(&row);
+	env_lookup_end(&s->state);
+	return found;
+}
+
 void state_close(struct spool *s)
 {
 	drop_ops(s);

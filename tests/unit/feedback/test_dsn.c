@@ -93,7 +93,7 @@ static void relayed_mail_is_told_apart_from_failed(void **state)
 	assert_true(has(&out, "Action: relayed\r\nStatus: 2.6.0\r\n"));
 	assert_false(has(&out, "could not be delivered"));
 	wire_clean(&out);
-	buf_clear(&out);
+	buf_free(&out);
 	j.nrcpts = 2;
 	build(&j, STR_LIT("Subject: s\r\n\r\nbody\r\n"), &out);
 	assert_true(has(&out, "Subject: Undelivered"));

@@ -783,6 +783,75 @@ static void a_message_costs_no_epoll_ctl(void **state)
 }
 #endif
 
+/* ---- turns ---- */
+
+enum { SPEAKERS = 120, WORK_US = 200, TURNS_A_PASS = 2 * (2000 / WORK_US) + 2, PASSES_MOST = 60 };
+
+static struct speaker {
+	struct io *io;
+	int peer, heard;
+} speakers[SPEAKERS];
+static int turns, most_turns, passes;
+
+/* Each takes its time, and has more to say at once. */
+static void on_speaker(struct io *io, enum io_event ev, void *arg)
+{
+	struct speaker *s = arg;
+	us_t until = clock_now_us() + WORK_US;
+
+	assert_int_equal(ev, IO_DATA);
+	io_consume(io, io_input(io).n);
+	s->heard++;
+	turns++;
+	while (clock_now_us() < until)
+		;
+	put(s->peer, "x");
+}
+
+static bool count_pass(void *arg)
+{
+	bool all = true;
+
+	(void)arg;
+	/* What a pass reads: in its events, before this, and at the end of the last one, after. */
+	if (turns > most_turns)
+		most_turns = turns;
+	turns = 0;
+	for (int i = 0; i < SPEAKERS; i++)
+		all = all && speakers[i].heard;
+	if (all || ++passes > PASSES_MOST)
+		loop_stop(l);
+	return false;
+}
+
+static void many_who_speak_at_once_take_turns(void **state)
+{
+	int least = 1000, most = 0;
+
+	(void)state;
+	turns = most_turns = passes = 0;
+	loop_add_before_sleep(l, count_pass, NULL);
+	for (int i = 0; i < SPEAKERS; i++) {
+		struct speaker *s = &speakers[i];
+		int fds[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		*s = (struct speaker){ .io = io_new(l, fds[0], on_speaker, s), .peer = fds[1] };
+		assert_non_null(s->io);
+		put(s->peer, "x");
+	}
+	loop_run(l);
+	for (int i = 0; i < SPEAKERS; i++) {
+		least = speakers[i].heard < least ? speakers[i].heard : least;
+		most = speakers[i].heard > most ? speakers[i].heard : most;
+		io_close(speakers[i].io);
+		close(speakers[i].peer);
+	}
+	assert_in_range(most_turns, 1, TURNS_A_PASS);
+	assert_in_range(least, 1, most);
+	assert_in_range(most, 1, 4); /* nobody speaks again and again while others wait */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -806,6 +875,7 @@ int main(void)
 		TEST(few_linger_and_the_oldest_goes_first),
 		TEST(a_loop_that_ends_closes_what_lingers),
 		TEST(a_flood_does_not_starve_the_loop),
+		TEST(many_who_speak_at_once_take_turns),
 #if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
 		TEST(a_message_costs_no_epoll_ctl),
 #endif

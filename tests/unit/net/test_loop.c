@@ -74,6 +74,48 @@ static void timers_fire_once_in_order_and_never_early(void **state)
 	assert_int_equal(disorder, 0);
 }
 
+enum { SLOW_TIMERS = 60, SLOW_US = 200, SLOW_A_PASS = 2000 / SLOW_US + 1 };
+static int slow_fired, slow_in_pass, slow_most;
+
+static void on_slow(struct timer *t, void *arg)
+{
+	us_t until = clock_now_us() + SLOW_US;
+
+	(void)t;
+	(void)arg;
+	while (clock_now_us() < until)
+		;
+	slow_fired++;
+	slow_in_pass++;
+}
+
+static bool after_slow(void *arg)
+{
+	(void)arg;
+	if (slow_in_pass > slow_most)
+		slow_most = slow_in_pass;
+	slow_in_pass = 0;
+	if (slow_fired == SLOW_TIMERS)
+		loop_stop(l);
+	return false;
+}
+
+static void timers_that_are_due_at_once_share_passes(void **state)
+{
+	struct timer slow[SLOW_TIMERS];
+
+	(void)state;
+	slow_fired = slow_in_pass = slow_most = 0;
+	for (int i = 0; i < SLOW_TIMERS; i++) {
+		timer_init(&slow[i], on_slow, NULL);
+		assert_true(timer_set(l, &slow[i], 1));
+	}
+	loop_add_before_sleep(l, after_slow, NULL);
+	loop_run(l);
+	assert_int_equal(slow_fired, SLOW_TIMERS);
+	assert_in_range(slow_most, 1, SLOW_A_PASS);
+}
+
 static void rearm(struct timer *t, void *arg)
 {
 	int *left = arg;
@@ -444,6 +486,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 		TEST(timers_fire_once_in_order_and_never_early),
+		TEST(timers_that_are_due_at_once_share_passes),
 		TEST(a_timer_may_arm_itself_again),
 		TEST(a_timer_at_never_is_not_armed),
 		TEST(a_pass_drains_by_priority_then_times_ticks_and_hooks),

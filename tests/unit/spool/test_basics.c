@@ -202,6 +202,7 @@ static void state_rows_are_there_after_a_restart(void **state)
 {
 	struct kit k;
 	struct rows r = { "" };
+	struct buf one;
 
 	(void)state;
 	kit_init(&k);
@@ -217,6 +218,13 @@ static void state_rows_are_there_after_a_restart(void **state)
 	kit_reopen(&k);
 	spool_state_each(k.s, "overrides", add_row, &r);
 	assert_string_equal(r.text, "a=1 c=3 ");
+	buf_init(&one);
+	assert_true(spool_state_get(k.s, "overrides", STR_LIT("c"), &one));
+	assert_true(spool_state_get(k.s, "over", STR_LIT("x"), &one));
+	assert_false(spool_state_get(k.s, "overrides", STR_LIT("b"), &one));
+	assert_false(spool_state_get(k.s, "over", STR_LIT("a"), &one));
+	assert_string_equal(buf_z(&one), "39");
+	buf_free(&one);
 	kit_done(&k);
 }
 
