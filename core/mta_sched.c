@@ -13,9 +13,10 @@
 
 enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROW_POSTS_A_PASS = 12 };
 
-static const us_t HOT_WITHIN = US_PER_MS;   /* of a pass, for what an io thread says */
-static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
-static const us_t ROWS_WITHIN = US_PER_MS;  /* of a pass, for the mirror: rows may be cold */
+static const us_t HOT_WITHIN = US_PER_MS;      /* of a pass, for what an io thread says */
+static const us_t FRESH_WITHIN = US_PER_MS;    /* of a pass, for new mail */
+static const us_t ROWS_WITHIN = US_PER_MS;     /* of a pass, for the mirror: rows may be cold */
+static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have one turn each */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
@@ -39,6 +40,14 @@ struct sched_thread {
 static struct sched_thread *state(struct member *me)
 {
 	return me->state;
+}
+
+/* Until when a stage may go on that takes `most` at its turn: not for long in a pass that is long
+ * already. */
+static us_t within(const struct sched_thread *t, us_t most)
+{
+	us_t stop = clock_now_us() + most, pass = loop_now(t->me->loop) + PASS_WITHIN;
+	return stop < pass ? stop : pass;
 }
 
 /* ---- the mirror's copy ---- */
@@ -84,13 +93,15 @@ static int rows_batch(struct sched_thread *t, us_t now)
 /* At most ROW_POSTS_A_PASS a pass, and ROWS_WITHIN, until none is left, then the totals. */
 static bool rows_step(struct sched_thread *t, us_t now)
 {
-	int n = ROWS_A_POST;
+	int n;
 	if (now < t->rows_at && !t->rows_going)
 		return false;
 	us_t cpu = clock_thread_cpu_us();
-	us_t stop = clock_now_us() + ROWS_WITHIN;
-	for (int i = 0; i < ROW_POSTS_A_PASS && n == ROWS_A_POST && clock_now_us() < stop; i++)
+	us_t stop = within(t, ROWS_WITHIN);
+	int left = ROW_POSTS_A_PASS;
+	do
 		n = rows_batch(t, now);
+	while (--left && n == ROWS_A_POST && clock_now_us() < stop);
 	t->rows_going = n == ROWS_A_POST;
 	if (!t->rows_going) {
 		totals_send(t, now);
@@ -311,7 +322,7 @@ static int drain_fresh(void *arg, struct mailbox *box, int budget)
 	struct sched_thread *t = arg;
 	struct new_message f;
 	uint32_t rcpts = 0;
-	us_t stop = clock_now_us() + FRESH_WITHIN;
+	us_t stop = within(t, FRESH_WITHIN);
 	bool more = false;
 	int n = 0;
 	/* What it costs is recipients, and new queues above all. */

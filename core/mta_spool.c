@@ -8,7 +8,7 @@
 #include "core/classify/category.h"
 #include "core/mta.h"
 
-enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 64 };
+enum { COMMIT_BUDGET = 256, OUTCOME_BUDGET = 1024, LOAD_BATCH = 64, COMMIT_WORK = 896 };
 
 static const us_t OUTCOMES_WITHIN = US_PER_MS; /* of a pass; INT_MAX as the budget: all there are */
 static const us_t COMMIT_EVERY = 20 * US_PER_MS; /* LMDB follows at most this far behind */
@@ -271,6 +271,17 @@ static void record_unreached(struct spool_thread *t, const struct transaction *x
 			  e.queue.p);
 }
 
+static bool commit_due(const struct spool_thread *t, us_t now)
+{
+	return t->commit_at && now >= t->commit_at;
+}
+
+/* A commit takes 40 us for each message that was in the index: over 2 ms are not put together. */
+static bool enough(const struct spool_thread *t)
+{
+	return spool_unwritten(t->s) >= COMMIT_WORK;
+}
+
 static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 {
 	struct spool_thread *t = arg;
@@ -278,6 +289,8 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 	us_t now = loop_now(t->me->loop), stop = clock_now_us() + OUTCOMES_WITHIN;
 	int n = 0;
 	bool more = false;
+	if (budget < INT_MAX && commit_due(t, now))
+		return LOOP_BLOCKED; /* the commit is enough for this pass */
 	while (n < budget && !more && mailbox_pop(box, &x)) {
 		n++;
 		if (x->unreached)
@@ -286,8 +299,10 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 			if (x->rcpts[i].decision != DECIDE_NONE)
 				record(t, x, &x->rcpts[i], now);
 		transaction_free(x);
-		more = budget < INT_MAX && clock_now_us() >= stop;
+		more = budget < INT_MAX && (clock_now_us() >= stop || (enough(t) && !t->failed_at));
 	}
+	if (n && !t->failed_at && enough(t))
+		t->commit_at = now;
 	if (n && !t->commit_at)
 		t->commit_at = now + COMMIT_EVERY;
 	return more ? budget : n;
@@ -433,8 +448,8 @@ static bool before_sleep(void *arg)
 	struct spool_thread *t = arg;
 	us_t now = loop_now(t->me->loop);
 	flush(t);
-	bool wrote = (t->commit_at && now >= t->commit_at) ||
-		     (mta_suppress_wants_commit(t->suppress) && !t->failed_at);
+	bool wrote =
+	    commit_due(t, now) || (mta_suppress_wants_commit(t->suppress) && !t->failed_at);
 	if (wrote)
 		commit(t, true);
 	if (!t->failed_at) {

@@ -6,7 +6,7 @@
 
 /* What a tick does at most, in hand-outs or their like: about a millisecond. */
 enum {
-	TICK_BUDGET = 400,
+	TICK_BUDGET = 300,
 	WALK_STEP = 96,
 	UPKEEP_STEP = 64,
 	TRAFFIC_A_SECOND = 20000,

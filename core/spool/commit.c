@@ -221,6 +221,13 @@ bool spool_dirty(const struct spool *s)
 	return buffered(s) || s->durable.commits < s->committed.commits;
 }
 
+size_t spool_unwritten(const struct spool *s)
+{
+	enum { MESSAGE = 16 }; /* its rows are on pages that nobody else uses now */
+
+	return s->ledger.nindexed * MESSAGE + s->ledger.nchanges;
+}
+
 uint64_t spool_last_event(const struct spool *s)
 {
 	return s->durable.last_event;

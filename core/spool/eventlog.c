@@ -7,7 +7,7 @@
 #include "core/spool/engine.h"
 #include "core/spool/wire.h"
 
-enum { COUNT_BYTES = 4, TRIM_BLOBS = 192, NAME_MAX_BYTES = 96 };
+enum { COUNT_BYTES = 4, TRIM_BLOBS = 128, NAME_MAX_BYTES = 96 };
 #define READER_KEY "reader:"
 
 bool eventlog_parse_blob(struct str value, uint32_t *count, struct reader *events)

@@ -63,6 +63,7 @@ void ledger_clear(struct ledger *l)
 	free_chunks(l);
 	buf_clear(&l->events);
 	l->nevents = 0;
+	l->nindexed = l->nchanges = 0;
 	l->reports.n = 0;
 }
 
@@ -151,6 +152,7 @@ static enum found from_index(struct spool *s, MDB_txn *txn, uint64_t id, struct 
 		(*out)->left = left;
 	(*out)->where = row.where;
 	(*out)->indexed = true;
+	s->ledger.nindexed++;
 	ledger_link(&s->ledger, *out);
 	return FOUND;
 }
@@ -236,6 +238,7 @@ enum found ledger_change(struct spool *s, struct entry *e, uint32_t rcpt, struct
 	c->rcpt = rcpt;
 	c->next = e->changes;
 	e->changes = c;
+	s->ledger.nchanges += e->indexed;
 	if (e->by_rcpt)
 		e->by_rcpt[rcpt] = c;
 	*out = c;

@@ -43,7 +43,8 @@ struct ledger {
 	struct buf events; /* encoded, one after the other */
 	struct buf others; /* for a received event's recipients; has room like events */
 	uint64_t nevents;
-	struct u64list reports; /* messages that got RCPT_REPORT since the last commit */
+	size_t nindexed, nchanges; /* entries made from the index, and their changes */
+	struct u64list reports;	   /* messages that got RCPT_REPORT since the last commit */
 };
 enum found { FOUND, FOUND_NOT, FOUND_UNREADABLE, FOUND_NO_MEMORY };
 

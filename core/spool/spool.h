@@ -168,6 +168,8 @@ uint64_t spool_last_event(const struct spool *s);
 /* True when something is buffered for LMDB (outcomes, events, index), or the last commit is not
  * durable yet. */
 bool spool_dirty(const struct spool *s);
+/* How much work the next commit is, in recipients: a message that was in the index counts 16. */
+size_t spool_unwritten(const struct spool *s);
 /* One commit of index, outcomes, events, totals; `sync`: mdb_env_sync follows. Without it the
  * commit is durable with the next one; so call it every 20 ms while spool_dirty: with nothing
  * buffered it does that sync alone. Events get their numbers here. On failure nothing is lost in
