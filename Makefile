@@ -125,7 +125,7 @@ test: test-deps
 	@$(MAKE) --no-print-directory FLAVOUR=asan all unit-bins
 	$(PYTHON) tests/run.py
 
-# Each "Done when" line at its full count, with what was found; T=name runs one.
+# Each promise at its full count, with what was found; T=name runs one.
 accept: test-deps
 	@$(MAKE) --no-print-directory all unit-bins mutants
 	@$(MAKE) --no-print-directory FLAVOUR=tsan all
@@ -163,6 +163,7 @@ install-user:
 	        --shell /usr/sbin/nologin stoker
 	install -d -o stoker -g stoker -m 700 /var/spool/stoker
 	install -d -o stoker -g stoker -m 750 /var/log/stoker
+	install -d -o stoker -g stoker -m 755 /run/stoker
 	install -d -m 755 /etc/stoker
 	@[ -e /etc/stoker/stoker.ini ] || echo "now copy $(PREFIX)/share/stoker/conf/stoker.ini to /etc/stoker/stoker.ini, put your" \
 	        "names and addresses in, and: stoker check; systemctl enable --now stoker"

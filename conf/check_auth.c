@@ -29,7 +29,8 @@ static void check_user(struct reading *r, const struct conf_section *s)
 		error_at(
 		    r, &e->at,
 		    "password: this is no crypt(3) hash that this machine knows: write the line "
-		    "that `stoker passwd` prints, never the password itself");
+		    "that `stoker passwd` prints (in an @file only what stands behind "
+		    "\"password = \"), never the password itself");
 }
 
 static void check_listener(struct reading *r, const struct conf_listener *l)

@@ -185,7 +185,8 @@ const struct directive directives[] = {
 	{ KIND_MTA, "error-log", TYPE_PATH, .field = AT(conf_mta, error_log), .def = "stderr",
 	  .flags = STDERR_OK, .help = "What goes wrong in Stoker itself" },
 	{ KIND_MTA, "shipped", TYPE_BOOL, .def = "yes",
-	  .help = "Use the providers and patterns that come with Stoker, below yours" },
+	  .help = "Use the providers, patterns and bounce categories that come with "
+		  "Stoker, below yours" },
 	{ KIND_MTA, "include", TYPE_INCLUDE, .flags = REPEATS,
 	  .help = "Further files, in name order, relative to this one" },
 
@@ -284,8 +285,8 @@ const struct directive directives[] = {
 	  .help = "How long a step lasts at least, and how long one that was held is held" },
 	{ KIND_WARMUP, "max-bounce-rate", TYPE_PERCENT, .field = AT(conf_warmup, max_bounce_rate),
 	  .lo = 1, .hi = 100000, .def = "1%",
-	  .help = "Permanent failures that hold a step, of those attempted in it; over five times "
-		  "as many it goes down" },
+	  .help = "Hard and spam-related bounces that hold a step, of those attempted in it; over "
+		  "five times as many it goes down" },
 	{ KIND_WARMUP, "min-sample", TYPE_INT, .field = AT(conf_warmup, min_sample), .lo = 1,
 	  .hi = 10000000, .def = "200",
 	  .help = "Recipients attempted in a step before it is judged; a step up also needs an "
@@ -360,7 +361,7 @@ const struct directive directives[] = {
 	{ KIND_DOMAIN, "backoff-to-normal-after-delivery", TYPE_BOOL,
 	  SET_BACKOFF_TO_NORMAL_AFTER_DELIVERY,
 	  .field = AT(settings, backoff_to_normal_after_delivery), .def = "no",
-	  .help = "Does one delivery end backoff mode?" },
+	  .help = "One delivery ends backoff mode" },
 	{ KIND_DOMAIN, "smtp-pattern-list", TYPE_NAME, SET_SMTP_PATTERN_LIST,
 	  .field = AT(settings, smtp_pattern_list), .def = "default",
 	  .help = "The [pattern-list] that judges its replies" },

@@ -270,7 +270,11 @@ static int cmd_demo(const struct args *a)
 
 static int cmd_sim(const struct args *a)
 {
-	(void)a;
+	if (a->conf) {
+		fputs("sim: its receivers are those of `demo`; -c FILE says nothing to it\n",
+		      stderr);
+		return EXIT_USAGE;
+	}
 	return sim_run();
 }
 

@@ -17,7 +17,8 @@ static void command_item(struct buf *out, const struct command *c)
 	buf_addz(out, "\\fR\n");
 	roff_line(out, c->help);
 	if (c->role >= ROLE_OPERATE)
-		buf_addf(out, "Needs the role %s.\n", c->role == ROLE_ADMIN ? "admin" : "operate");
+		buf_addf(out, ".br\nNeeds the role %s.\n",
+			 c->role == ROLE_ADMIN ? "admin" : "operate");
 	if (c->detail) {
 		buf_addz(out, ".RS\n");
 		roff_verbatim(out, c->detail);
@@ -51,6 +52,7 @@ static void stoker_1(struct buf *out)
 	roff_item(out, "--socket", "PATH",
 		  "The control socket of the running one; else $STOKER_SOCKET, else that of the "
 		  "configuration.");
+	roff_item(out, "--version", "", "Prints the version.");
 	roff_section(out, "EXIT STATUS",
 		     "0 done, 1 refused or failed (one line on stderr says why), 2 wrong usage or "
 		     "configuration, 3 no "
@@ -76,20 +78,24 @@ static void stoker_1(struct buf *out)
 
 /* ---- completion ---- */
 
+/* Of a command of two words: "suppress add". */
+static bool same_first(const char *a, const char *b)
+{
+	size_t word = strcspn(a, " ");
+	return word == strcspn(b, " ") && strncmp(a, b, word) == 0;
+}
+
 static void words_where(struct buf *out, bool (*is)(const struct command *c))
 {
 	int n = 0;
 	const struct command *c = command_table(&n);
-	const char *between = "";
+	const char *last = NULL;
 	for (int i = 0; i < n; i++) {
-		if (is && !is(&c[i]))
-			continue;
 		size_t word = strcspn(c[i].name, " ");
-		if (i && strncmp(c[i].name, c[i - 1].name, word) == 0 &&
-		    c[i - 1].name[word] == c[i].name[word])
-			continue; /* the first word of several */
-		buf_addf(out, "%s%.*s", between, (int)word, c[i].name);
-		between = " ";
+		if ((is && !is(&c[i])) || (last && same_first(last, c[i].name)))
+			continue;
+		buf_addf(out, "%s%.*s", last ? " " : "", (int)word, c[i].name);
+		last = c[i].name;
 	}
 }
 
@@ -101,9 +107,18 @@ static bool takes_source(const struct command *c)
 {
 	return strncmp(c->args, "vmta:NAME", 9) == 0;
 }
-static bool is_list(const struct command *c)
+static bool is_sorted(const struct command *c)
 {
-	return c->flags & COMMAND_LIST;
+	return (c->flags & (COMMAND_LIST | COMMAND_ORDERED)) == COMMAND_LIST;
+}
+static bool is_ordered(const struct command *c)
+{
+	return (c->flags & (COMMAND_LIST | COMMAND_ORDERED | COMMAND_WHOLE)) ==
+	       (COMMAND_LIST | COMMAND_ORDERED);
+}
+static bool is_whole(const struct command *c)
+{
+	return c->flags & COMMAND_LIST && c->flags & COMMAND_WHOLE;
 }
 static bool is_show(const struct command *c)
 {
@@ -124,6 +139,56 @@ static void case_of(struct buf *out, bool (*is)(const struct command *c), const 
 		buf_addc(out, words.p[i] == ' ' ? '|' : words.p[i]);
 	buf_addf(out, ") w+=\" %s\" ;;\n", then);
 	buf_free(&words);
+}
+
+/* The second words of each first one that has some. */
+static void cases_of_two(struct buf *out)
+{
+	int n = 0;
+	const struct command *c = command_table(&n);
+	for (int i = 0; i < n; i++) {
+		const char *second = strchr(c[i].name, ' ');
+		if (!second || (i && same_first(c[i - 1].name, c[i].name)))
+			continue;
+		buf_addf(out, "\t%.*s) [ \"$n\" = 2 ] && w+=\"", (int)(second - c[i].name),
+			 c[i].name);
+		for (int k = i; k < n && same_first(c[i].name, c[k].name); k++)
+			buf_addz(out, strchr(c[k].name, ' '));
+		buf_addz(out, "\" ;;\n");
+	}
+}
+
+/* The options that stand in its usage: "[--dry-run] [--to NUMBER]". */
+static void options_of(struct str args, struct buf *out)
+{
+	while (args.n) {
+		size_t word = 0;
+		if (args.p[0] == '-')
+			while (word < args.n && !strchr(" ]|", args.p[word]))
+				word++;
+		if (word > 1)
+			buf_addf(out, " %.*s", (int)word, args.p);
+		if (!word) /* the rest of a word that is no option */
+			while (word < args.n && !strchr(" [|", args.p[word]))
+				word++;
+		word += word < args.n;
+		args.p += word;
+		args.n -= word;
+	}
+}
+
+static void cases_of_options(struct buf *out)
+{
+	int n = 0;
+	const struct command *c = command_table(&n);
+	for (int i = 0; i < n; i++) {
+		struct buf options;
+		buf_init(&options);
+		options_of(str_of(c[i].args), &options);
+		if (options.n && !strchr(c[i].name, ' '))
+			buf_addf(out, "\t%s) w+=\"%s\" ;;\n", c[i].name, buf_z(&options));
+		buf_free(&options);
+	}
 }
 
 /* The words are cut at blanks only: bash would also cut "vmta:NAME" and "@google" in two, and then
@@ -158,9 +223,15 @@ static void completion(struct buf *out)
 		"$(_stoker_names jobs name job:)");
 	case_of(out, takes_source, "$(_stoker_names sources virtual_mta vmta:)");
 	buf_addz(out, "\tesac\n\tfi\n\tcase ${words[1]} in\n");
-	case_of(out, is_list, "--json --filter --sort --limit --offset");
+	case_of(out, is_sorted, "--json --filter --sort --limit --offset");
+	case_of(out, is_ordered, "--json --filter --limit --offset");
+	case_of(out, is_whole, "--json --filter --limit");
 	case_of(out, is_show, "--json");
 	case_of(out, is_override, "for because");
+	buf_addz(out, "\tesac\n\tcase ${words[1]} in\n");
+	cases_of_two(out);
+	buf_addz(out, "\tesac\n\tcase ${words[1]} in\n");
+	cases_of_options(out);
 	buf_addz(out, "\tesac\n"
 		      "\t[ \"${cur:0:1}\" = - ] && w+=\" -c --socket\"\n"
 		      "\tcut=${cur%\"${cur##*[:@]}\"}\n"

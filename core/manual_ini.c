@@ -15,7 +15,8 @@ static void bound(struct buf *out, const struct directive *d, int64_t v)
 
 static bool has_range(const struct directive *d)
 {
-	return d->hi && d->type != TYPE_TEXT && d->type != TYPE_PATH && d->type != TYPE_FACTOR;
+	return d->hi && d->type != TYPE_TEXT && d->type != TYPE_PATH && d->type != TYPE_FACTOR &&
+	       d->type != TYPE_SECRET && d->type != TYPE_URL && d->type != TYPE_SO_MANY_IN;
 }
 
 static void directive_form(struct buf *out, const struct directive *d)

@@ -183,6 +183,7 @@ static void threads_stop(struct mta *m)
 	for (int i = 0; i < m->nio; i++)
 		stop_one(m->io[i]);
 	stop_one(m->sched);
+	mta_sched_finish(m->sched);
 	for (int i = 0; i < WORKERS; i++)
 		stop_one(m->workers[i]);
 	stop_one(m->report);

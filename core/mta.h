@@ -156,6 +156,7 @@ void mta_sched_wire(struct member *me);
 void mta_spool_wire(struct member *me);
 /* After its loop has ended: what is buffered becomes durable. */
 void mta_spool_finish(struct member *me);
+void mta_sched_finish(struct member *me); /* after its thread and those of io have ended */
 /* Writes what waits and notes the position; the spool must still be open. */
 void mta_report_finish(struct member *me);
 void mta_console_finish(struct member *me);
@@ -391,8 +392,8 @@ struct own_mail;
 struct own_mail *mta_own_new(void);				       /* fatal without memory */
 void mta_own_refused(struct own_mail *o, us_t now, struct message *m); /* takes it over */
 void mta_own_taken(struct own_mail *o); /* one was not refused: the next pause is short again */
-/* Gives those whose time has come to `put`, which owns them. */
-void mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct message *m),
+/* Gives some of those whose time has come to `put`, which owns them; true if more are left. */
+bool mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct message *m),
 		  void *arg);
 void mta_own_drop(
     struct own_mail *o); /* at the end; reports and forwards are made at the next start */

@@ -6,13 +6,15 @@
 #include "core/base/log.h"
 #include "core/mta.h"
 
-/* What is over this waits for the next start: its recipients are still RCPT_REPORT on disk. */
-enum { OWN_MOST = 1000 };
+/* Reports and forwarded mail over this wait for the next start: their recipients are still
+ * RCPT_REPORT on disk. */
+enum { OWN_MOST = 1000, PUT_A_PASS = 32 };
 static const us_t WAIT_LEAST = 2 * US_PER_S, WAIT_MOST = US_PER_MIN;
 
 struct own_mail {
-	struct message **v; /* of OWN_MOST */
-	size_t n;
+	struct message **v; /* of OWN_MOST, a ring */
+	size_t first, n;
+	size_t left; /* of this try: put in parts */
 	us_t wait, at;
 };
 
@@ -28,19 +30,22 @@ struct own_mail *mta_own_new(void)
 void mta_own_refused(struct own_mail *o, us_t now, struct message *m)
 {
 	if (o->n == OWN_MOST) {
-		log_error("spool: message %llx of our own is refused, and %d wait; it is made "
-			  "again after the next start",
-			  (unsigned long long)m->id, OWN_MOST);
+		log_error("spool: message %llx of our own is refused, and %d wait; %s",
+			  (unsigned long long)m->id, OWN_MOST,
+			  m->nreports_rcpts ? "it is made again after the next start"
+					    : "this alarm's mail is not sent");
 		message_free(m);
 		return;
 	}
-	if (!o->n) {
+	/* The first that is refused ends a try, and the next one is later. */
+	if (!o->n || now >= o->at) {
+		o->left = 0;
 		o->wait = o->wait ? o->wait * 2 : WAIT_LEAST;
 		if (o->wait > WAIT_MOST)
 			o->wait = WAIT_MOST;
 		o->at = now + o->wait;
 	}
-	o->v[o->n++] = m;
+	o->v[(o->first + o->n++) % OWN_MOST] = m;
 }
 
 void mta_own_taken(struct own_mail *o)
@@ -49,23 +54,23 @@ void mta_own_taken(struct own_mail *o)
 		o->wait = 0;
 }
 
-void mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct message *m),
+bool mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct message *m),
 		  void *arg)
 {
-	size_t n = o->n;
-	struct message *again[OWN_MOST];
+	if (!o->left && o->n && now >= o->at)
+		o->left = o->n;
+	for (int i = 0; i < PUT_A_PASS && o->left; i++, o->left--) {
+		struct message *m = o->v[o->first];
 
-	if (!n || now < o->at)
-		return;
-	for (size_t i = 0; i < n; i++)
-		again[i] = o->v[i];
-	o->n = 0;
-	for (size_t i = 0; i < n; i++)
-		put(arg, again[i]);
+		o->first = (o->first + 1) % OWN_MOST;
+		o->n--;
+		put(arg, m);
+	}
+	return o->left > 0;
 }
 
 void mta_own_drop(struct own_mail *o)
 {
 	while (o->n)
-		message_free(o->v[--o->n]);
+		message_free(o->v[(o->first + --o->n) % OWN_MOST]);
 }

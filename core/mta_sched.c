@@ -1,5 +1,6 @@
 /* The scheduler's thread: it feeds events to the pure core/sched and carries its actions out to the
  * other threads. No decision is made here. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROW_POSTS_A_PAS
 static const us_t HOT_WITHIN = US_PER_MS;      /* of a pass, for what an io thread says */
 static const us_t FRESH_WITHIN = US_PER_MS;    /* of a pass, for new mail */
 static const us_t ROWS_WITHIN = US_PER_MS;     /* of a pass, for the mirror: rows may be cold */
-static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have one turn each */
+static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have a quarter of that */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
@@ -46,8 +47,9 @@ static struct sched_thread *state(struct member *me)
  * already. */
 static us_t within(const struct sched_thread *t, us_t most)
 {
-	us_t stop = clock_now_us() + most, pass = loop_now(t->me->loop) + PASS_WITHIN;
-	return stop < pass ? stop : pass;
+	us_t now = clock_now_us(), pass = loop_now(t->me->loop) + PASS_WITHIN;
+	us_t least = now + most / 4;
+	return pass < least ? least : now + most < pass ? now + most : pass;
 }
 
 /* ---- the mirror's copy ---- */
@@ -90,14 +92,13 @@ static int rows_batch(struct sched_thread *t, us_t now)
 	return n;
 }
 
-/* At most ROW_POSTS_A_PASS a pass, and ROWS_WITHIN, until none is left, then the totals. */
-static bool rows_step(struct sched_thread *t, us_t now)
+/* At most ROW_POSTS_A_PASS a pass, and until `stop`, until none is left, then the totals. */
+static bool rows_step(struct sched_thread *t, us_t now, us_t stop)
 {
 	int n;
 	if (now < t->rows_at && !t->rows_going)
 		return false;
 	us_t cpu = clock_thread_cpu_us();
-	us_t stop = within(t, ROWS_WITHIN);
 	int left = ROW_POSTS_A_PASS;
 	do
 		n = rows_batch(t, now);
@@ -152,7 +153,7 @@ static void act_reply(struct sched_thread *t, const struct action *a)
 	*r = a->reply;
 	/* Whoever acts and then looks sees what they did: the changed rows go first. */
 	t->rows_at = 0;
-	rows_step(t, loop_now(t->me->loop));
+	rows_step(t, loop_now(t->me->loop), US_NEVER);
 	mta_post(t->me, t->me->mta->control, (struct post){ .fn = control_post_reply, .p = r });
 }
 
@@ -231,7 +232,7 @@ static us_t tick(void *arg, us_t now)
 	if (memory > now && memory < next)
 		next = memory;
 	act_all(t);
-	if (rows_step(t, now))
+	if (rows_step(t, now, within(t, ROWS_WITHIN)))
 		return now;
 	if (t->rows_at < next)
 		next = t->rows_at;
@@ -252,7 +253,7 @@ static int drain_from_io(void *arg, struct mailbox *box, int budget)
 {
 	struct sched_thread *t = arg;
 	struct from_io m;
-	us_t stop = clock_now_us() + HOT_WITHIN;
+	us_t stop = clock_now_us() + HOT_WITHIN / t->me->mta->nio;
 	int n = 0;
 	bool more = false;
 	while (n < budget && !more && mailbox_pop(box, &m)) {
@@ -464,6 +465,19 @@ void sched_post_messages(struct member *to, struct post *p)
 		mta_post(to, to->mta->spooler, (struct post){ .fn = spool_post_rows, .p = rows });
 	}
 	rstr_unref(p->p);
+}
+
+/* What io threads have said before they ended: outcomes, above all. */
+void mta_sched_finish(struct member *me)
+{
+	struct mta *m = me->mta;
+	for (int i = 0; i < m->nio; i++)
+		do {
+			mailbox_flush(m->from_io[i]);
+			drain_from_io(state(me), m->from_io[i], INT_MAX);
+			mailbox_release(m->from_io[i]);
+		} while (!mailbox_drained(m->from_io[i]));
+	act_all(state(me));
 }
 
 /* ---- wiring ---- */

@@ -30,6 +30,8 @@ struct spool_thread {
 	us_t failed_at; /* the last LMDB commit failed then; 0: fine */
 	us_t stats_at;
 	us_t state_at; /* what the state environment has buffered is committed then; 0: nothing */
+	size_t work_most; /* of a commit, in what spool_unwritten counts */
+	bool rested;	  /* the last pass did nothing after its commit */
 	bool loading;
 	size_t load_credit; /* with load_slowly: messages until the next figures */
 	bool preparing;	    /* a worker zero-fills a segment */
@@ -276,10 +278,17 @@ static bool commit_due(const struct spool_thread *t, us_t now)
 	return t->commit_at && now >= t->commit_at;
 }
 
-/* A commit takes 40 us for each message that was in the index: over 2 ms are not put together. */
+/* A commit takes 40 us for each message that was in the index, and a sync: over 2 ms are not put
+ * together, unless more and more wait. */
 static bool enough(const struct spool_thread *t)
 {
-	return spool_unwritten(t->s) >= COMMIT_WORK;
+	return !t->failed_at && spool_unwritten(t->s) >= t->work_most;
+}
+
+static void enough_next(struct spool_thread *t, bool more)
+{
+	size_t most = more ? t->work_most * 2 : COMMIT_WORK;
+	t->work_most = most < COMMIT_WORK * 16 ? most : COMMIT_WORK * 16;
 }
 
 static int drain_outcomes(void *arg, struct mailbox *box, int budget)
@@ -299,10 +308,14 @@ static int drain_outcomes(void *arg, struct mailbox *box, int budget)
 			if (x->rcpts[i].decision != DECIDE_NONE)
 				record(t, x, &x->rcpts[i], now);
 		transaction_free(x);
-		more = budget < INT_MAX && (clock_now_us() >= stop || (enough(t) && !t->failed_at));
+		more = budget < INT_MAX && (clock_now_us() >= stop || enough(t));
 	}
-	if (n && !t->failed_at && enough(t))
+	if (n && enough(t)) {
 		t->commit_at = now;
+		enough_next(t, !mailbox_empty(box));
+	} else if (mailbox_empty(box)) {
+		enough_next(t, false);
+	}
 	if (n && !t->commit_at)
 		t->commit_at = now + COMMIT_EVERY;
 	return more ? budget : n;
@@ -447,6 +460,7 @@ static bool before_sleep(void *arg)
 {
 	struct spool_thread *t = arg;
 	us_t now = loop_now(t->me->loop);
+	bool own_left = false;
 	flush(t);
 	bool wrote =
 	    commit_due(t, now) || (mta_suppress_wants_commit(t->suppress) && !t->failed_at);
@@ -454,14 +468,17 @@ static bool before_sleep(void *arg)
 		commit(t, true);
 	if (!t->failed_at) {
 		inbound_step(t->me);
-		mta_own_step(t->own, now, put_own, t);
+		own_left = mta_own_step(t->own, now, put_own, t);
 		flush(t);
 	}
 	if (load_step(t))
 		return true;
 	prepare(t);
-	if (wrote)
-		return true; /* that was enough for one pass */
+	if (own_left || (wrote && !t->rested)) { /* that was enough for one pass */
+		t->rested = true;
+		return true;
+	}
+	t->rested = false;
 	bool more = mta_history_step(t->history);
 	more |= mta_suppress_step(t->suppress, now);
 	return spool_step(t->s, now) || more;
@@ -614,6 +631,7 @@ void mta_spool_wire(struct member *me)
 	t->me = me;
 	t->s = m->spool;
 	t->loading = true;
+	t->work_most = COMMIT_WORK;
 	t->commit_at = clock_now_us();
 	t->own = mta_own_new();
 	t->suppress = mta_suppress_wire(me);
@@ -638,6 +656,12 @@ void mta_spool_finish(struct member *me)
 	struct spool_thread *t = state(me);
 	struct errbuf e = { "" };
 	flush(t);
+	/* What the scheduler, which has ended, has said of mail that receivers took. */
+	do {
+		mailbox_flush(me->mta->outcomes);
+		drain_outcomes(t, me->mta->outcomes, INT_MAX);
+		mailbox_release(me->mta->outcomes);
+	} while (!mailbox_drained(me->mta->outcomes));
 	commit(t, true);
 	mta_own_drop(t->own);
 	mta_suppress_finish(t->suppress);

@@ -107,7 +107,7 @@ void look_log(struct oper *op, int arg)
 	(void)arg;
 	if (!r)
 		return;
-	/* Events know their queue, not its site or provider: first the queues, then the log. */
+	/* An event that began before its site was known has only its queue: first the queues. */
 	if (t->list == LIST_SITES || t->list == LIST_LANES) {
 		struct str name = rstr_str(t->list == LIST_LANES ? r->lane.site_name : r->name);
 		snprintf(op->log_of, sizeof op->log_of, "%.*s", (int)name.n, name.p);

@@ -38,9 +38,9 @@ static void help_all(struct buf *out)
 		buf_addf(out, "%*s%s\n", used < NAME_COLUMN ? (int)(NAME_COLUMN - used) : 1, "",
 			 c[i].help);
 	}
-	buf_addz(out,
-		 "\nA running one is found by --socket PATH, $STOKER_SOCKET, or -c FILE.\n"
-		 "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no running stoker.\n");
+	buf_addz(out, "\nA running one is found by --socket PATH, $STOKER_SOCKET, or -c FILE.\n"
+		      "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 "
+		      "no running stoker.\n");
 }
 
 static void help_nearest(struct str name, struct buf *out)

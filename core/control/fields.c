@@ -152,8 +152,8 @@ static const struct field lane_fields[] = {
 	  get_warmup_used },
 	{ "warmup.sample", NULL, "recipients attempted in this step", V_INT, 7, 0, true, true,
 	  false, get_warmup_sample },
-	{ "warmup.bounce_rate", NULL, "percent of these that failed for good", V_PERCENT, 4, 0,
-	  true, true, false, get_warmup_bounce_rate },
+	{ "warmup.bounce_rate", NULL, "percent of these that were hard or spam-related bounces",
+	  V_PERCENT, 4, 0, true, true, false, get_warmup_bounce_rate },
 	{ "warmup.next_step_at", NULL, "when its next step can come", V_TIME, 8, 0, false, true,
 	  false, get_warmup_next_step_at },
 };

@@ -56,7 +56,7 @@ static const struct command commands[] = {
 	{ "attach", "[--read-only] [--plain]", "the console of the running one",
 	  "--plain: lines and numbered choices, for screen readers and dumb terminals.\n", ROLE_READ, COMMAND_LOCAL | COMMAND_CLIENT },
 	{ "demo", "", "simulated receivers, traffic and console in one terminal; nothing leaves loopback", NULL, ROLE_NONE, COMMAND_LOCAL },
-	{ "sim", "[-c FILE]", "only the simulated receivers", NULL, ROLE_NONE, COMMAND_LOCAL },
+	{ "sim", "", "only the simulated receivers", NULL, ROLE_NONE, COMMAND_LOCAL },
 	{ "check", "[-c FILE]", "all errors and warnings of a configuration", "Exits 2 on errors.\n", ROLE_NONE, COMMAND_LOCAL },
 	{ "passwd", "", "makes the password line of an [smtp-user]",
 	  "Asks twice without echo on a terminal, else reads one line from standard input; prints password = HASH, crypt(3).\n",
@@ -99,8 +99,8 @@ static const struct command commands[] = {
 	{ "settings", "DOMAIN [via NAME]", "what holds for a domain, and which line says so", NULL, ROLE_READ, COMMAND_SHOW },
 	{ "resolve", "DOMAIN", "what the DNS says of a domain", NULL, ROLE_READ, COMMAND_SHOW },
 	{ "log", "[-f] [FILTER]", "what happened to mail, newest last; -f follows",
-	  "FILTER as in lists; fields are those of the events' JSON: type, sender, recipient, virtual_mta, mx, reply,\n"
-	  "category, job, user, size, attempt, seconds ... Without -f the last 1,000 (--limit N; 0: all it remembers, 100,000).\n",
+	  "FILTER as in lists; fields are most of those of the events' JSON: type, sender, recipient, queue, site,\n"
+	  "virtual_mta, mx, reply, category, job, user, size, attempt, seconds ... Without -f the last 1,000 (--limit N; 0: all it remembers, 100,000).\n",
 	  ROLE_READ, COMMAND_LIST | COMMAND_FOLLOW | COMMAND_ORDERED | COMMAND_WHOLE },
 
 	/* acts */

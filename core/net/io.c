@@ -15,6 +15,8 @@ enum {
 	INPUT_KEEP = 4096, /* an empty input buffer larger than this is given back */
 	READ_PER_EVENT =
 	    256 * 1024, /* then the other ios have their turn; epoll reports the rest again */
+	TURN_READ_LEAST =
+	    2048, /* so much a read counts for of that, be it a TLS record of 1 byte */
 	ROUNDS_PER_FLUSH = 4,
 	TLS_STEPS_PER_PASS = 4,		  /* a signature each, half a millisecond */
 	LINGER_DISCARD_MAX = 1024 * 1024, /* a peer that keeps sending after our end */
@@ -26,66 +28,6 @@ static struct ev_loop *ev_of(const struct io *io)
 }
 
 static const us_t READ_WITHIN = 2 * US_PER_MS; /* of a pass: a thousand peers may speak at once */
-
-/* ---- the hub: what is to be done at the end of a pass ---- */
-
-struct io_hub *io_hub_new(struct loop *l)
-{
-	struct io_hub *h = calloc(1, sizeof *h);
-
-	if (h)
-		h->loop = l;
-	return h;
-}
-
-void io_hub_free(struct io_hub *h)
-{
-	while (h->lingering)
-		io_close(h->lingering);
-	io_out_free_spare(h);
-	free(h);
-}
-
-void io_attend(struct io *io, unsigned what)
-{
-	struct io_hub *h = io->hub;
-
-	if (io->closed)
-		return;
-	if (!io->attention) {
-		io->attend_prev = h->attend_last;
-		io->attend_next = NULL;
-		if (h->attend_last)
-			h->attend_last->attend_next = io;
-		else
-			h->attend_first = io;
-		h->attend_last = io;
-		h->attending++;
-	}
-	if (what & ~io->attention & ATTEND_READ)
-		h->readers++;
-	io->attention |= what;
-}
-
-static void unattend(struct io *io)
-{
-	struct io_hub *h = io->hub;
-
-	if (!io->attention)
-		return;
-	if (io->attention & ATTEND_READ)
-		h->readers--;
-	io->attention = 0;
-	h->attending--;
-	if (io->attend_prev)
-		io->attend_prev->attend_next = io->attend_next;
-	else
-		h->attend_first = io->attend_next;
-	if (io->attend_next)
-		io->attend_next->attend_prev = io->attend_prev;
-	else
-		h->attend_last = io->attend_prev;
-}
 
 static void leave(struct io *io)
 {
@@ -241,7 +183,7 @@ static void read_some(struct io *io)
 			read_end(io, got);
 			return;
 		}
-		turn += (size_t)got;
+		turn += (size_t)got < TURN_READ_LEAST ? TURN_READ_LEAST : (size_t)got;
 		io->bytes_in += (size_t)got;
 		if (!io->linger)
 			tell(io, IO_DATA);
@@ -306,6 +248,15 @@ static void begin_handshake(struct io *io)
 					   : &io->r);
 }
 
+static void take_turn(struct io *io)
+{
+	io->busy++;
+	read_some(io);
+	if (io->tls && io->tls->write_wants_read && !io->closed)
+		io_attend(io, ATTEND_FLUSH);
+	leave(io);
+}
+
 /* What the poll has reported reads within a while of it; who is in line, at the end of the pass. */
 static bool too_late(struct io_hub *h)
 {
@@ -329,15 +280,12 @@ static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 		ev_io_stop(ev, w);
 		return;
 	}
-	if (io->hub->readers || too_late(io->hub)) { /* poll would report the newest first */
+	/* Who waits is served in its order: poll would report the newest first. */
+	if (io->hub->line_first || too_late(io->hub)) {
 		io_attend(io, ATTEND_READ);
 		return;
 	}
-	io->busy++;
-	read_some(io);
-	if (io->tls && io->tls->write_wants_read && !io->closed)
-		io_attend(io, ATTEND_FLUSH);
-	leave(io);
+	take_turn(io);
 }
 
 void io_want_read(struct io *io)
@@ -459,7 +407,7 @@ static void attend(struct io *io)
 {
 	unsigned what = io->attention;
 
-	unattend(io);
+	io_unattend(io);
 	io->busy++;
 	if (what & ATTEND_CONNECTED) {
 		io->connecting = false;
@@ -472,27 +420,43 @@ static void attend(struct io *io)
 		tell(io, IO_DRAINED);
 	if (what & ATTEND_TLS && !io->dead && !io->closed)
 		begin_handshake(io);
-	if (what & ATTEND_READ && !io->dead && read_wanted(io)) {
-		if (too_late(io->hub))
-			io_attend(io, ATTEND_READ);
-		else
-			read_some(io);
-	}
 	if (what & ATTEND_FLUSH && !io->dead)
 		io_flush(io);
 	leave(io);
+}
+
+/* In turn, and for a while: who has more to say stands behind the others again. */
+static void serve_line(struct io_hub *h)
+{
+	h->read_until = clock_now_us() + READ_WITHIN;
+	while (h->line_first && !too_late(h)) {
+		struct io *io = h->line_first;
+
+		io_leave_line(io);
+		if (!io->dead && read_wanted(io))
+			take_turn(io);
+	}
+	h->read_until = 0;
+}
+
+static void attend_all(struct io_hub *h)
+{
+	for (int round = 0; round < ROUNDS_PER_FLUSH && h->attend_first; round++)
+		for (size_t n = h->attending; n > 0 && h->attend_first; n--)
+			attend(h->attend_first);
 }
 
 bool io_hub_flush(struct io_hub *h)
 {
 	h->called = false;
 	h->tls_steps = 0;
-	h->read_until = clock_now_us() + READ_WITHIN;
-	for (int round = 0; round < ROUNDS_PER_FLUSH && h->attend_first; round++)
-		for (size_t n = h->attending; n > 0 && h->attend_first; n--)
-			attend(h->attend_first);
+	attend_all(h);
+	if (h->line_first) {
+		serve_line(h);
+		attend_all(h);
+	}
 	h->read_until = 0;
-	return h->called || h->attend_first;
+	return h->called || h->attend_first || h->line_first;
 }
 
 /* ---- life ---- */
@@ -605,7 +569,8 @@ void io_close(struct io *io)
 	ev_io_stop(ev_of(io), &io->r);
 	ev_io_stop(ev_of(io), &io->w);
 	timer_stop(io->hub->loop, &io->deadline);
-	unattend(io);
+	io_unattend(io);
+	io_leave_line(io);
 	io_linger_forget(io);
 	if (io->tls) {
 		if (!io->dead)

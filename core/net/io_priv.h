@@ -22,7 +22,8 @@ enum attention {
 	ATTEND_FLUSH = 2,
 	ATTEND_DRAINED = 4,
 	ATTEND_ERROR = 8,
-	ATTEND_READ = 16, /* TLS holds bytes that no poll announces, or it was too late for them */
+	ATTEND_READ = 16, /* TLS holds bytes that no poll announces, or it was too late for them:
+			     in the hub's line, not in its list */
 	ATTEND_TLS = 32,  /* the handshake can begin */
 };
 
@@ -52,8 +53,10 @@ struct io {
 	struct tls *tls;	      /* NULL: plain */
 	uint64_t bytes_in, bytes_out; /* of what the protocol reads and writes */
 
-	unsigned attention; /* bits of enum attention; 0: not in the hub's list */
+	unsigned attention; /* bits of enum attention but ATTEND_READ; 0: not in the hub's list */
 	struct io *attend_prev, *attend_next;
+	bool in_line; /* ATTEND_READ */
+	struct io *line_prev, *line_next;
 	struct io *linger_prev, *linger_next;
 };
 
@@ -62,18 +65,21 @@ enum { IO_MAGIC = 0x494f494f, SCRATCH_BYTES = 64 * 1024 };
 struct io_hub {
 	struct loop *loop;
 	struct io *attend_first, *attend_last;
-	size_t attending, readers;	       /* readers: of them, those with ATTEND_READ */
+	size_t attending;
+	struct io *line_first, *line_last;     /* those with ATTEND_READ, who waits longest first */
 	struct io *lingering, *lingering_last; /* the newest first */
 	size_t nlingering;
 	int tls_steps;	   /* handshake steps of this pass */
-	us_t read_until;   /* of this pass; who comes later reads in the next. 0: nobody came yet */
+	us_t read_until;   /* who is polled later goes to the line. 0: nobody was polled yet */
 	bool called;	   /* a callback ran since io_hub_flush began */
 	struct seg *spare; /* empty segments of SEG_BYTES, for reuse */
 	size_t nspare;
 	char scratch[SCRATCH_BYTES]; /* reads for small buffers land here first */
 };
 
-void io_attend(struct io *io, unsigned what);
+void io_attend(struct io *io, unsigned what); /* io_hub.c */
+void io_unattend(struct io *io);
+void io_leave_line(struct io *io);
 /* The connection is broken: no more output; IO_ERROR follows at the end of the pass. */
 void io_fail_later(struct io *io, int error);
 

@@ -360,19 +360,26 @@ struct session *session_open(struct sched *s, struct path *p, struct queue *q,
 void session_unopen(struct sched *s, struct session *e, struct session_spec *spec);
 void session_take(struct sched *s, struct session *e, struct flight *f, struct path *p,
 		  struct queue *q, const struct limits *all);
-/* Did a connection come about, without the TLS or the login that was needed? */
-bool needs_more(uint8_t step);
-/* What tells the events that a queue found no session; NULL without memory. */
-struct transaction *unreached_new(struct sched *s, struct queue *q, const char *enhanced,
-				  struct rstr *reply);
-void session_failed(struct sched *s, struct session *e, uint8_t step, struct rstr *reason);
 void session_close(struct sched *s, struct session *e);
+void session_free(struct sched *s, struct session *e);
+/* Puts a session among the idle, the busy or neither, by what it is. */
+void session_sort(struct sched *s, struct session *e);
 bool session_make_room(struct sched *s, struct counter *c);
-bool session_serve(struct sched *s, struct session *e);
 
 void sessions_rebind_lane(struct sched *s, struct lane *a);
 void sessions_rebind_start(struct sched *s);
 bool sessions_rebind(struct sched *s); /* false: more to do */
+
+/* ---- told.c ---- */
+/* Gives an asking session what there is. False: nothing yet; it waits at the rate that has none. */
+bool session_serve(struct sched *s, struct session *e);
+/* Did a connection come about, without the TLS or the login that was needed? */
+bool needs_more(uint8_t step);
+/* It gave no session. */
+void session_failed(struct sched *s, struct session *e, uint8_t step, struct rstr *reason);
+/* What tells the events that a queue found no session; NULL without memory. */
+struct transaction *unreached_new(struct sched *s, struct queue *q, const char *enhanced,
+				  struct rstr *reply);
 
 /* ---- handover.c ---- */
 /* Is the lane's next connection somebody else's? *until: at the latest so long. */

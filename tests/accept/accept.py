@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""make accept: each "Done when" line at its full count: what was asked, what was found, pass or fail.
+"""make accept: each promise at its full count: what was asked, what was found, pass or fail.
 accept.py [NAME…] runs the lines whose name holds one of the words; --list names them."""
 import os
 import subprocess

@@ -139,9 +139,12 @@ def installed_it_runs_as_its_unit_says(full):
             expect(not lint.strip(), f"{page}: {lint}")
         page = root.run("cat", "/usr/share/man/man5/stoker.ini.5")
         expect("max\\-smtp\\-out" in page, "the manual has no directives")
-        offered = root.run("bash", "-c", ". /usr/share/bash-completion/completions/stoker; COMP_LINE='stoker rel' COMP_POINT=10; "
-                           "_stoker; echo ${COMPREPLY[@]}")
-        expect(offered.strip() == "reload", f"completion of rel: {offered}")
+        for line, wanted in (("rel", "reload"), ("suppress ", "add remove list import export"), ("suppress re", "remove"),
+                             ("log --", "--json --filter --limit --socket"), ("messages --s", "--socket"),
+                             ("queues --s", "--sort --socket"), ("reload --", "--dry-run --to --socket"), ("message 1 --r", "--raw")):
+            offered = root.run("bash", "-c", ". /usr/share/bash-completion/completions/stoker; "
+                               f"COMP_LINE='stoker {line}' COMP_POINT={7 + len(line)}; _stoker; echo ${{COMPREPLY[@]}}")
+            expect(offered.split() == wanted.split(), f"completion of {line}: {offered}")
 
         root.run("tee", "/etc/stoker/stoker.ini", text=CONF)
         notices = Notices(socket.AF_UNIX, socket.SOCK_DGRAM)

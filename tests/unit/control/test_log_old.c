@@ -59,6 +59,7 @@ static struct event sample(uint64_t id)
 			       .recipient =
 				   id % 2 ? STR_LIT("us1@yahoo.com") : STR_LIT("us2@gmail.com"),
 			       .queue = STR_LIT("yahoo.com/pool-a"),
+			       .site = STR_LIT("yahoo"),
 			       .virtual_mta = STR_LIT("vmta2"),
 			       .source_ip = STR_LIT("192.0.2.15"),
 			       .mx = STR_LIT("mta6.am0"),
@@ -194,6 +195,8 @@ static void filters_mean_what_they_mean_in_the_ring(void **state)
 		"attempt:2",
 		"attempt>2",
 		"maybe_twice:yes",
+		"site:yahoo",
+		"site:google",
 		"id>100",
 		"id>99",
 		"!reply:550",

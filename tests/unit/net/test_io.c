@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "core/base/rng.h"
+#include "core/net/io_priv.h"
 #include "core/net/listener.h"
 
 static struct loop *l;
@@ -785,7 +786,13 @@ static void a_message_costs_no_epoll_ctl(void **state)
 
 /* ---- turns ---- */
 
-enum { SPEAKERS = 120, WORK_US = 200, TURNS_A_PASS = 2 * (2000 / WORK_US) + 2, PASSES_MOST = 60 };
+enum {
+	SPEAKERS = 120,
+	GREEDY = 15,
+	WORK_US = 200,
+	TURNS_A_PASS = 2 * (2000 / WORK_US) + 2,
+	PASSES_MOST = 60
+};
 
 static struct speaker {
 	struct io *io;
@@ -806,6 +813,8 @@ static void on_speaker(struct io *io, enum io_event ev, void *arg)
 	while (clock_now_us() < until)
 		;
 	put(s->peer, "x");
+	if (s < speakers + GREEDY) /* as TLS does that holds more */
+		io_attend(io, ATTEND_READ);
 }
 
 static bool count_pass(void *arg)
