@@ -59,12 +59,13 @@ bool mta_own_step(struct own_mail *o, us_t now, void (*put)(void *arg, struct me
 {
 	if (!o->left && o->n && now >= o->at)
 		o->left = o->n;
-	for (int i = 0; i < PUT_A_PASS && o->left; i++, o->left--) {
+	for (int i = 0; i < PUT_A_PASS && o->left; i++) {
 		struct message *m = o->v[o->first];
 
 		o->first = (o->first + 1) % OWN_MOST;
 		o->n--;
-		put(arg, m);
+		o->left--;
+		put(arg, m); /* may refuse it at once, which ends the try */
 	}
 	return o->left > 0;
 }

@@ -14,9 +14,9 @@
 
 enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROW_POSTS_A_PASS = 12 };
 
-static const us_t HOT_WITHIN = US_PER_MS;      /* of a pass, for what an io thread says */
-static const us_t FRESH_WITHIN = US_PER_MS;    /* of a pass, for new mail */
-static const us_t ROWS_WITHIN = US_PER_MS;     /* of a pass, for the mirror: rows may be cold */
+static const us_t HOT_WITHIN = US_PER_MS;   /* of a pass, for what the io threads say, together */
+static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
+static const us_t ROWS_WITHIN = US_PER_MS;  /* of a pass, for the mirror: rows may be cold */
 static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have a quarter of that */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
