@@ -114,7 +114,8 @@ static bool is_sorted(const struct command *c)
 static bool is_ordered(const struct command *c)
 {
 	return (c->flags & (COMMAND_LIST | COMMAND_ORDERED | COMMAND_WHOLE)) ==
-	       (COMMAND_LIST | COMMAND_ORDERED);
+		   (COMMAND_LIST | COMMAND_ORDERED) &&
+	       !strchr(c->name, ' ');
 }
 static bool is_whole(const struct command *c)
 {
@@ -154,7 +155,14 @@ static void cases_of_two(struct buf *out)
 			 c[i].name);
 		for (int k = i; k < n && same_first(c[i].name, c[k].name); k++)
 			buf_addz(out, strchr(c[k].name, ' '));
-		buf_addz(out, "\" ;;\n");
+		buf_addc(out, '"');
+		for (int k = i; k < n && same_first(c[i].name, c[k].name); k++)
+			if (c[k].flags & COMMAND_LIST)
+				buf_addf(out,
+					 "\n\t\t[ \"${words[2]}\" = %s ] && w+=\" --json --filter "
+					 "--limit --offset\"",
+					 strchr(c[k].name, ' ') + 1);
+		buf_addz(out, " ;;\n");
 	}
 }
 

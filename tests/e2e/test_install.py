@@ -140,6 +140,7 @@ def installed_it_runs_as_its_unit_says(full):
         page = root.run("cat", "/usr/share/man/man5/stoker.ini.5")
         expect("max\\-smtp\\-out" in page, "the manual has no directives")
         for line, wanted in (("rel", "reload"), ("suppress ", "add remove list import export"), ("suppress re", "remove"),
+                             ("suppress list --l", "--limit"),
                              ("log --", "--json --filter --limit --socket"), ("messages --s", "--socket"),
                              ("queues --s", "--sort --socket"), ("reload --", "--dry-run --to --socket"), ("message 1 --r", "--raw")):
             offered = root.run("bash", "-c", ". /usr/share/bash-completion/completions/stoker; "
