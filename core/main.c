@@ -33,7 +33,7 @@ struct args {
 	const char *conf, *socket, *output;
 	char **words;	  /* after the subcommand, for those that take several; ended by NULL */
 	const char *file; /* the word after the subcommand, for those that take one */
-	bool headless, read_only, plain;
+	bool conf_given, headless, read_only, plain;
 	int rest; /* index of the first word that is no global option */
 };
 
@@ -270,7 +270,7 @@ static int cmd_demo(const struct args *a)
 
 static int cmd_sim(const struct args *a)
 {
-	if (a->conf) {
+	if (a->conf_given) {
 		fputs("sim: its receivers are those of `demo`; -c FILE says nothing to it\n",
 		      stderr);
 		return EXIT_USAGE;
@@ -441,6 +441,7 @@ static bool take_option(struct args *a, int argc, char **argv, int *i)
 		if (*i + 1 >= argc)
 			fatal("%s needs a value", argv[*i]);
 		*valued[k].to = argv[++*i];
+		a->conf_given |= valued[k].to == &a->conf;
 		return true;
 	}
 	for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {

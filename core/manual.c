@@ -240,13 +240,14 @@ static void completion(struct buf *out)
 	cases_of_two(out);
 	buf_addz(out, "\tesac\n\tcase ${words[1]} in\n");
 	cases_of_options(out);
-	buf_addz(out, "\tesac\n"
-		      "\t[ \"${cur:0:1}\" = - ] && w+=\" -c --socket\"\n"
-		      "\tcut=${cur%\"${cur##*[:@]}\"}\n"
-		      "\tCOMPREPLY=($(compgen -W \"$w\" -- \"$cur\"))\n"
-		      "\tCOMPREPLY=(\"${COMPREPLY[@]#\"$cut\"}\")\n"
-		      "}\n"
-		      "complete -F _stoker stoker\n");
+	buf_addz(out,
+		 "\tesac\n"
+		 "\t[ \"${cur:0:1}\" = - ] && [ \"${words[1]}\" != sim ] && w+=\" -c --socket\"\n"
+		 "\tcut=${cur%\"${cur##*[:@]}\"}\n"
+		 "\tCOMPREPLY=($(compgen -W \"$w\" -- \"$cur\"))\n"
+		 "\tCOMPREPLY=(\"${COMPREPLY[@]#\"$cut\"}\")\n"
+		 "}\n"
+		 "complete -F _stoker stoker\n");
 }
 
 bool manual_page(struct str name, struct buf *out)

@@ -145,6 +145,8 @@ void watchdog_step(struct mta *m);
 /* ---- core/mta_post.c ---- */
 /* From the thread of `from` only. Never blocks. */
 void mta_post(struct member *from, struct member *to, struct post p);
+/* After the thread of `from` has ended: what it posted last is passed on, too. */
+void mta_posts_flush(struct member *from);
 void mta_posts_make(struct mta *m);
 void mta_posts_wire(struct member *me);
 struct member *mta_body_worker(struct mta *m, uint64_t key);

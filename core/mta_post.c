@@ -83,6 +83,16 @@ void mta_post(struct member *from, struct member *to, struct post p)
 		mailbox_flush(box);
 }
 
+void mta_posts_flush(struct member *from)
+{
+	struct mta *m = from->mta;
+	for (int to = 0; to < m->nmembers; to++) {
+		struct mailbox *box = *post_slot(m, from->index, to);
+		if (box)
+			mailbox_flush(box);
+	}
+}
+
 struct member *mta_body_worker(struct mta *m, uint64_t key)
 {
 	return m->workers[key % WORKER_SLOW];

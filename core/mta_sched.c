@@ -17,7 +17,7 @@ enum { HOT_BUDGET = 1024, FRESH_BUDGET = 256, FRESH_RCPTS = 512, ROW_POSTS_A_PAS
 static const us_t HOT_WITHIN = US_PER_MS;   /* of a pass, for what the io threads say, together */
 static const us_t FRESH_WITHIN = US_PER_MS; /* of a pass, for new mail */
 static const us_t ROWS_WITHIN = US_PER_MS;  /* of a pass, for the mirror: rows may be cold */
-static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have a quarter of that */
+static const us_t PASS_WITHIN = 3 * US_PER_MS; /* then new mail and rows have a quarter of theirs */
 static const us_t ROWS_EVERY = 250 * US_PER_MS;
 static const us_t OUTCOME_WAIT =
     20 * US_PER_MS; /* then the spool thread is woken for them (DESIGN.md: synced within 50 ms) */
@@ -478,6 +478,7 @@ void mta_sched_finish(struct member *me)
 			mailbox_release(m->from_io[i]);
 		} while (!mailbox_drained(m->from_io[i]));
 	act_all(state(me));
+	mta_posts_flush(me);
 }
 
 /* ---- wiring ---- */

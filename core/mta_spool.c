@@ -278,8 +278,8 @@ static bool commit_due(const struct spool_thread *t, us_t now)
 	return t->commit_at && now >= t->commit_at;
 }
 
-/* A commit takes 40 us for each message that was in the index, and a sync: over 2 ms are not put
- * together, unless more and more wait. */
+/* A commit takes 40 us for each message that was in the index, and two syncs: over 2 ms are not put
+ * together, unless more and more wait (then 30 ms at most: what waits is not yet safe). */
 static bool enough(const struct spool_thread *t)
 {
 	return !t->failed_at && spool_unwritten(t->s) >= t->work_most;

@@ -449,13 +449,13 @@ static void attend_all(struct io_hub *h)
 bool io_hub_flush(struct io_hub *h)
 {
 	h->called = false;
-	h->tls_steps = 0;
 	attend_all(h);
 	if (h->line_first) {
 		serve_line(h);
 		attend_all(h);
 	}
 	h->read_until = 0;
+	h->tls_steps = 0; /* what has begun goes on before what begins */
 	return h->called || h->attend_first || h->line_first;
 }
 

@@ -203,14 +203,19 @@ class Stolen:
                 scene.start([sys.executable, os.path.join(ROOT, "tests/e2e/stolen.py"), str(cpu)], stdout=out,
                             stderr=subprocess.DEVNULL)
 
+    @staticmethod
+    def read(name):
+        with open(name) as f:
+            return [tuple(map(float, line.split())) for line in f if line.endswith("\n")]
+
     def during(self, since, until):
         """Seconds of that time for which a CPU stood still: the one where it was longest."""
-        worst = 0.0
-        for name in self.logs:
-            with open(name) as f:
-                gaps = [tuple(map(float, line.split())) for line in f if line.endswith("\n")]
-            worst = max(worst, sum(max(0.0, min(until, b) - max(since, a)) for a, b in gaps))
-        return worst
+        return max((sum(max(0.0, min(until, b) - max(since, a)) for a, b in self.read(name)) for name in self.logs), default=0.0)
+
+    def gaps(self, least):
+        """[(from, until)], each of so many seconds or more, by the monotonic clock."""
+        ahead = time.time() - time.monotonic()
+        return [(a - ahead, b - ahead) for name in self.logs for a, b in self.read(name) if b - a >= least]
 
 
 def longest_passes(m, stolen, without=("worker",)):
@@ -575,6 +580,15 @@ class Sink:
                                   ["smtp-sink", "-u", "nobody", *args, f"{ip}:{port}", "1000"], scene.path(f"sink-{ip}-{port}.log"))
 
 
+def closed_by_peer(conn):
+    try:
+        return conn.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class Receiver(threading.Thread):
     """A scripted receiver in Python for behaviours that no real server has on demand. `script(session, verb, arg)` returns the
     reply text (or None: the default); session.close() hangs up. Every command's time is kept."""
@@ -590,7 +604,7 @@ class Receiver(threading.Thread):
         self.lock = threading.Lock()
         self.commands = []  # (time, source ip, verb, arg)
         self.messages = []  # (time, source ip, sender, [recipients], bytes)
-        self.open_now = self.open_max = 0
+        self.conns, self.open_max = set(), 0
         self.raw = bytearray() if False else None
         self.stopping = False
         scene.enders.append(self.end)
@@ -612,15 +626,16 @@ class Receiver(threading.Thread):
 
     def session(self, conn, peer):
         with self.lock:
-            self.open_now += 1
-            self.open_max = max(self.open_max, self.open_now)
+            self.conns.add(conn)
+            # As the kernel knows it: this program's other threads may not have read yet that their peer has closed.
+            self.open_max = max(self.open_max, sum(not closed_by_peer(c) for c in self.conns))
         try:
             Session(self, conn, peer).talk()
         except OSError:
             pass
         finally:
             with self.lock:
-                self.open_now -= 1
+                self.conns.remove(conn)
             conn.close()
 
     def times(self, verb, ip=None):

@@ -14,6 +14,7 @@ def window_max(times, span=1.0):
 
 def run_limit(conf, seconds, domains=("",), stall=None, backlog=None, rate=100):
     with Scene() as s:
+        stolen = Stolen(s)
         dns = Nsd(s, {"test.example": zone({d: "127.0.2.1" for d in domains})})
         stalled = {"until": 0.0}
 
@@ -50,7 +51,10 @@ def run_limit(conf, seconds, domains=("",), stall=None, backlog=None, rate=100):
         with r.lock:
             by_domain = collections.Counter(re.search(r"@([^>]*)>", a).group(1) for t, _, v, a in r.commands
                                             if v == "RCPT" and t <= start + seconds)
-        return len(times), window_max(times), r.open_max, by_domain, times
+        # What waited while the machine stood still, for more than a lane's attempts are apart, was not written when it was read.
+        gaps = stolen.gaps(0.02)
+        timed = [t for t in times if not any(a <= t <= b + 0.05 for a, b in gaps)]
+        return len(times), window_max(timed), r.open_max, by_domain, times
 
 
 LANE = "[virtual-mta v1]\nsmtp-source-host = 127.0.1.1 m1.test.example\n"
