@@ -591,9 +591,10 @@ def closed_by_peer(conn):
 
 class Receiver(threading.Thread):
     """A scripted receiver in Python for behaviours that no real server has on demand. `script(session, verb, arg)` returns the
-    reply text (or None: the default); session.close() hangs up. Every command's time is kept."""
+    reply text (or None: the default); session.close() hangs up. Every command's time is kept; with count_open, how many connections
+    were open at once (a look at each for each new one)."""
 
-    def __init__(self, scene, ip="127.0.2.1", port=25, script=None, greeting="220 receiver.test.example ESMTP"):
+    def __init__(self, scene, ip="127.0.2.1", port=25, script=None, greeting="220 receiver.test.example ESMTP", count_open=False):
         super().__init__(daemon=True)
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -604,7 +605,7 @@ class Receiver(threading.Thread):
         self.lock = threading.Lock()
         self.commands = []  # (time, source ip, verb, arg)
         self.messages = []  # (time, source ip, sender, [recipients], bytes)
-        self.conns, self.open_max = set(), 0
+        self.conns, self.count_open, self.open_max = set(), count_open, 0
         self.raw = bytearray() if False else None
         self.stopping = False
         scene.enders.append(self.end)
@@ -628,7 +629,8 @@ class Receiver(threading.Thread):
         with self.lock:
             self.conns.add(conn)
             # As the kernel knows it: this program's other threads may not have read yet that their peer has closed.
-            self.open_max = max(self.open_max, sum(not closed_by_peer(c) for c in self.conns))
+            if self.count_open:
+                self.open_max = max(self.open_max, sum(not closed_by_peer(c) for c in self.conns))
         try:
             Session(self, conn, peer).talk()
         except OSError:

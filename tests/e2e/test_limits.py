@@ -137,7 +137,7 @@ def never_more_connections_than_allowed(full):
         def slow(session, verb, arg):
             threading.Event().wait(0.02)
             return None
-        r = Receiver(s, script=slow)
+        r = Receiver(s, script=slow, count_open=True)
         m = Stoker(s, LANE + "[domain *]\nmax-smtp-out = 7\n", mta=dns.mta).start()
         smtp_source(m.port, 2000 if full else 400, size=500)
         m.wait_drained(200)
