@@ -44,6 +44,16 @@ void look_settings(struct oper *op, int arg)
 	buf_free(&line);
 }
 
+/* The rest of the receivers together is no site's name. */
+static void site_term(struct str provider, struct buf *out)
+{
+	if (str_eqz(provider, "(other)"))
+		return;
+	buf_addz(out, "site:");
+	quote_word(out, provider);
+	buf_addc(out, ' ');
+}
+
 /* A complaint names no receiver. */
 static void feedback_filter(const struct row *r, struct buf *out)
 {
@@ -51,9 +61,8 @@ static void feedback_filter(const struct row *r, struct buf *out)
 		buf_addz(out, "type:complaint");
 		return;
 	}
-	buf_addz(out, "site:");
-	quote_word(out, rstr_str(r->feedback.provider));
-	buf_addz(out, " category:");
+	site_term(rstr_str(r->feedback.provider), out);
+	buf_addz(out, "category:");
 	quote_word(out, rstr_str(r->feedback.category));
 }
 
@@ -61,6 +70,10 @@ static void reputation_filter(const struct row *r, struct buf *out)
 {
 	static const char *const fields[REPUTATION_KINDS] = { "site:", "virtual_mta:", "job:" };
 
+	if (str_eqz(rstr_str(r->reputation.of), "(other)")) {
+		buf_addz(out, "type:bounced");
+		return;
+	}
 	buf_addz(out, fields[r->reputation.what]);
 	quote_word(out, rstr_str(r->reputation.of));
 }
