@@ -123,6 +123,7 @@ def a_pool_keeps_its_limit_at_each_virtual_mta(full):
         count, together, by_source, *_ = run_limit(conf, seconds)
         expect(len(by_source) == 4, str(by_source))
         expect(max(by_source.values()) <= 25 + 3, f"attempts in one sliding second: {by_source}, together {together}")
+        expect(together <= 4 * 26 + 3, f"{together} attempts together in one sliding second: {by_source}")
         sums.append(together)
         each.append(max(by_source.values()))
         return count, 0
