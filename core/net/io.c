@@ -281,7 +281,7 @@ static void on_readable(struct ev_loop *ev, ev_io *w, int revents)
 		return;
 	}
 	/* Who waits is served in its order: poll would report the newest first. */
-	if (io->hub->line_first || too_late(io->hub)) {
+	if (!list_empty(&io->hub->line) || too_late(io->hub)) {
 		io_attend(io, ATTEND_READ);
 		return;
 	}
@@ -428,11 +428,12 @@ static void attend(struct io *io)
 /* In turn, and for a while: who has more to say stands behind the others again. */
 static void serve_line(struct io_hub *h)
 {
-	h->read_until = clock_now_us() + READ_WITHIN;
-	while (h->line_first && !too_late(h)) {
-		struct io *io = h->line_first;
+	struct link *l;
 
-		io_leave_line(io);
+	h->read_until = clock_now_us() + READ_WITHIN;
+	while (!too_late(h) && (l = list_pop(&h->line))) {
+		struct io *io = LIST_OF(l, struct io, in_line);
+
 		if (!io->dead && read_wanted(io))
 			take_turn(io);
 	}
@@ -450,13 +451,13 @@ bool io_hub_flush(struct io_hub *h)
 {
 	h->called = false;
 	attend_all(h);
-	if (h->line_first) {
+	if (!list_empty(&h->line)) {
 		serve_line(h);
 		attend_all(h);
 	}
 	h->read_until = 0;
 	h->tls_steps = 0; /* what has begun goes on before what begins */
-	return h->called || h->attend_first || h->line_first;
+	return h->called || h->attend_first || !list_empty(&h->line);
 }
 
 /* ---- life ---- */
@@ -570,7 +571,7 @@ void io_close(struct io *io)
 	ev_io_stop(ev_of(io), &io->w);
 	timer_stop(io->hub->loop, &io->deadline);
 	io_unattend(io);
-	io_leave_line(io);
+	list_del(&io->in_line);
 	io_linger_forget(io);
 	if (io->tls) {
 		if (!io->dead)

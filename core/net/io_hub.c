@@ -8,8 +8,10 @@ struct io_hub *io_hub_new(struct loop *l)
 {
 	struct io_hub *h = calloc(1, sizeof *h);
 
-	if (h)
-		h->loop = l;
+	if (!h)
+		return NULL;
+	h->loop = l;
+	list_init(&h->line);
 	return h;
 }
 
@@ -21,47 +23,14 @@ void io_hub_free(struct io_hub *h)
 	free(h);
 }
 
-static void line_up(struct io *io)
-{
-	struct io_hub *h = io->hub;
-
-	if (io->in_line)
-		return;
-	io->in_line = true;
-	io->line_prev = h->line_last;
-	io->line_next = NULL;
-	if (h->line_last)
-		h->line_last->line_next = io;
-	else
-		h->line_first = io;
-	h->line_last = io;
-}
-
-void io_leave_line(struct io *io)
-{
-	struct io_hub *h = io->hub;
-
-	if (!io->in_line)
-		return;
-	io->in_line = false;
-	if (io->line_prev)
-		io->line_prev->line_next = io->line_next;
-	else
-		h->line_first = io->line_next;
-	if (io->line_next)
-		io->line_next->line_prev = io->line_prev;
-	else
-		h->line_last = io->line_prev;
-}
-
 void io_attend(struct io *io, unsigned what)
 {
 	struct io_hub *h = io->hub;
 
 	if (io->closed)
 		return;
-	if (what & ATTEND_READ)
-		line_up(io);
+	if (what & ATTEND_READ && !list_in(&io->in_line))
+		list_add(&h->line, &io->in_line);
 	what &= ~(unsigned)ATTEND_READ;
 	if (what && !io->attention) {
 		io->attend_prev = h->attend_last;

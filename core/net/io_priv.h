@@ -2,6 +2,7 @@
 #ifndef STOKER_NET_IO_PRIV_H
 #define STOKER_NET_IO_PRIV_H
 
+#include "core/base/list.h"
 #include "core/net/io.h"
 #include "core/net/loop_priv.h"
 
@@ -55,8 +56,7 @@ struct io {
 
 	unsigned attention; /* bits of enum attention but ATTEND_READ; 0: not in the hub's list */
 	struct io *attend_prev, *attend_next;
-	bool in_line; /* ATTEND_READ */
-	struct io *line_prev, *line_next;
+	struct link in_line; /* ATTEND_READ */
 	struct io *linger_prev, *linger_next;
 };
 
@@ -66,7 +66,7 @@ struct io_hub {
 	struct loop *loop;
 	struct io *attend_first, *attend_last;
 	size_t attending;
-	struct io *line_first, *line_last;     /* those with ATTEND_READ, who waits longest first */
+	struct link line;		       /* those with ATTEND_READ, who waits longest first */
 	struct io *lingering, *lingering_last; /* the newest first */
 	size_t nlingering;
 	int tls_steps;	   /* handshake steps of this pass */
@@ -79,7 +79,6 @@ struct io_hub {
 
 void io_attend(struct io *io, unsigned what); /* io_hub.c */
 void io_unattend(struct io *io);
-void io_leave_line(struct io *io);
 /* The connection is broken: no more output; IO_ERROR follows at the end of the pass. */
 void io_fail_later(struct io *io, int error);
 

@@ -20,10 +20,10 @@
 #define STOKER_SCHED_MODEL_H
 
 #include "core/base/heap.h"
+#include "core/base/list.h"
 #include "core/base/pool.h"
 #include "core/base/rng.h"
 #include "core/base/wheel.h"
-#include "core/sched/list.h"
 #include "core/sched/rate.h"
 #include "core/sched/sched.h"
 #include "core/sched/table.h"

@@ -1,6 +1,6 @@
-/* Intrusive circular lists with a head. Scheduler's thread. */
-#ifndef STOKER_SCHED_LIST_H
-#define STOKER_SCHED_LIST_H
+/* Intrusive circular lists with a head. No thread safety: a list is one thread's. */
+#ifndef STOKER_BASE_LIST_H
+#define STOKER_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
